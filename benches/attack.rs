@@ -1,9 +1,9 @@
-//! Measures how much one stranger, and four, can make a node keep, in one run: `cargo bench
+//! Measures how much data one stranger, and four, can make a node keep, in one run: `cargo bench
 //! --bench attack`.
 //!
-//! The node is a process of its own, so that its memory is its own; the strangers are bare peers of
-//! this one, each with a key and a connection of its own. For each store: what the node has before,
-//! after an attack of one identity, after one of four, and the bound that the rules promise.
+//! The node is a separate process, so that its memory can be measured; the strangers are bare peers
+//! in this process, each with its own key and connection. For each store it prints the size before,
+//! after an attack by one identity, after one by four, and the bound that the rules promise.
 
 #![allow(
     clippy::unwrap_used,
@@ -43,21 +43,21 @@ use swarmdex::{
     store::Store,
 };
 
-/// Identities that attack, and how much each sends.
+/// Number of attacking identities, and the amount that each sends.
 const ONE: usize = 1;
 const FOUR: usize = 4;
 const STATES: usize = 600;
 const KEYS: usize = 900;
 const CLAIMS: usize = 4_000;
 const RECORDS: usize = 2_000;
-/// Requests of one peer on their way.
+/// Concurrent requests of one peer.
 const AT_ONCE: usize = 32;
-/// The catalogue that many keys try to fill: a small one, so that a bench can.
+/// The limit of the catalogue that many keys try to fill: small, so that the bench can fill it.
 const SMALL: u64 = 2 << 20;
 const KNOWN: usize = 300;
 
-/// Of some more than so many bytes: a description of a thousand characters at most, and then
-/// dependencies.
+/// Returns a manifest of a little more than `long` bytes: a description of up to a thousand
+/// characters, and then dependencies.
 fn manifest(key: &Keypair, name: &str, version: &str, long: usize) -> Authorised<Manifest> {
     let text = "all kinds of words ".repeat(60);
     let whose = PublisherId::of(&key.public());
@@ -113,7 +113,7 @@ fn announcement(key: &Keypair, name: &str, seq: u64, long: usize) -> Vec<u8> {
         .to_vec()
 }
 
-/// A head of more than 9 KiB.
+/// Returns a head of more than 9 KiB.
 fn large(key: &Keypair, n: usize) -> Record {
     let entry = |at: usize| {
         ReleaseEntry::new(
@@ -138,16 +138,16 @@ struct Victim {
     dir: tempfile::TempDir,
 }
 
-/// The hello that it says of itself.
+/// The figures that the node reports.
 struct Figures {
     catalogue: u64,
     packages: u64,
     claims: u64,
     claim_bytes: u64,
     record_bytes: u64,
-    /// Of the process.
+    /// Memory of the process.
     memory: u64,
-    /// Of the data directory, the database's log included.
+    /// Size of the data directory, including the database's log.
     disk: u64,
 }
 
@@ -224,7 +224,8 @@ impl Victim {
         }
     }
 
-    /// Its figures once they are the same for a while: what came is stored, and the log is emptied.
+    /// Returns its figures once they have been stable for a while: everything received is stored
+    /// and the log is emptied.
     async fn settled(&mut self) -> Figures {
         let mut before = self.figures();
         loop {
@@ -313,7 +314,7 @@ fn row(what: &str, figures: [String; 3], bound: &str) {
     );
 }
 
-/// States of one package, each in place of the one before.
+/// Sends states of one package, each replacing the one before.
 async fn one_name() {
     let mut disk = Vec::new();
     let mut victim = Victim::start(1 << 30, tempfile::tempdir().unwrap());
@@ -338,8 +339,8 @@ async fn one_name() {
     );
 }
 
-/// One package of each of many keys, at a node whose catalogue has little room and publishers it
-/// has known for long.
+/// Sends one package of each of many keys to a node with a small catalogue and long-known
+/// publishers.
 async fn many_keys() {
     let dir = tempfile::tempdir().unwrap();
     let key = Keypair::generate_ed25519();
@@ -497,7 +498,7 @@ async fn records() {
     );
 }
 
-/// Compares the counted bytes with those on the disk, of real packages.
+/// Compares the counted bytes with those on the disk, for real packages.
 async fn sizes() {
     const REAL: usize = 10_000;
     let records = packages::signed(&Keypair::generate_ed25519(), packages::drafts(REAL));
@@ -510,7 +511,7 @@ async fn sizes() {
             .unwrap();
     }
     let counted = store.catalogue_bytes().unwrap();
-    // The log is brought into the database when there is nothing to write for a while.
+    // The log is copied into the database after a while without writes.
     let log = dir.path().join("swarmdex.db-wal");
     while std::fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -1,9 +1,9 @@
-//! Strangers take up as much of a node as they can; this prints how much, before and meanwhile:
-//! `cargo bench --bench attack_slots`.
+//! Measures how many slots of a node strangers can occupy, before and during an attack: `cargo
+//! bench --bench attack_slots`.
 //!
-//! The node takes loopback for a public network, so that the strict rules run; attackers come to it
-//! from 127.0.1.1 and, where there are four, from three other networks too. What is a rule of time
-//! alone runs in virtual time.
+//! The node treats loopback as a public network, so that the strict rules apply. Attackers connect
+//! from 127.0.1.1 and, where there are four, from three other networks too. Rules that depend on
+//! time alone run in virtual time.
 
 #![allow(
     clippy::unwrap_used,
@@ -73,7 +73,7 @@ async fn strict_in(dir: tempfile::TempDir, bootstrap: &[String]) -> Lab {
     Lab { node, dir }
 }
 
-/// A way to the node for each attacker, from a network of its own.
+/// Returns an address of the node for each attacker, each through a network of its own.
 async fn ways(node: &Lab, attackers: usize) -> Vec<String> {
     let address = node.address().await;
     let mut ways = Vec::new();
@@ -93,7 +93,7 @@ async fn joined(lab: &Lab, peer: &BarePeer) {
     waited.await.unwrap();
 }
 
-/// An honest node that joins from elsewhere, and how long that took.
+/// Starts an honest node that joins from elsewhere. Returns it and the time that it took to join.
 async fn newcomer(lab: &Lab) -> (Lab, Option<Duration>) {
     let way = by_way_of([127, 0, 99, 1], &lab.address().await).await;
     let begun = Instant::now();
@@ -109,7 +109,7 @@ fn ms(took: Option<Duration>) -> String {
     )
 }
 
-/// Throw-away identities, as many as they like, from one address and from four.
+/// Connects with throw-away identities, from one address and from four.
 async fn connections() -> Vec<Row> {
     const IDENTITIES: usize = 30;
     let (mut held, mut took) = (Vec::new(), Vec::new());
@@ -123,7 +123,7 @@ async fn connections() -> Vec<Row> {
                 crowd.push(peer);
             }
         }
-        // Each has been let in or not: there is nobody else to wait for.
+        // Each was admitted or refused by now; there is nothing else to wait for.
         let (honest, joined) = newcomer(&lab).await;
         let ids: Vec<PeerId> = crowd.iter().map(|peer| peer.id).collect();
         let known = lab.node.peers().await.unwrap();
@@ -177,7 +177,7 @@ async fn open(peer: &BarePeer, node: PeerId, root: ContentRoot) -> Option<Stream
     (Head::from_bytes(&bytes)?.status == Status::Bytes).then_some(stream)
 }
 
-/// Streams that are opened and left alone, by eight identities of each attacker.
+/// Opens streams and leaves them idle, with eight identities of each attacker.
 async fn streams() -> Vec<Row> {
     let (mut held, mut took) = (Vec::new(), Vec::new());
     for attackers in [0, 1, 4] {
@@ -229,7 +229,7 @@ async fn streams() -> Vec<Row> {
     ]
 }
 
-/// Comparisons that are begun and left alone.
+/// Starts comparisons and leaves them idle.
 async fn sessions() -> Vec<Row> {
     let (mut held, mut took) = (Vec::new(), Vec::new());
     for attackers in [0, 1, 4] {
@@ -283,7 +283,7 @@ async fn sessions() -> Vec<Row> {
     ]
 }
 
-/// Questions without end, eight at a time.
+/// Sends requests without end, eight at a time.
 async fn questions() -> Vec<Row> {
     const LENGTH: Duration = Duration::from_secs(12);
     const PACKAGES: usize = 2_000;
@@ -393,8 +393,8 @@ fn sender(good: bool) -> Sender {
     }
 }
 
-/// Announcements that are taken in ten minutes through one neighbour, while attackers send through
-/// it by eleven names each.
+/// Counts the announcements accepted in ten minutes through one neighbour, while attackers send
+/// through it under eleven names each.
 fn gossip() -> Vec<Row> {
     let (mut known, mut newcomers, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
     for attackers in [0, 1, 4] {
@@ -441,7 +441,8 @@ fn gossip() -> Vec<Row> {
     ]
 }
 
-/// Dials to one victim's network in ten minutes, where attackers claim that peers are there.
+/// Counts the dials to one victim's network in ten minutes, where attackers claim that peers are
+/// there.
 fn dialled() -> Vec<Row> {
     let mut counts = Vec::new();
     for attackers in [0u32, 1, 4] {

@@ -1,7 +1,7 @@
-//! What fetching content costs beside a bare copy over libp2p-stream, in one run: `cargo bench
+//! Measures fetching content against a bare copy over libp2p-stream, in one run: `cargo bench
 //! --bench content`.
 //!
-//! Each side is a process of its own, so that memory and time are each side's. Words after `--`
+//! Each side is a process of its own, so that its memory and time can be measured. Words after `--`
 //! choose parts: copy, profile, providers, small, resume, large, far.
 
 #![allow(
@@ -39,11 +39,11 @@ use swarmdex::{
 };
 
 const MIB: usize = 1 << 20;
-/// The content of the copy.
+/// Size of the copied content, in bytes.
 const SIZE: usize = 512 * MIB;
 /// Copies of each kind, of which the median is shown.
 const RUNS: usize = 3;
-/// Bytes that a provider gives in a second.
+/// Bytes per second that a provider sends.
 const PACE: u64 = 20 << 20;
 const SMALL: usize = 2_000;
 
@@ -57,7 +57,7 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// Bytes that no compression makes smaller, in a file.
+/// Writes incompressible bytes to a file.
 fn content(path: &Path, size: usize, seed: u8) {
     let mut file = File::create(path).unwrap();
     let mut filler = blake3::Hasher::new().update(&[seed]).finalize_xof();
@@ -69,7 +69,7 @@ fn content(path: &Path, size: usize, seed: u8) {
     file.sync_all().unwrap();
 }
 
-/// Most memory that a process has had since it was asked to forget, in MiB: proc_pid_status(5).
+/// Returns the peak memory of a process since its last reset, in MiB: proc_pid_status(5).
 fn peak_mib(process: &str) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = status
@@ -83,7 +83,7 @@ fn peak_mib(process: &str) -> f64 {
         / 1_024.0
 }
 
-/// Another process of this bench, which does `what` and says where it is reached.
+/// Another process of this bench, which does `what` and prints its address.
 struct Side {
     child: Child,
     address: String,
@@ -138,7 +138,7 @@ async fn node_far(
         delays: one_way.map(|one_way| Delays::new(move |_| Some(one_way))),
         ..Staging::of(conduct)
     };
-    // Bytes move when the bench moves them.
+    // Only the bench moves bytes.
     options.registry.copies = 0;
     options.registry.keep_for_others = 0;
     let node = Node::start(options).await.unwrap();
@@ -202,7 +202,7 @@ fn bare() -> Swarm<libp2p_stream::Behaviour> {
     swarm
 }
 
-/// Sends a file to whoever opens a stream.
+/// Sends a file to each peer that opens a stream.
 async fn bare_server(path: PathBuf) {
     let mut swarm = bare();
     let mut incoming = swarm.behaviour().new_control().accept(COPY).unwrap();
@@ -285,7 +285,7 @@ async fn bare_copy(address: &str, to: &Path) -> f64 {
     took
 }
 
-/// Two processes, one content: ours beside the bare copy, run by run.
+/// Copies one content between two processes, alternating between ours and the bare copy.
 async fn copy(dir: &Path) {
     let path = dir.join("content");
     content(&path, SIZE, 1);
@@ -324,15 +324,17 @@ async fn copy(dir: &Path) {
     let rate = |seconds: f64| (SIZE / MIB) as f64 / seconds;
     let (ours, floor) = (rate(median(ours)), rate(median(floor)));
     println!(
-        "512 MiB from one peer, verified, written, synced: {ours:.0} MiB/s; bare copy, written, synced: {floor:.0} MiB/s"
+        "512 MiB from one peer, verified, written, synced: {ours:.0} MiB/s; bare copy, written, \
+         synced: {floor:.0} MiB/s"
     );
     println!("  ratio {:.0} % (goal 65 %)", ours / floor * 100.0);
     println!(
-        "  most memory of the process that fetches {memory:.0} MiB, that serves {serving:.0} MiB (goal 64)"
+        "  most memory of the process that fetches {memory:.0} MiB, that serves {serving:.0} MiB \
+         (goal 64)"
     );
 }
 
-/// Measures each stage by itself on one thread: where the rest of the time goes.
+/// Measures each stage by itself on one thread, to find where the rest of the time goes.
 fn profile(dir: &Path) {
     let size = 128 * MIB;
     let path = dir.join("profile");
@@ -494,7 +496,8 @@ async fn resume(dir: &Path) {
     again.wait().unwrap();
     let twice = served().await.saturating_sub(size as u64) as f64 / size as f64 * 100.0;
     println!(
-        "256 MiB, killed at half and started again: {twice:.2} % of the bytes were sent twice (goal 1)"
+        "256 MiB, killed at half and started again: {twice:.2} % of the bytes were sent twice \
+         (goal 1)"
     );
     a.shutdown().await.unwrap();
 }
@@ -521,7 +524,7 @@ async fn large(dir: &Path) {
     getter.shutdown().await.unwrap();
 }
 
-/// Processor time of this process, in seconds: proc_pid_stat(5), in ticks of 10 ms.
+/// Returns the processor time of this process in seconds: proc_pid_stat(5), in ticks of 10 ms.
 fn busy() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let fields = stat
@@ -537,9 +540,8 @@ fn busy() -> f64 {
         / 100.0
 }
 
-/// Measures the cost of a delayed link: nothing between two nodes, a delay of nothing, and 40 ms
-/// one way.
-/// Both in this process.
+/// Measures the cost of a delayed link between two nodes in this process: without one, with a delay
+/// of zero, and with 40 ms one way.
 async fn far(dir: &Path) {
     let size = 256 * MIB;
     let path = dir.join("far");
@@ -608,7 +610,7 @@ async fn main() {
             let begun = Instant::now();
             fetch(&node.contents(), content).await;
             println!("{}", begun.elapsed().as_secs_f64());
-            // Until its memory has been looked at.
+            // Wait until the parent has read this process's memory.
             return std::future::pending().await;
         }
         _ => {}

@@ -1,4 +1,4 @@
-//! Measures the cost of a node that stays, and of asking it: `cargo bench --bench control`.
+//! Measures the cost of a running node and of its control socket: `cargo bench --bench control`.
 
 #![allow(
     clippy::unwrap_used,
@@ -19,12 +19,12 @@ use swarmdex::control::{Control, Remote, Target};
 use tokio::task::JoinSet;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_swarmdex");
-/// Runs of `status` that are timed.
+/// Timed runs of `status`.
 const RUNS: usize = 50;
-/// Control requests a second, and for how long.
+/// Control requests per second, and for how long.
 const RATE: u32 = 1_000;
 const LENGTH: Duration = Duration::from_secs(10);
-/// Processor time is counted for so long.
+/// Processor time is counted for this long.
 const WATCHED: Duration = Duration::from_secs(20);
 
 #[track_caller]
@@ -59,8 +59,8 @@ fn swarmdex(home: &Path, words: &[&str]) -> Command {
     command
 }
 
-/// Processor time of a process and all its threads, in seconds: proc_pid_stat(5), at 100 ticks a
-/// second.
+/// Returns the processor time of a process and all its threads, in seconds: proc_pid_stat(5), at
+/// 100 ticks a second.
 fn cpu_seconds(process: u32) -> f64 {
     let text = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     let fields: Vec<&str> = text
@@ -76,7 +76,7 @@ fn cpu_seconds(process: u32) -> f64 {
     ticks / 100.0
 }
 
-/// Percent of a core over a while.
+/// Returns the processor time over a while, in per cent of a core.
 fn cpu_percent(process: u32, length: Duration) -> f64 {
     let (before, begun) = (cpu_seconds(process), Instant::now());
     std::thread::sleep(length);
@@ -93,8 +93,8 @@ fn memory_mib(process: u32) -> f64 {
     pages * 4_096.0 / 1_048_576.0
 }
 
-/// A node alone, idle: its processor time and memory, and how long `status` takes from start to
-/// end.
+/// Measures an idle node without peers: its processor time, its memory, and the duration of
+/// `status`.
 fn idle_and_status() {
     let home = tempfile::tempdir().unwrap();
     let words = [
@@ -135,14 +135,15 @@ fn idle_and_status() {
     };
     let (floor, status) = (time(&["--version"]), time(&["status"]));
     println!(
-        "status, whole process: median {:.1} ms, p95 {:.1} (goal 30); the program that only says its version: {:.1} ms",
+        "status, whole process: median {:.1} ms, p95 {:.1} (goal 30); the program that only says \
+         its version: {:.1} ms",
         part(status.clone(), 0.5),
         part(status, 0.95),
         part(floor, 0.5)
     );
 }
 
-/// A demo of 24 nodes, one of which has a control socket.
+/// Starts a demo of 24 nodes, one of which has a control socket.
 fn demo(home: &Path) -> (Running, PathBuf) {
     let data = home.join("demo");
     let words = [
@@ -167,12 +168,12 @@ fn demo(home: &Path) -> (Running, PathBuf) {
     while !socket.exists() {
         std::thread::sleep(Duration::from_millis(50));
     }
-    // Until everybody has joined.
+    // Until all nodes have joined.
     std::thread::sleep(Duration::from_secs(20));
     (child, socket)
 }
 
-/// A node in a process of its own that has joined the demo, and its socket.
+/// Starts a node in a process of its own that joins the demo, and returns its socket.
 fn joined(home: &Path, demo: &Path) -> (Running, PathBuf) {
     let status = swarmdex(
         home,
@@ -211,8 +212,8 @@ fn joined(home: &Path, demo: &Path) -> (Running, PathBuf) {
     (node, PathBuf::from(text(&said["socket"])))
 }
 
-/// So many requests a second beside the demo's own work; each at its time, whether or not those
-/// before it are answered.
+/// Sends requests at a constant rate beside the demo's own work, each at its time, whether or not
+/// earlier ones are answered.
 async fn requests(socket: &Path, what: &str) {
     let remote = Remote::connect(Target::Unix(socket.to_owned()), false)
         .await
@@ -235,7 +236,8 @@ async fn requests(socket: &Path, what: &str) {
     let failed = answers.iter().filter(|answer| answer.is_err()).count();
     let times: Vec<f64> = answers.into_iter().flatten().collect();
     println!(
-        "{} control requests in {:.1} s to {what}: p50 {:.2} ms, p99 {:.2} ms (goal 10), {failed} failed",
+        "{} control requests in {:.1} s to {what}: p50 {:.2} ms, p99 {:.2} ms (goal 10), {failed} \
+         failed",
         total,
         begun.elapsed().as_secs_f64(),
         part(times.clone(), 0.5),
@@ -243,7 +245,7 @@ async fn requests(socket: &Path, what: &str) {
     );
 }
 
-/// Measures an explorer that is attached, and how much it adds to the demo's own work.
+/// Measures an attached explorer, and how much it adds to the demo's own work.
 fn attached(demo: u32, socket: &Path, home: &Path) {
     let before = cpu_percent(demo, WATCHED);
     let size = PtySize {
@@ -274,12 +276,13 @@ fn attached(demo: u32, socket: &Path, home: &Path) {
     drop(pair);
     let _ = reading.join();
     println!(
-        "attached explorer: {own:.2} % of a core itself, and the demo of 24 nodes {before:.1} % without and {with:.1} % with it (goal 2 more)"
+        "attached explorer: {own:.2} % of a core itself, and the demo of 24 nodes {before:.1} % \
+         without and {with:.1} % with it (goal 2 more)"
     );
 }
 
 fn main() {
-    // Run by `cargo test` it has nothing to say.
+    // `cargo test` runs it without `--bench`; then it does nothing.
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }

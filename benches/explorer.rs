@@ -14,14 +14,14 @@ use std::{
 
 use portable_pty::{CommandBuilder, NativePtySystem, PtySize, PtySystem};
 
-/// Frames that are timed.
+/// Timed frames.
 const FRAMES: usize = 500;
-/// Starts that are timed.
+/// Timed starts.
 const STARTS: usize = 10;
 
-/// Keys that are pressed under the flood.
+/// Keys pressed under load.
 const KEYS: usize = 300;
-/// Changes of peers a second that are the flood.
+/// Peer changes per second under load.
 const FLOOD: usize = 100_000;
 
 #[track_caller]
@@ -44,8 +44,8 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// Starts the explorer in a terminal of 200x60; calls `then` with its process once the first frame
-/// is there.
+/// Starts the explorer in a terminal of 200x60, and calls `then` with its process after the first
+/// frame.
 fn started<T>(then: impl FnOnce(u32, Duration) -> T) -> T {
     let size = PtySize {
         rows: 60,
@@ -91,7 +91,7 @@ fn cpu_seconds(process: u32) -> f64 {
 }
 
 fn main() {
-    // Run by `cargo test` it has nothing to say.
+    // `cargo test` runs it without `--bench`; then it does nothing.
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
@@ -115,7 +115,8 @@ fn main() {
     for peers in [200, 10_000] {
         let frames = swarmdex::ui::time_frames(200, 60, peers, FRAMES).unwrap();
         println!(
-            "frame at 200x60 with {peers} peers, 100 of them changed: median {:.2} ms, p99 {:.2} (goal 4)",
+            "frame at 200x60 with {peers} peers, 100 of them changed: median {:.2} ms, p99 {:.2} \
+             (goal 4)",
             median(frames.clone()),
             p99(frames)
         );
@@ -124,7 +125,8 @@ fn main() {
     for peers in [100, 1_000] {
         let frames = swarmdex::ui::time_map_frames(200, 60, peers, FRAMES).unwrap();
         println!(
-            "map at 200x60 with {peers} peers and a line to each: median {:.2} ms, p99 {:.2} (goal 4)",
+            "map at 200x60 with {peers} peers and a line to each: median {:.2} ms, p99 {:.2} \
+             (goal 4)",
             median(frames.clone()),
             p99(frames)
         );
@@ -135,7 +137,8 @@ fn main() {
         .block_on(swarmdex::ui::time_keys(KEYS, FLOOD))
         .unwrap();
     println!(
-        "key to frame under a flood of {FLOOD} changes a second, {} keys: median {:.1} ms, p99 {:.1} (goal 16)",
+        "key to frame under a flood of {FLOOD} changes a second, {} keys: median {:.1} ms, p99 \
+         {:.1} (goal 16)",
         keys.len(),
         median(keys.clone()),
         p99(keys)
@@ -163,12 +166,13 @@ fn main() {
         "60s",
     ]);
     println!(
-        "a demo of 24 nodes: {with:.1} % of a core with the explorer, {without:.1} % without: {:.1} more (goal 5)",
+        "a demo of 24 nodes: {with:.1} % of a core with the explorer, {without:.1} % without: \
+         {:.1} more (goal 5)",
         with - without
     );
 }
 
-/// CPU of a demo in a terminal, in per cent of a core, once it has settled.
+/// Returns the processor time of a demo in a terminal once it has settled, in per cent of a core.
 fn demo(arguments: &[&str]) -> f64 {
     const SETTLE: Duration = Duration::from_secs(15);
     const MEASURE: Duration = Duration::from_secs(20);

@@ -1,12 +1,14 @@
-//! The gateway beside what people use instead of it, in the same run: pages of 2,000 versions that
-//! 20 read at once, 2,000 uploads of one project, installs by the real clients with a cache that is
-//! new each time, and the memory that the node takes for all that.
+//! Compares the gateway with its alternatives in one run: pages of 2,000 versions read by 20
+//! clients at once, 2,000 uploads of one project, installs by the real clients with a new cache
+//! each time, and the node's memory for all that.
 //!
 //! `benches/rivals/install` puts the rivals in a folder; where they are not, only our own figures
-//! are printed. `cargo bench --bench gateway [uploads] [pages] [npm] [pip] [cargo] [far]` runs
-//! these rows, or all. `SWARMDEX_BENCH_RUNS` is how often each is run (5), and
-//! `SWARMDEX_BENCH_DEVPI` how many uploads devpi gets (200): it takes half a second for each.
-//! `SWARMDEX_BENCH_BIN` is another build to measure.
+//! are printed. `cargo bench --bench gateway [uploads] [pages] [npm] [pip] [cargo] [installs]
+//! [far]` runs these rows, or all. `SWARMDEX_BENCH_RUNS` is how often each is run (5), and
+//! `SWARMDEX_BENCH_DEVPI` how many uploads devpi gets (200): it takes half a second for each, and
+//! no more begin after `SWARMDEX_BENCH_DEVPI_SECONDS` (900). `SWARMDEX_BENCH_INSTALLS` is how many
+//! installs the node's memory is looked at over (100), and `SWARMDEX_BENCH_BIN` another build to
+//! measure.
 
 #![allow(
     clippy::unwrap_used,
@@ -38,12 +40,12 @@ use packages::{percentile, resident_mib};
 use rivals::Rival;
 use serde_json::Value;
 
-/// Versions of the packages whose pages are read, and uploads.
+/// Versions of the packages whose pages are read, and number of uploads.
 const VERSIONS: usize = 2_000;
-/// Clients that read a page at once, and how often each.
+/// Clients that read a page at once, and reads of each.
 const CROWD: usize = 20;
 const TIMES: usize = 5;
-/// Longest time in which a node that starts opens its gateway.
+/// Longest wait until a new node opens its gateway.
 const OPENED: Duration = Duration::from_secs(30);
 
 pub fn number(name: &str, usual: usize) -> usize {
@@ -61,7 +63,7 @@ pub fn median(values: &mut [f64]) -> f64 {
     percentile(values, 0.5)
 }
 
-/// A node of its own with a gateway, as the program is.
+/// A node of its own with a gateway, as the program runs it.
 pub struct Site {
     child: Child,
     pub dir: PathBuf,
@@ -75,11 +77,11 @@ impl Drop for Site {
     }
 }
 
-/// The program, on the node of this directory, and nobody else's.
+/// Returns the program as a command on the node of this directory.
 fn program(dir: &Path) -> Command {
     let built = std::env::var_os("SWARMDEX_BENCH_BIN");
     let mut command = Command::new(built.unwrap_or_else(|| env!("CARGO_BIN_EXE_swarmdex").into()));
-    // Those of the bench are no settings of a node.
+    // Variables of the bench are not settings of a node.
     for (name, _) in
         std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SWARMDEX_"))
     {
@@ -124,7 +126,7 @@ impl Site {
         site
     }
 
-    /// The host of the gateway, which is open a moment after the node has begun.
+    /// Returns the host of the gateway, which opens a moment after the node starts.
     fn gateway(&self) -> String {
         let begun = Instant::now();
         loop {
@@ -137,7 +139,7 @@ impl Site {
         }
     }
 
-    /// The text that the program prints.
+    /// Runs a command and returns its output.
     pub fn does(&self, words: &[&str]) -> Vec<u8> {
         let ran = program(&self.dir).args(words).output().unwrap();
         assert!(
@@ -148,7 +150,7 @@ impl Site {
         ran.stdout
     }
 
-    /// The field by which one may upload.
+    /// Returns the header field with the token for uploads.
     pub fn said(&self) -> String {
         let token = std::fs::read_to_string(self.dir.join("data/gateway.token")).unwrap();
         format!(
@@ -166,13 +168,24 @@ impl Site {
     }
 }
 
+fn devpi_seconds() -> Duration {
+    Duration::from_secs(number("SWARMDEX_BENCH_DEVPI_SECONDS", 900) as u64)
+}
+
 const SIMPLE: &str = "Accept: application/vnd.pypi.simple.v1+json\r\n";
 
-/// Uploads one wheel of each version to a path; milliseconds of each, and of reading the page after
-/// each hundredth.
-fn upload(host: &str, path: &str, page: &str, said: &str, count: usize) -> (Vec<f64>, Vec<f64>) {
+/// Uploads one wheel of each version to a path. Returns the milliseconds of each upload, and of
+/// reading the page after each hundredth. No upload starts after `most`.
+fn upload(
+    host: &str,
+    path: &str,
+    page: &str,
+    said: &str,
+    (count, most): (usize, Duration),
+) -> (Vec<f64>, Vec<f64>) {
     let (mut link, mut uploads, mut pages) = (Link::to(host), Vec::new(), Vec::new());
-    for at in 0..count {
+    let begun = Instant::now();
+    for at in (0..count).take_while(|_| begun.elapsed() < most) {
         uploads.push(clients::upload(
             &mut link,
             path,
@@ -198,8 +211,9 @@ fn uploads(site: &Site, scratch: &Path) {
         "/pypi/legacy/",
         "/pypi/simple/many/",
         &site.said(),
-        VERSIONS,
+        (VERSIONS, Duration::MAX),
     );
+    let in_order = ours.clone();
     let all: f64 = ours.iter().sum();
     let (first, last) = (
         median(&mut ours[..100].to_vec()),
@@ -228,15 +242,23 @@ fn uploads(site: &Site, scratch: &Path) {
         "/bench/dev/",
         "/bench/dev/+simple/many/",
         &word,
-        count,
+        (count, devpi_seconds()),
     );
-    let some = (count / 4).max(1);
+    let count = theirs.len();
+    let some = (count / 4).clamp(1, 100);
     let (first, last) = (
         median(&mut theirs[..some].to_vec()),
         median(&mut theirs[count - some..].to_vec()),
     );
     println!(
-        "  devpi-server, {count} of them: the first quarter {first:.1} ms each, the last {last:.1} ms"
+        "  devpi-server, {count} of them: the first {some} {first:.1} ms each, the last {last:.1} \
+         ms"
+    );
+    let [our_time, their_time] =
+        [&in_order[..count], &theirs[..]].map(|times| times.iter().sum::<f64>() / 1_000.0);
+    println!(
+        "  all {count} of them: {our_time:.1} s and {their_time:.1} s: {:.1} times as fast",
+        their_time / our_time
     );
     println!(
         "  its page: p50 {:.1} ms; memory {:.0} MiB",
@@ -250,19 +272,19 @@ fn uploads(site: &Site, scratch: &Path) {
     );
 }
 
-/// One row of pages: who answers, and where.
+/// One row of pages: a server and its address.
 struct Row {
     who: &'static str,
     page: Page,
 }
 
-/// Has all of them read by turns; prints p50 and p95, medians of the runs, and how that is beside
-/// the floor.
+/// Reads all of them in turn. Prints the p50 and p95 as medians of the runs, and their ratio to the
+/// baseline.
 fn compare(what: &str, rows: &[Row]) {
     let mut taken: Vec<[Vec<f64>; 2]> = rows.iter().map(|_| [Vec::new(), Vec::new()]).collect();
     let mut size = Vec::new();
     for row in rows {
-        // Warm, all of them.
+        // Warm up all of them.
         let answer = Link::to(&row.page.host).get(&row.page.path, &row.page.fields);
         assert_eq!(
             answer.status, row.page.status,
@@ -354,6 +376,14 @@ fn pages(site: &Site, scratch: &Path) {
         made::write(&scratch.join("pypiserver/packages").join(file), bytes);
     }
     let pypiserver = Rival::start("pypiserver", &scratch.join("pypiserver"), &[]);
+    let devpi = clients::devpi(&scratch.join("devpi"));
+    let mut uploaded = 0;
+    if let Some((devpi, word)) = &devpi {
+        let count = number("SWARMDEX_BENCH_DEVPI", 200);
+        let page = "/bench/dev/+simple/many/";
+        let most = (count, devpi_seconds());
+        uploaded = upload(&devpi.host, "/bench/dev/", page, word, most).0.len();
+    }
     for (at, (what, path, fields)) in wanted.iter().enumerate() {
         let mut rows = vec![Row {
             who: "swarmdex",
@@ -377,11 +407,19 @@ fn pages(site: &Site, scratch: &Path) {
                 verdaccio.as_ref().map(|one| &*one.host),
                 "/many",
             ),
-            3 => add(
-                "pypiserver",
-                pypiserver.as_ref().map(|one| &*one.host),
-                "/simple/many/",
-            ),
+            3 => {
+                add(
+                    "pypiserver",
+                    pypiserver.as_ref().map(|one| &*one.host),
+                    "/simple/many/",
+                );
+                add(
+                    "devpi",
+                    devpi.as_ref().map(|(one, _)| &*one.host),
+                    "/bench/dev/+simple/many/",
+                );
+                println!("\ndevpi's page is of {uploaded} versions");
+            }
             _ => {}
         }
         compare(&format!("{what} of {VERSIONS} versions"), &rows);
@@ -396,6 +434,25 @@ fn pages(site: &Site, scratch: &Path) {
         );
     }
     println!("  memory: {:.0} MiB", site.memory());
+}
+
+/// Measures the node's memory over many installs, of crates and of wheels in turn.
+fn installs(site: &Site, scratch: &Path) {
+    let count = number("SWARMDEX_BENCH_INSTALLS", 100);
+    let crates = crates::Installs::prepare(site, &scratch.join("cargo"));
+    let wheels = clients::Wheels::prepare(site, &scratch.join("pip"));
+    let (before, mut most) = (site.memory(), 0.0_f64);
+    for at in 0..count {
+        match at % 2 {
+            0 => crates.install(),
+            _ => wheels.install(),
+        }
+        most = most.max(site.memory());
+    }
+    println!(
+        "\n{count} installs: {before:.0} MiB before them, {most:.0} at most, {:.0} after",
+        site.memory()
+    );
 }
 
 fn main() {
@@ -418,13 +475,14 @@ fn main() {
         if is_wanted(name) {
             work();
             measured += 1;
+            println!("  after that the node has {:.0} MiB", site.memory());
         }
     };
     row("uploads", &|| {
         uploads(&site, &scratch.path().join("uploads"))
     });
     if is_wanted("pages") && !is_wanted("uploads") {
-        // Pages of a project that was not uploaded are none.
+        // The pages exist only after the uploads.
         uploads(&site, &scratch.path().join("uploads"));
     }
     row("pages", &|| pages(&site, &scratch.path().join("pages")));
@@ -433,10 +491,13 @@ fn main() {
     row("cargo", &|| {
         crates::cargo(&site, &scratch.path().join("cargo"))
     });
+    row("installs", &|| {
+        installs(&site, &scratch.path().join("installs"))
+    });
     row("far", &|| far::far(&scratch.path().join("far")));
     assert!(
         measured > 0,
-        "nothing was measured: there are uploads, pages, npm, pip, cargo and far"
+        "nothing was measured: there are uploads, pages, npm, pip, cargo, installs and far"
     );
     println!(
         "\nthe node has {:.0} MiB at the end, {:.0} more than when it had started",

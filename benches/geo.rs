@@ -1,4 +1,4 @@
-//! Measures the cost of knowing where addresses are: `cargo bench --bench geo`.
+//! Measures the cost of locating addresses: `cargo bench --bench geo`.
 
 #![allow(
     clippy::unwrap_used,
@@ -15,7 +15,7 @@ use std::{
 };
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
-use swarmdex::geoip::Table;
+use swarmdex::geoip::CountryTable;
 
 const LOOKUPS: u32 = 1_000_000;
 
@@ -23,7 +23,7 @@ fn main() {
     let times: Vec<f64> = (0..10)
         .map(|_| {
             let begun = Instant::now();
-            black_box(Table::embedded().unwrap());
+            black_box(CountryTable::embedded().unwrap());
             begun.elapsed().as_secs_f64() * 1_000.0
         })
         .collect();
@@ -32,12 +32,12 @@ fn main() {
         "reading the embedded table: {:.1} ms at first, {best:.1} ms at best",
         times[0]
     );
-    let table = Table::embedded().unwrap();
+    let table = CountryTable::embedded().unwrap();
     let mut rng = StdRng::seed_from_u64(7);
     let v4: Vec<IpAddr> = (0..LOOKUPS)
         .map(|_| Ipv4Addr::from_bits(rng.random()).into())
         .collect();
-    // In 2000::/4, where nearly all is.
+    // In 2000::/4, which has nearly all addresses.
     let v6 = (0..LOOKUPS)
         .map(|_| Ipv6Addr::from_bits(rng.random::<u128>() >> 4 | 2 << 124).into())
         .collect();

@@ -1,6 +1,6 @@
-//! Measures what a record costs: signing and verifying it beside the bare signature, its bytes, a
-//! catalogue's bytes on disk, and a search in that: `cargo bench --bench records [PACKAGES]`. To
-//! compare two builds, run this in both.
+//! Measures the cost of a record: signing and verifying it compared with a bare signature, its
+//! size, a catalogue's size on disk, and a search in that: `cargo bench --bench records
+//! [PACKAGES]`. To compare two builds, run this in both.
 
 #![allow(
     clippy::unwrap_used,
@@ -30,7 +30,7 @@ const PACKAGES: usize = 20_000;
 const ROUNDS: usize = 2_000;
 const BATCH: usize = 1_000;
 
-/// Median of `ROUNDS`, in microseconds.
+/// Returns the median of `ROUNDS` runs, in microseconds.
 fn median(mut once: impl FnMut(usize)) -> f64 {
     let mut times: Vec<f64> = (0..ROUNDS)
         .map(|n| {

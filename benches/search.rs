@@ -1,4 +1,4 @@
-//! What searching the catalogue costs beside plain BM25 and a substring scan, in one run: `cargo
+//! Measures searching the catalogue against plain BM25 and a substring scan, in one run: `cargo
 //! bench --bench search`.
 //!
 //! Over 63,666 packages; with `-- large`, over 500,000 too.
@@ -24,7 +24,7 @@ const PACKAGES: usize = 63_666;
 const LARGE: usize = 500_000;
 const BATCH: usize = 1_000;
 
-/// Texts that people look for, typed letter by letter.
+/// Search texts, typed letter by letter.
 const TYPED: [&str; 24] = [
     "postgresql",
     "python3-num",
@@ -92,7 +92,8 @@ async fn fill(dir: &Path, records: Vec<Record>) -> Store {
     let counting = Instant::now();
     store.recount().await.unwrap();
     println!(
-        "{count} packages taken, with the index, durably: {:.0} a second (then {:.1} s to count who needs whom)",
+        "{count} packages taken, with the index, durably: {:.0} a second (then {:.1} s to count \
+         who needs whom)",
         count as f64 / inserted,
         counting.elapsed().as_secs_f64()
     );
@@ -110,7 +111,8 @@ fn search(store: &Store, prefixes: &[String]) -> Vec<f64> {
     prefixes.iter().map(one).collect()
 }
 
-/// The index alone: every word must occur, the last one as a prefix, the best fifty by BM25.
+/// The index alone: every word must occur, the last one as a prefix, and the best fifty are
+/// returned by BM25.
 fn bm25(path: &Path, prefixes: &[String]) -> Vec<f64> {
     let db = Connection::open(path).unwrap();
     let mut best = db
@@ -136,7 +138,7 @@ fn bm25(path: &Path, prefixes: &[String]) -> Vec<f64> {
         .collect()
 }
 
-/// No index: every name and description, in lower case and in memory.
+/// No index: scans every name and description, in lower case and in memory.
 fn scan(path: &Path, prefixes: &[String]) -> Vec<f64> {
     let db = Connection::open(path).unwrap();
     let mut all = db
@@ -160,7 +162,8 @@ fn scan(path: &Path, prefixes: &[String]) -> Vec<f64> {
     prefixes.iter().map(one).collect()
 }
 
-/// In a process of its own: opening a database, the first search, and the memory after all of them.
+/// Runs in a process of its own: opens a database, searches once, and measures the memory after all
+/// searches.
 fn cold(dir: &Path) {
     let begun = Instant::now();
     let store = Store::open(dir, Metrics::default()).unwrap();
@@ -171,7 +174,8 @@ fn cold(dir: &Path) {
     assert!(found.total > 0);
     search(&store, &prefixes());
     println!(
-        "opened and searched for the first time in {first:.1} ms; {:.0} MiB of memory after 200 more",
+        "opened and searched for the first time in {first:.1} ms; {:.0} MiB of memory after 200 \
+         more",
         resident_mib("self")
     );
 }

@@ -1,20 +1,19 @@
-//! What choosing peers by reputation and nearness is worth, beside choosing by lot and by a score
-//! that is not smoothed, in one run: `cargo bench --bench selection`.
+//! Measures the benefit of choosing peers by reputation and distance, compared with random choice
+//! and with a score that is not smoothed, in one run: `cargo bench --bench selection`.
 //!
-//! 32 nodes in one process, in the cities of the world and as far apart as these: what travels
-//! between them is held back for as long. All know all. A quarter is bad: three lie, three are
-//! slow, two are silent. The honest ones look up the packages that they have not, and fetch the
-//! contents that they have not, both at once and each one after the other.
+//! 32 nodes in one process are placed in the cities of the world, with data between them delayed
+//! accordingly. All know all. A quarter misbehaves: three lie, three are slow, two are silent. The
+//! honest ones look up the packages and fetch the contents that they lack, both at the same time,
+//! each one after the other.
 //!
-//! Each node begins one of both every half second, so that those who choose well are not slowed
-//! down by asking more: the machine is half idle.
+//! Each node starts one lookup and one fetch every half second, so that a node that chooses well is
+//! not slowed down by asking more: the machine is half idle.
 //!
-//! What is measured is the selection and nothing else: the DHT is off, so that all there is to ask
-//! are the connected peers; and everybody is protected from everybody's ledger, so that nobody is
-//! banned, whoever does the choosing. It is the same nodes, packages, contents and places each
-//! time, and each way begins knowing nothing of anybody.
+//! Nothing but the selection is measured: the DHT is off, so that only connected peers can be
+//! asked, and all peers are protected, so that none is banned. Nodes, packages, contents and
+//! locations are the same each time, and each method starts without knowledge of the peers.
 //!
-//! Words after `--` choose ways: reputation, random, unsmoothed.
+//! Words after `--` choose methods: reputation, random, unsmoothed.
 
 #![allow(
     clippy::unwrap_used,
@@ -44,7 +43,7 @@ use swarmdex::{
         geo::GeoLocation,
         manifest::Content,
         name::{PackageId, PackageRef},
-        reputation::{Outcome, Selection},
+        reputation::{Outcome, SelectionMethod},
         transfer::Part,
     },
     metrics::Metrics,
@@ -56,7 +55,7 @@ use tokio::sync::mpsc;
 
 const NODES: usize = 32;
 const SEED: u64 = 7;
-/// A bad node sends so many bytes a second, or begins its answers so much later.
+/// A misbehaving slow node: its rate in bytes per second, and the delay of its answers.
 const SLOW: Conduct = Conduct::Late {
     rate: 128 << 10,
     by: Duration::from_secs(1),
@@ -71,17 +70,16 @@ const BAD: [Conduct; 8] = [
     Conduct::Lying,
     SLOW,
 ];
-/// Packages there are, of which an honest node lacks one in ten, and a bad one none.
+/// Number of packages, of which an honest node lacks one in ten, and a misbehaving one none.
 const PACKAGES: usize = 1_000;
-/// Contents there are, of which each node lacks one in two.
+/// Number of contents, of which each node lacks one in two.
 const CONTENTS: usize = 120;
-/// What is asked of a peer is waited for so long: shorter than a node's own five and ten seconds,
-/// which spares those that choose badly.
+/// Longest wait for a peer. It is shorter than a node's own five and ten seconds, which is lenient
+/// to the methods that choose badly.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// From the beginning of one look-up of a node, or of one fetch, to the next, unless it takes
-/// longer.
+/// Interval between the starts of a node's lookups or fetches, unless one takes longer.
 const PACE: Duration = Duration::from_millis(500);
-/// Look-ups and fetches of a node after which it should know whom to ask.
+/// Lookups and fetches of a node after which it should know whom to ask.
 const LEARNING: [usize; 2] = [60, 40];
 
 struct Lab {
@@ -90,7 +88,7 @@ struct Lab {
     liars: HashSet<PeerId>,
 }
 
-/// A node that asks, and what it has not.
+/// An asking node, and what it lacks.
 struct Honest {
     node: NodeHandle,
     packages: Vec<PackageId>,
@@ -101,9 +99,9 @@ struct Honest {
 struct Request {
     ms: f64,
     failed: bool,
-    /// Whether the node had learned by then.
+    /// True if the node had learned by then.
     late: bool,
-    /// Peers that were asked, and liars among these.
+    /// Peers asked, and liars among them.
     asked: usize,
     lied: usize,
     size: u64,
@@ -117,7 +115,7 @@ struct Figures {
     seconds: f64,
 }
 
-/// Of 256 KiB, which one peer is asked for at a time, to 1 MiB, for which eight are.
+/// From 256 KiB, for which one peer is asked, to 1 MiB, for which eight are.
 fn bytes_of(n: usize) -> Vec<u8> {
     let size = [256, 256, 512, 1_024][n % 4] << 10;
     let mut bytes = vec![0; size];
@@ -139,7 +137,7 @@ async fn sent(node: &NodeHandle) -> f64 {
         .sum()
 }
 
-/// Counts how often a peer was seen to do something.
+/// Returns the number of times that peers were seen to do something.
 async fn seen(node: &NodeHandle, outcome: Outcome) -> usize {
     let peers = node.peers().await.unwrap();
     let of = peers
@@ -149,7 +147,7 @@ async fn seen(node: &NodeHandle, outcome: Outcome) -> usize {
     of.map(|one| one.count as usize).sum()
 }
 
-/// Every fourth node is bad.
+/// Every fourth node misbehaves.
 fn conduct(n: usize) -> Conduct {
     if n % 4 == 3 {
         BAD[n / 4]
@@ -159,7 +157,7 @@ fn conduct(n: usize) -> Conduct {
 }
 
 impl Lab {
-    async fn start(dir: &Path, selection: Selection, records: &[Record]) -> Self {
+    async fn start(dir: &Path, selection: SelectionMethod, records: &[Record]) -> Self {
         let mut dice = StdRng::seed_from_u64(SEED);
         let cities = city::cities().unwrap();
         let homes: Vec<GeoLocation> = (0..NODES)
@@ -208,7 +206,7 @@ impl Lab {
                 selection,
                 ..Staging::of(conduct(n))
             };
-            // Bytes move when the bench moves them.
+            // Only the bench moves bytes.
             options.registry.copies = 0;
             options.registry.keep_for_others = 0;
             let node = Node::start(options).await.unwrap();
@@ -253,7 +251,7 @@ impl Lab {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
-        // Medians are taken every five seconds.
+        // Medians are computed every five seconds.
         tokio::time::sleep(Duration::from_secs(6)).await;
         let honest = (0..NODES)
             .filter(|n| conduct(*n) == Conduct::Honest)
@@ -327,8 +325,8 @@ impl Lab {
             let got = node.registry().get_package(&PackageRef::of(package)).await;
             let ms = begun.elapsed().as_secs_f64() * 1_000.0;
             let now = seen(node, Outcome::AnswerWrong).await;
-            // Three are asked, and up to three more in their place: the share of liars is no more
-            // than this. They have all packages.
+            // Three peers are asked, and up to three more in their place, so the share of liars is
+            // at most this. They have all packages.
             done.push(Request {
                 ms,
                 failed: got.is_err(),
@@ -383,13 +381,13 @@ impl Lab {
     }
 }
 
-/// Of some requests: the median and the 95th percentile in milliseconds.
+/// Returns the median and the 95th percentile of some requests, in milliseconds.
 fn times<'a>(requests: impl Iterator<Item = &'a Request>) -> (f64, f64) {
     let mut ms: Vec<f64> = requests.map(|one| one.ms).collect();
     (percentile(&mut ms, 0.5), percentile(&mut ms, 0.95))
 }
 
-/// Share of liars among those that were asked, in per cent.
+/// Returns the share of liars among the peers asked, in per cent.
 fn liars<'a>(requests: impl Iterator<Item = &'a Request>) -> f64 {
     let (lied, asked) = requests.fold((0, 0), |(lied, asked), one| {
         (lied + one.lied, asked + one.asked)
@@ -420,7 +418,8 @@ fn tell(name: &str, figures: &Figures) {
             "3 to 6".to_owned()
         };
         println!(
-            "  {what:<6} p50 {p50:>5.0} ms, p95 {p95:>5.0}; after 100 requests p50 {after50:>5.0}, p95 {after95:>5.0}; \
+            "  {what:<6} p50 {p50:>5.0} ms, p95 {p95:>5.0}; after 100 requests p50 \
+             {after50:>5.0}, p95 {after95:>5.0}; \
              {asked} asked for each, {:.1} % of them liars, then {:.1} %",
             liars(requests.iter()),
             liars(requests.iter().filter(late)),
@@ -455,9 +454,9 @@ async fn main() {
     let records = signed(&Keypair::generate_ed25519(), drafts(PACKAGES));
     let mut results = HashMap::new();
     let ways = [
-        ("reputation", Selection::Reputation),
-        ("random", Selection::Random),
-        ("unsmoothed", Selection::Unsmoothed),
+        ("reputation", SelectionMethod::Reputation),
+        ("random", SelectionMethod::Random),
+        ("unsmoothed", SelectionMethod::Unsmoothed),
     ];
     for (name, selection) in ways
         .into_iter()
@@ -497,7 +496,8 @@ async fn main() {
                 _ => String::new(),
             };
             println!(
-                "  {what:<6} p50 {:.2}, p95 {:.2}; after 100 requests p50 {:.2}, p95 {:.2}{verdict}",
+                "  {what:<6} p50 {:.2}, p95 {:.2}; after 100 requests p50 {:.2}, p95 \
+                 {:.2}{verdict}",
                 b50 / a50,
                 b95 / a95,
                 d50 / c50,

@@ -1,5 +1,5 @@
-//! What a swarm of ours costs over bare libp2p: both in one run, on loopback. `cargo bench --bench
-//! swarm`.
+//! Measures the overhead of a swarm of ours over bare libp2p, both in one run on loopback: `cargo
+//! bench --bench swarm`.
 //!
 //! `SWARMDEX_BENCH_NODES` sets the number of nodes (32).
 
@@ -26,12 +26,12 @@ use swarmdex::{
 };
 use tokio::{sync::mpsc, time::Instant};
 
-/// Messages, packages and gets of each kind.
+/// Messages, packages, and gets of each kind.
 const ROUNDS: usize = 30;
-/// Nodes that join after the packages were announced, and compare no catalogue: they hold none of
-/// them but the last few.
+/// Nodes that join after the packages were announced and compare no catalogues, so they hold only
+/// the last few packages.
 const LATE: usize = 8;
-/// Between two nodes' starts.
+/// Time between the starts of two nodes.
 const STAGGER: Duration = Duration::from_millis(20);
 
 #[derive(Default)]
@@ -70,7 +70,7 @@ fn rss_mib() -> f64 {
     pages * 4_096.0 / 1_048_576.0
 }
 
-/// Processor time of this process, in seconds: fields 14 and 15 of `/proc/self/stat`, in
+/// Returns the processor time of this process in seconds: fields 14 and 15 of `/proc/self/stat`, in
 /// hundredths.
 fn cpu_seconds() -> f64 {
     let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
@@ -157,7 +157,7 @@ async fn start(dir: &Path, door: Option<&str>, catalogue: CatalogueScope) -> (No
     options.net.bootstrap = door.iter().map(|door| door.parse().unwrap()).collect();
     options.net.mdns = false;
     options.net.dht = DhtMode::Server;
-    // Bytes move when the bench moves them.
+    // Only the bench moves bytes.
     options.registry.copies = 0;
     options.registry.keep_for_others = 0;
     let node = Node::start(options).await.unwrap();
@@ -205,7 +205,7 @@ async fn ours(nodes: usize) -> Figures {
     figures.node_mib = (rss_mib() - memory) / nodes as f64;
 
     let mut packages: Vec<PackageId> = Vec::new();
-    // Every node's own reader tells how long each announcement took to be verified there.
+    // Each node's own reader reports the time until an announcement was verified there.
     let mut readers: Vec<_> = swarm.iter().map(|node| node.subscribe()).collect();
     for round in 0..ROUNDS {
         let content = swarm[round % nodes]
@@ -262,8 +262,8 @@ async fn ours(nodes: usize) -> Figures {
             .get_package(&PackageRef::of(package))
             .await
             .unwrap();
-        // Gossip passes the last few announcements on to those who come late; what it brought is
-        // not fetched.
+        // Gossip passes the last few announcements on to late nodes; packages known by that are not
+        // fetched.
         if matches!(found.source, Source::Dht | Source::Peer(_)) {
             figures.present_ms.push(ms(asked));
         }
@@ -283,7 +283,7 @@ async fn ours(nodes: usize) -> Figures {
     figures
 }
 
-/// Appending 4 KiB and syncing it, in milliseconds.
+/// Measures appending 4 KiB and syncing it, in milliseconds.
 fn fsync() -> Vec<f64> {
     let dir = tempfile::tempdir().unwrap();
     let mut file = std::fs::File::create(dir.path().join("bare")).unwrap();
@@ -298,7 +298,7 @@ fn fsync() -> Vec<f64> {
 }
 
 fn main() {
-    // Run by `cargo test` it has nothing to say.
+    // `cargo test` runs it without `--bench`; then it does nothing.
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }

@@ -22,25 +22,31 @@ use crate::{
     },
 };
 
+/// A result whose error is the library's.
 pub type Result<T, E = RegistryError> = std::result::Result<T, E>;
 
+/// An error of the library. Its message says what happened, to what, and what to do about it.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // Messages say what the fields of their variants are.
 pub enum RegistryError {
+    /// A name, handle, version or id that cannot be one.
     #[error("{0}")]
     Name(#[from] NameError),
 
+    /// A draft with fields that break a rule.
     #[error("the draft of {package} cannot be signed: {}; correct it and publish again", list(.errors))]
     Draft {
         package: WrittenName,
         errors: Vec<FieldError>,
     },
 
+    /// No peer that was asked has it.
     #[error(
         "{package} was not found: {asked} peers were asked; check the spelling, or `search` for a part of the name"
     )]
     NotFound { package: String, asked: usize },
 
-    /// `instead` is what there is of it, as far as it helps.
+    /// No release matches the requirement. `instead` is what there is of it, as far as it helps.
     #[error("{package} has no release that matches {requirement}; {}`versions {package}` lists what there is", has(.instead))]
     NoMatch {
         package: String,
@@ -48,6 +54,7 @@ pub enum RegistryError {
         instead: Vec<VersionText>,
     },
 
+    /// The package has no such release.
     #[error("{package} {version} is not a release; `versions {package}` lists what there is")]
     NoVersion {
         package: String,
@@ -59,6 +66,7 @@ pub enum RegistryError {
     #[error("{explanation}")]
     Unresolvable { explanation: String },
 
+    /// A lock file that cannot be read, or does not match.
     #[error("the lock file {} {why}", .path.display())]
     Lock { path: PathBuf, why: String },
 
@@ -69,12 +77,15 @@ pub enum RegistryError {
         error: Box<RegistryError>,
     },
 
+    /// No known peer has such an id.
     #[error("no peer is known whose id begins or ends with \"{0}\"; `peers` lists them")]
     NoPeer(String),
 
+    /// Nobody known claims the handle.
     #[error("nobody known calls itself \"{0}\"; check the spelling, or write publisher-id/name")]
     UnknownHandle(Handle),
 
+    /// Several keys claim the handle, and none of them is bound here.
     #[error(
         "several publishers call themselves \"{handle}\": {}; write publisher-id/name for the one you mean, or pin it with \
          `trust ID --as {handle}`",
@@ -85,12 +96,14 @@ pub enum RegistryError {
         claimants: Vec<Claimant>,
     },
 
+    /// Several packages have this name in different ecosystems.
     #[error("{name} is several packages: {}; write the one you mean", list(.packages))]
     AmbiguousName {
         name: WrittenName,
         packages: Vec<PackageId>,
     },
 
+    /// One key claims the handle, and a person has to agree to it first.
     #[error(
         "\"{handle}\" is pinned to no key here; the only one known to claim it is {publisher} (fingerprint {}): pin it with \
          `trust {handle}`, or write {publisher}/name",
@@ -101,6 +114,7 @@ pub enum RegistryError {
         publisher: PublisherId,
     },
 
+    /// The key claims as many handles as others accept.
     #[error(
         "your key calls itself {} already, and others take {MAX_HANDLES} handles of one key at most, so {handle} would be one \
          too many; publish under one of these",
@@ -111,6 +125,7 @@ pub enum RegistryError {
         handles: Vec<Handle>,
     },
 
+    /// Some earlier releases are unknown, so that the version may have been published.
     #[error(
         "the oldest releases of {package} could not be had, so that nobody here knows whether there has been a {given}; publish a \
          version above {latest}, or try again when more peers are connected"
@@ -121,6 +136,7 @@ pub enum RegistryError {
         latest: VersionText,
     },
 
+    /// The version has been published.
     #[error(
         "{package} {version} has been published already and a release never changes; choose another version"
     )]
@@ -129,6 +145,7 @@ pub enum RegistryError {
         version: VersionText,
     },
 
+    /// The release has a file of this name.
     #[error(
         "the file {file} of {package} {version} already exists, and a release never changes; choose another version, or another \
          name for the file"
@@ -139,15 +156,18 @@ pub enum RegistryError {
         file: String,
     },
 
+    /// No such conflict is known.
     #[error("no conflict {0} is known here; `conflicts` lists those that are")]
     NoConflict(String),
 
+    /// The conflict cannot be proven any more.
     #[error(
         "what is held of the conflict of {what} is one-sided: the record in which the first was signed is not here any more, \
          so that it would prove nothing to others, and is not exported"
     )]
     OneSided { what: String },
 
+    /// The package belongs to another key.
     #[error(
         "{package} is not yours: it is published by {publisher}, and only that key can change it"
     )]
@@ -156,22 +176,27 @@ pub enum RegistryError {
         publisher: PublisherId,
     },
 
+    /// A record breaks a rule, or its signature is wrong.
     #[error("the record of {what} was refused: {refusal}")]
     Refused { what: String, refusal: Refusal },
 
+    /// No answer came in time.
     #[error(
         "{what} did not answer within {millis} ms; raise --timeout, or check `status` for peers"
     )]
     Timeout { what: String, millis: u128 },
 
+    /// No peer of this network answered at the address in time.
     #[error(
         "nobody of this network answered at {address} within {millis} ms; check that it runs there, and its --network"
     )]
     Unreached { address: String, millis: u128 },
 
+    /// No node runs on the data directory.
     #[error("no node runs on the data directory {}; `swarmdex node start` starts one", .0.display())]
     NoNode(PathBuf),
 
+    /// The control socket failed.
     #[error("the node at {socket} {why}")]
     Control { socket: String, why: String },
 
@@ -183,18 +208,23 @@ pub enum RegistryError {
         message: String,
     },
 
+    /// A change, in a program that was started with `--readonly`.
     #[error("{what} changes something, and --readonly was given; leave that out to do it")]
     ReadOnly { what: &'static str },
 
+    /// A recording can only be watched.
     #[error("{what} is nothing that can be done with a recording; it can only be watched")]
     Recorded { what: &'static str },
 
+    /// Too many operations of this kind are running.
     #[error("{what} is too busy: {limit} are running already; try again in a moment")]
     Busy { what: &'static str, limit: usize },
 
+    /// The node is shutting down, or has ended.
     #[error("this node is shutting down; nothing was lost, start it again")]
     Closed,
 
+    /// Another process uses the data directory.
     #[error(
         "the data directory {} is in use by another Swarmdex{}; `swarmdex node stop` ends a node that stays, or give \
          --data-dir another directory",
@@ -202,6 +232,7 @@ pub enum RegistryError {
     )]
     DataDirInUse { data_dir: PathBuf, pid: Option<u32> },
 
+    /// Another process uses the data directory and does not answer.
     #[error(
         "the data directory {} is in use by another Swarmdex{}, which does not answer on a control socket; wait until it \
          ends, or end {} yourself",
@@ -209,6 +240,7 @@ pub enum RegistryError {
     )]
     NoSocket { data_dir: PathBuf, pid: Option<u32> },
 
+    /// A file could not be read or written.
     #[error("{} cannot be {doing}: {source}; {}", .path.display(), advice(.source))]
     File {
         path: PathBuf,
@@ -216,9 +248,11 @@ pub enum RegistryError {
         source: std::io::Error,
     },
 
+    /// A key file is damaged.
     #[error("the key file {} is damaged: {why}; restore it from a backup, or move it away to start with a new key", .path.display())]
     Key { path: PathBuf, why: String },
 
+    /// A key file that was there before is missing.
     #[error("{}", lost_key(*.role, .path, .id))]
     LostKey {
         role: Role,
@@ -226,15 +260,19 @@ pub enum RegistryError {
         id: String,
     },
 
+    /// A backup is damaged.
     #[error("the backup {} is damaged: {why}; nothing was restored, take another backup", .path.display())]
     Backup { path: PathBuf, why: String },
 
+    /// A sealed key could not be opened.
     #[error("the key in {} stays sealed: {why}", .path.display())]
     Sealed { path: PathBuf, why: String },
 
+    /// A person interrupted it.
     #[error("interrupted; nothing was changed")]
     Interrupted,
 
+    /// The database is of a newer version of the program.
     #[error("the database {} was written by a newer Swarmdex (schema {found}, this one knows {known}); use that version", .path.display())]
     NewerSchema {
         path: PathBuf,
@@ -242,6 +280,7 @@ pub enum RegistryError {
         known: i64,
     },
 
+    /// The database is too old to be read.
     #[error(
         "the database {} is of an earlier Swarmdex (schema {found}, this one reads {known}), whose records no longer verify; \
          use another data directory, and take your key over with `swarmdex key import {}`",
@@ -253,52 +292,60 @@ pub enum RegistryError {
         known: i64,
     },
 
+    /// No quorum of peers confirmed the state of the package.
     #[error(
         "nobody could confirm that what is known of {package} is its current state ({told}); try again with more peers, or without --fresh"
     )]
     NotFresh { package: String, told: String },
 
-    #[error("the database failed: {source}; {}", Trouble::of(.source).advice())]
-    Database {
-        #[from]
-        source: rusqlite::Error,
-    },
+    /// The database failed.
+    #[error("the database failed: {said}; {}", .trouble.advice())]
+    Database { trouble: Trouble, said: String },
 
+    /// A transaction failed, and nothing of it was kept.
     #[error("the database could not commit, and nothing of it was kept: {said}; {}", .trouble.advice())]
     Commit { trouble: Trouble, said: String },
 
+    /// An address cannot be listened on.
     #[error(
         "cannot listen on {address}: {why}; choose another address with --listen, or leave it out to use any free port"
     )]
     Listen { address: String, why: String },
 
+    /// An address cannot be understood.
     #[error(
         "\"{given}\" is not a peer's address: {why}; write it like /ip4/192.0.2.7/tcp/4807/p2p/12D3KooW…"
     )]
     Address { given: String, why: String },
 
+    /// The content is not here.
     #[error("the bytes of {0} are not on this node; `get` fetches them")]
     NoContent(ContentRoot),
 
+    /// The content is damaged.
     #[error("the stored bytes of {0} were damaged, and are dropped; `get` fetches them again")]
     ContentDamaged(ContentRoot),
 
+    /// The content of a release was not put here before.
     #[error(
         "the bytes of {0} are not on this node, so that nobody could fetch them; put them there first"
     )]
     NotPut(ContentRoot),
 
+    /// The content is larger than the settings allow.
     #[error(
         "{size} bytes are more than {most}, which is the most that is taken; raise max_content_mb"
     )]
     TooLarge { size: u64, most: u64 },
 
+    /// There is no room for the content.
     #[error(
         "{needed} bytes do not fit into the content store: {kept} bytes of {quota} are your own or pinned; raise \
          content_mb, or `unpin` something"
     )]
     StoreFull { needed: u64, kept: u64, quota: u64 },
 
+    /// A fetch failed.
     #[error("{what} could not be fetched: {why}{}", kept(*.done, *.size))]
     Fetch {
         what: String,
@@ -307,9 +354,11 @@ pub enum RegistryError {
         size: u64,
     },
 
+    /// A fetch was cancelled.
     #[error("fetching {what} was cancelled, and what came of it thrown away")]
     Cancelled { what: String },
 
+    /// A person stopped the fetch.
     #[error("fetching {what} was {how}; what came is kept, and `get` goes on from there")]
     Stopped { what: String, how: &'static str },
 
@@ -317,9 +366,11 @@ pub enum RegistryError {
     #[error("{0}")]
     NameRefused(String),
 
+    /// The request makes no sense as it was written.
     #[error("{0}")]
     Usage(String),
 
+    /// A defect of this program.
     #[error("{what} failed: {why}; this is a defect, please report it with the log file")]
     Internal { what: &'static str, why: String },
 }
@@ -386,7 +437,7 @@ impl RegistryError {
             Self::NewerSchema { .. } => "newer_schema",
             Self::OlderSchema { .. } => "older_schema",
             Self::NotFresh { .. } => "not_fresh",
-            Self::Database { source } => Trouble::of(source).code().unwrap_or("database"),
+            Self::Database { trouble, .. } => trouble.code().unwrap_or("database"),
             Self::Commit { trouble, .. } => trouble.code().unwrap_or("commit"),
             Self::Listen { .. } => "listen",
             Self::Address { .. } => "address",

@@ -13,13 +13,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     RegistryError, Result,
-    bus::{Batch, Board, Bus, Event, Level, NodeSnapshot, Notice, PeerSnapshot, Requests, Tally},
+    bus::{
+        Batch, Board, Bus, BusEvent, Level, NodeSnapshot, Notice, PeerSnapshot, RequestLog, Tally,
+    },
     clock,
     domain::{
         faults::Ruling,
         hash::ContentRoot,
-        health::{Gateway, Sample},
-        lookup::{Looked, RoutingTable, Sought, Trace},
+        health::{GatewayHealth, Sample},
+        lookup::{LookupResult, RoutingTable, Sought, Trace},
         name::NetworkName,
         proof::Prover,
         record::DhtKey,
@@ -46,9 +48,13 @@ pub use crate::{
 /// Everything a node needs to know to start. Settings fill it in place.
 #[derive(Clone, Debug)]
 pub struct NodeOptions {
+    /// The directory of keys and database.
     pub data_dir: PathBuf,
+    /// Settings of the swarm.
     pub net: NetOptions,
+    /// Settings of what is published, and of what is kept for others.
     pub registry: RegistryOptions,
+    /// Settings of content.
     pub content: ContentOptions,
     /// Delays and misconduct of demos and tests: none, for a real node.
     pub staging: Staging,
@@ -81,7 +87,7 @@ pub struct NodeHandle {
     net: Net,
     registry: P2pRegistry,
     bus: Bus,
-    requests: Requests,
+    requests: RequestLog,
     prover: Prover,
     tally: Tally,
     metrics: Metrics,
@@ -162,7 +168,7 @@ impl Node {
         let registry = P2pRegistry::new(parts, registry_options).await?;
         let stop = CancellationToken::new();
         let tasks = registry.start(inbound, lacking, &stop);
-        let requests = Requests::new(bus.clone(), metrics.clone());
+        let requests = RequestLog::new(bus.clone(), metrics.clone());
         let handle = NodeHandle {
             net,
             registry,
@@ -181,11 +187,15 @@ impl Node {
         })
     }
 
+    /// Returns a handle to this node.
     pub fn handle(&self) -> NodeHandle {
         self.handle.clone()
     }
 
     /// Tells the peers, writes what is unwritten, and ends every task. Takes two seconds at most.
+    ///
+    /// # Errors
+    /// [`Closed`](crate::RegistryError::Closed) if the swarm task had ended before.
     pub async fn shutdown(self) -> Result<()> {
         self.end_within(Duration::from_millis(1_800)).await
     }
@@ -228,18 +238,22 @@ async fn atlas(database: Option<PathBuf>) -> Result<Atlas> {
 }
 
 impl NodeHandle {
+    /// Returns the id of this node as a peer.
     pub fn peer_id(&self) -> PeerId {
         self.net.peer_id()
     }
 
+    /// Returns the registry: search, get, publish.
     pub fn registry(&self) -> Arc<dyn Registry> {
         Arc::new(self.registry.clone())
     }
 
+    /// Returns the content of this node.
     pub fn contents(&self) -> Arc<dyn Contents> {
         Arc::new(self.registry.clone())
     }
 
+    /// Returns the table of bare names.
     pub fn names(&self) -> Arc<dyn Names> {
         Arc::new(self.registry.clone())
     }
@@ -258,7 +272,7 @@ impl NodeHandle {
     }
 
     /// The board on which the gateway says what package managers ask.
-    pub fn requests(&self) -> Requests {
+    pub fn requests(&self) -> RequestLog {
         self.requests.clone()
     }
 
@@ -269,24 +283,34 @@ impl NodeHandle {
             level: Level::Info,
             text: text.to_owned(),
         };
-        self.bus.emit(Event::Notice(notice));
+        self.bus.emit(BusEvent::Notice(notice));
     }
 
     /// Says how the gateway for package managers is, for Health.
-    pub fn tell_gateway(&self, gateway: Option<Gateway>) {
+    pub fn tell_gateway(&self, gateway: Option<GatewayHealth>) {
         self.net.tell_gateway(gateway);
     }
 
+    /// Returns the state of the node.
+    ///
+    /// # Errors
+    /// [`Closed`](crate::RegistryError::Closed) once the node has ended.
     pub async fn status(&self) -> Result<NodeSnapshot> {
         self.net.status().await
     }
 
     /// Every peer that is known, connected or not.
+    ///
+    /// # Errors
+    /// [`Closed`](crate::RegistryError::Closed) once the node has ended.
     pub async fn peers(&self) -> Result<Vec<PeerSnapshot>> {
         self.net.peers().await
     }
 
     /// Measures the node now.
+    ///
+    /// # Errors
+    /// [`Closed`](crate::RegistryError::Closed) once the node has ended.
     pub async fn health(&self) -> Result<Sample> {
         let sample = self.net.health().await?;
         // The samples look at the disk every now and then only: whoever asks may be about to write.
@@ -301,46 +325,73 @@ impl NodeHandle {
     }
 
     /// Every lookup in the DHT that runs, and the last that ended, the newest first.
+    ///
+    /// # Errors
+    /// [`Closed`](crate::RegistryError::Closed) once the node has ended.
     pub async fn lookups(&self) -> Result<Vec<Trace>> {
         self.net.lookups().await
     }
 
     /// Whom Kademlia knows, by distance.
+    ///
+    /// # Errors
+    /// [`Closed`](crate::RegistryError::Closed) once the node has ended.
     pub async fn routing(&self) -> Result<RoutingTable> {
         self.net.routing().await
     }
 
     /// Looks something up in the DHT, and tells what came of it hop by hop.
+    ///
+    /// # Errors
+    /// [`Closed`](crate::RegistryError::Closed) once the node has ended.
     pub async fn look(
         &self,
         sought: Sought,
         what: Option<String>,
         timeout: Duration,
-    ) -> Result<Looked> {
+    ) -> Result<LookupResult> {
         self.net.look(sought, what, timeout).await
     }
 
     /// Connects to a peer and waits until it is known to be of this network; with `keep`, for good.
+    ///
+    /// # Errors
+    /// [`Unreached`](crate::RegistryError::Unreached) for a peer that does not answer within `most`,
+    /// [`Address`](crate::RegistryError::Address) for an address that cannot be dialled.
     pub async fn dial(&self, address: Multiaddr, keep: bool, most: Duration) -> Result<PeerId> {
         self.net.dial(address, keep, most).await
     }
 
     /// Compares this node's catalogue with a peer's now, and takes what it has not.
+    ///
+    /// # Errors
+    /// [`Closed`](crate::RegistryError::Closed) once the node has ended, and those of the exchange with
+    /// the peer.
     pub async fn sync_with(&self, peer: PeerId) -> Result<SyncReport> {
         self.registry.sync_with(peer).await
     }
 
     /// Ends the connection with a peer; false when there was none.
+    ///
+    /// # Errors
+    /// [`Closed`](crate::RegistryError::Closed) once the node has ended.
     pub async fn disconnect(&self, peer: PeerId) -> Result<bool> {
         self.net.disconnect(peer).await
     }
 
     /// Has a peer banned, protected, or let be; false when it changes nothing.
+    ///
+    /// # Errors
+    /// [`Closed`](crate::RegistryError::Closed) once the node has ended.
     pub async fn judge(&self, peer: PeerId, ruling: Ruling) -> Result<bool> {
         self.net.judge(peer, ruling).await
     }
 
     /// Finds the providers of a content in the DHT.
+    ///
+    /// # Errors
+    /// [`Closed`](crate::RegistryError::Closed) once the node has ended,
+    /// [`Timeout`](crate::RegistryError::Timeout) for a lookup that took too long.
     pub async fn providers(&self, root: &ContentRoot) -> Result<Vec<PeerId>> {
         let (key, timeout) = (DhtKey::of_content(root), self.net.query_timeout());
         let mut found = self
@@ -354,6 +405,7 @@ impl NodeHandle {
         Ok(providers)
     }
 
+    /// Returns the data directory.
     pub fn data_dir(&self) -> &Path {
         &self.data_dir
     }
@@ -364,6 +416,10 @@ impl NodeHandle {
     }
 
     /// Makes a backup of this node, which goes on meanwhile; the directory is on its machine.
+    ///
+    /// # Errors
+    /// [`Usage`](crate::RegistryError::Usage) for a directory that cannot be used,
+    /// [`File`](crate::RegistryError::File) where it cannot be written.
     pub async fn backup(&self, ask: Ask) -> Result<Backup> {
         let data_dir = self.data_dir.clone();
         let made = tokio::task::spawn_blocking(move || backup::make(&data_dir, &ask)).await;
@@ -382,6 +438,9 @@ impl NodeHandle {
     }
 
     /// Everything this node counts and measures, as OpenMetrics text: a scrape.
+    ///
+    /// # Errors
+    /// [`Closed`](crate::RegistryError::Closed) once the node has ended.
     pub async fn metrics(&self) -> Result<String> {
         let (status, counters) = (self.status().await?, self.tally.snapshot());
         let figures = ScrapedValues {

@@ -13,9 +13,12 @@ use crate::{
     RegistryError, Result,
     archive::{
         inspect,
-        pack::{self, Key, Limits, Listing, Packed, Packing, Plan, Refused, Rules},
-        project::{self, PackOptions, Project, ProjectError, Readme},
-        release::{FoundFile, Release},
+        pack::{
+            self, FoundKey, PackLimits, PackListing, PackPlan, PackProgress, Packed, RefusedFile,
+            Rules,
+        },
+        project::{self, PackOptions, ProjectError, ProjectFile, ProjectReadme},
+        release::{ArchivedRelease, FoundFile},
     },
     domain::{
         manifest::{Artifacts, Content, Draft, PutFile, file_of, limit},
@@ -45,7 +48,7 @@ pub struct Prepared {
     /// The list of packed files, for a directory.
     pub packed: Option<Packed>,
     /// The contents, for the person who publishes.
-    pub listing: Listing,
+    pub listing: PackListing,
     /// The content, from its start.
     bytes: File,
     /// The content that it must be once it is put: a file may change in between.
@@ -56,7 +59,7 @@ pub struct Prepared {
 pub struct Planned {
     draft: Draft,
     readme: Option<String>,
-    plan: Plan,
+    plan: PackPlan,
 }
 
 /// Looks through a directory that is described by its `swarmdex.toml`; `most` bytes may be in it,
@@ -66,7 +69,7 @@ pub struct Planned {
 /// Sentences that name the file, the line or the path that stands in the way. Keys that must not be
 /// published are none yet.
 pub fn plan(dir: &Path, most: u64, own: &[PathBuf]) -> Result<Planned> {
-    let Project { draft, pack } = project::read(dir).map_err(wrong)?;
+    let ProjectFile { draft, pack } = project::read(dir).map_err(wrong)?;
     planned(dir, draft, pack, most, own)
 }
 
@@ -105,9 +108,9 @@ fn planned(
         include,
         own: own.to_vec(),
     };
-    let limits = Limits {
+    let limits = PackLimits {
         bytes: most,
-        ..Limits::default()
+        ..PackLimits::default()
     };
     let mut plan = pack::plan(dir, &rules, limits).map_err(usage)?;
     if let Some(readme) = &readme {
@@ -125,7 +128,12 @@ fn usage(error: impl ToString) -> RegistryError {
 }
 
 /// A readme travels beside the archive, whether or not it is in it.
-fn check_readme(dir: &Path, readme: &Readme, rules: &Rules, plan: &mut Plan) -> Result<()> {
+fn check_readme(
+    dir: &Path,
+    readme: &ProjectReadme,
+    rules: &Rules,
+    plan: &mut PackPlan,
+) -> Result<()> {
     let path = printable(&readme.path);
     if plan
         .listing()
@@ -142,8 +150,8 @@ fn check_readme(dir: &Path, readme: &Readme, rules: &Rules, plan: &mut Plan) -> 
         return Err(RegistryError::Usage(why));
     }
     let key = pack::find_key(readme.text.as_bytes(), readme.text.len() as u64).map_err(usage)?;
-    match key.filter(|key| *key == Key::Own || !pack::is_named(&rules.include, &readme.path)) {
-        Some(key) => plan.refuse(Refused { path, key }),
+    match key.filter(|key| *key == FoundKey::Own || !pack::is_named(&rules.include, &readme.path)) {
+        Some(key) => plan.refuse(RefusedFile { path, key }),
         None => plan.warn(format!(
             "{path} stays out of the archive, and is published beside it as its readme"
         )),
@@ -156,7 +164,7 @@ impl Planned {
         &self.draft
     }
 
-    pub fn listing(&self) -> &Listing {
+    pub fn listing(&self) -> &PackListing {
         self.plan.listing()
     }
 
@@ -164,7 +172,7 @@ impl Planned {
     ///
     /// # Errors
     /// When a file has a key in it, has changed, or cannot be read any more.
-    pub fn pack(self, told: impl FnMut(Packing)) -> Result<Prepared> {
+    pub fn pack(self, told: impl FnMut(PackProgress)) -> Result<Prepared> {
         let Self {
             draft,
             readme,
@@ -218,17 +226,17 @@ pub fn file(path: &Path, draft: Draft, own: &[PathBuf]) -> Result<Prepared> {
     let unread = |error| RegistryError::file(path, "read")(error);
     let mut bytes = File::open(path).map_err(unread)?;
     let size = about.len();
-    let mut listing = Listing::of_file(&file, size);
+    let mut listing = PackListing::of_file(&file, size);
     let keys = keys_in_file(path, &mut bytes, size).map_err(unread)?;
     bytes.rewind().map_err(unread)?;
-    if let Some(own) = keys.iter().find(|refused| refused.key == Key::Own) {
+    if let Some(own) = keys.iter().find(|refused| refused.key == FoundKey::Own) {
         return Err(usage(own));
     }
-    let warned = |Refused { path, key }| match key {
-        Key::Header { label } => {
+    let warned = |RefusedFile { path, key }| match key {
+        FoundKey::Header { label } => {
             format!("{path} has a private key in it ({label}), which cannot be taken back")
         }
-        Key::Own => path,
+        FoundKey::Own => path,
     };
     listing
         .warnings
@@ -240,15 +248,15 @@ pub fn file(path: &Path, draft: Draft, own: &[PathBuf]) -> Result<Prepared> {
 const MOST_WARNINGS: usize = 5;
 
 /// The keys that a file is, or holds if it is an archive.
-fn keys_in_file(path: &Path, file: &mut File, size: u64) -> io::Result<Vec<Refused>> {
+fn keys_in_file(path: &Path, file: &mut File, size: u64) -> io::Result<Vec<RefusedFile>> {
     let shown = printable(&path.to_string_lossy());
     // A file with a header further in is more than a key.
     if let Some(key) = pack::find_key(file.by_ref().take(MAX_KEY_FILE), size)? {
-        return Ok(vec![Refused { path: shown, key }]);
+        return Ok(vec![RefusedFile { path: shown, key }]);
     }
     let inside = inspect::keys(file)?.into_iter();
     Ok(inside
-        .map(|Refused { path, key }| Refused {
+        .map(|RefusedFile { path, key }| RefusedFile {
             path: format!("{shown}, {path}"),
             key,
         })
@@ -259,8 +267,8 @@ fn keys_in_file(path: &Path, file: &mut File, size: u64) -> io::Result<Vec<Refus
 ///
 /// # Errors
 /// When its file cannot be opened, or there is none.
-pub fn release(release: Release) -> Result<Prepared> {
-    let Release {
+pub fn release(release: ArchivedRelease) -> Result<Prepared> {
+    let ArchivedRelease {
         draft,
         files,
         readme,
@@ -280,7 +288,7 @@ pub fn release(release: Release) -> Result<Prepared> {
         native: file_native,
         published_at,
     } = file;
-    let listing = Listing::of_file(&printable(&path.to_string_lossy()), content.size);
+    let listing = PackListing::of_file(&printable(&path.to_string_lossy()), content.size);
     let bytes = File::open(&path).map_err(RegistryError::file(&path, "read"))?;
     let prepared = Prepared::of(draft, name, content.size, listing, bytes);
     Ok(Prepared {
@@ -304,7 +312,7 @@ fn check(draft: &Draft) -> Result<()> {
 
 impl Prepared {
     /// A release of one file, with nothing beside it.
-    fn of(draft: Draft, file: String, size: u64, listing: Listing, bytes: File) -> Self {
+    fn of(draft: Draft, file: String, size: u64, listing: PackListing, bytes: File) -> Self {
         Self {
             draft,
             file,

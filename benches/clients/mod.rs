@@ -1,5 +1,5 @@
-//! Installs by the real clients, each with a home and a cache that are new, from the gateway and
-//! from its rivals by turns.
+//! Installs by the real clients, each with a new home and cache, alternating between the gateway
+//! and its rivals.
 
 #![allow(
     clippy::unwrap_used,
@@ -28,14 +28,14 @@ use crate::{
     runs,
 };
 
-/// Packages that npm installs, and bytes of each that do not pack.
+/// Packages that npm installs, and incompressible bytes in each.
 const MODULES: usize = 200;
 const MODULE: usize = 30 << 10;
-/// Wheels that pip downloads, likewise.
+/// Wheels that pip downloads, and incompressible bytes in each.
 const WHEELS: usize = 60;
 const WHEEL: usize = 200 << 10;
 
-/// A command without what the environment says of registries and proxies.
+/// Returns a command without the environment's settings of registries and proxies.
 pub fn client(program: &Path) -> Command {
     let mut client = Command::new(program);
     for (name, _) in std::env::vars_os() {
@@ -48,7 +48,7 @@ pub fn client(program: &Path) -> Command {
             client.env_remove(name);
         }
     }
-    // Nothing of a bench goes anywhere else.
+    // The bench must not reach any other host.
     client
         .env("https_proxy", "http://127.0.0.1:1")
         .env("no_proxy", "127.0.0.1")
@@ -56,7 +56,7 @@ pub fn client(program: &Path) -> Command {
     client
 }
 
-/// Runs it to its end; seconds.
+/// Runs the command to its end. Returns seconds.
 pub fn took(mut client: Command) -> f64 {
     let begun = Instant::now();
     let ran = client.output().unwrap();
@@ -68,7 +68,7 @@ pub fn took(mut client: Command) -> f64 {
     seconds
 }
 
-/// Runs each by turns and prints the medians; the first is ours.
+/// Runs each in turn and prints the medians; the first one is ours.
 pub fn by_turns(what: &str, who: &[(&str, String)], mut run: impl FnMut(&str) -> f64) {
     let mut taken: Vec<Vec<f64>> = vec![Vec::new(); who.len()];
     for round in 0..runs() {
@@ -90,7 +90,7 @@ pub fn fresh(dir: &Path) {
     fs::create_dir_all(dir).unwrap();
 }
 
-/// Verdaccio with these packages in its storage.
+/// Starts Verdaccio with these packages in its storage.
 pub fn verdaccio(scratch: &Path, documents: &[Value]) -> Option<Rival> {
     let dir = scratch.join("verdaccio");
     let names: Vec<&str> = documents
@@ -124,7 +124,7 @@ pub fn verdaccio(scratch: &Path, documents: &[Value]) -> Option<Rival> {
     Rival::start("verdaccio", &dir, &[])
 }
 
-/// Publishes 200 packages that need one another, and installs them.
+/// Publishes 200 packages that depend on one another, and installs them.
 pub fn npm(site: &Site, scratch: &Path) {
     let found = Command::new("npm").arg("--version").output();
     let Ok(version) = found.map(|found| String::from_utf8_lossy(&found.stdout).trim().to_owned())
@@ -218,7 +218,7 @@ pub fn npm(site: &Site, scratch: &Path) {
     );
 }
 
-/// A devpi with an index, and the field of the word that lets one upload there.
+/// Starts devpi with an index. Returns it, and the header field with the password for uploads.
 pub fn devpi(dir: &Path) -> Option<(Rival, String)> {
     let devpi = Rival::start("devpi", dir, &[])?;
     let mut link = Link::to(&devpi.host);
@@ -250,7 +250,7 @@ pub fn devpi(dir: &Path) -> Option<(Rival, String)> {
     Some((devpi, word))
 }
 
-/// Uploads a wheel by the form that twine sends.
+/// Uploads a wheel with the form that twine sends.
 pub fn upload(
     link: &mut Link,
     path: &str,
@@ -277,13 +277,82 @@ pub fn upload(
     millis
 }
 
-/// Uploads 60 wheels, and has pip download them.
-pub fn pip(site: &Site, scratch: &Path) {
+/// Returns the pip of the rivals' folder, or the installed one.
+fn pip_program() -> PathBuf {
     let pip = folder()
         .map(|folder| folder.join("py/bin/pip"))
         .filter(|pip| pip.is_file());
-    let pip = pip.unwrap_or_else(|| PathBuf::from("pip"));
-    let version = Command::new(&pip)
+    pip.unwrap_or_else(|| PathBuf::from("pip"))
+}
+
+fn wheel_name(at: usize) -> String {
+    format!("wheel{at:02}")
+}
+
+/// Downloads the wheels from an index with pip. Returns seconds.
+fn download(scratch: &Path, index: &str) -> f64 {
+    let to = scratch.join("downloaded");
+    fresh(&to);
+    let mut pip = client(&pip_program());
+    pip.args([
+        "download",
+        "--no-cache-dir",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--quiet",
+        "--index-url",
+        index,
+    ]);
+    pip.arg("--dest")
+        .arg(&to)
+        .arg("--requirement")
+        .arg(scratch.join("wanted.txt"))
+        .env("HOME", scratch.join("home"));
+    let seconds = took(pip);
+    assert_eq!(fs::read_dir(&to).unwrap().count(), WHEELS);
+    seconds
+}
+
+/// Downloads of wheels that a node has.
+pub struct Wheels {
+    scratch: PathBuf,
+    index: String,
+}
+
+impl Wheels {
+    /// Uploads the wheels, if they are not there.
+    pub fn prepare(site: &Site, scratch: &Path) -> Self {
+        let wanted: String = (0..WHEELS)
+            .map(|at| format!("{}==1.0\n", wheel_name(at)))
+            .collect();
+        made::write(&scratch.join("wanted.txt"), wanted);
+        let mut ours = Link::to(&site.host);
+        for name in (0..WHEELS).map(wheel_name) {
+            let page = format!("/pypi/simple/{name}/");
+            if ours.get(&page, "").status != 200 {
+                upload(
+                    &mut ours,
+                    "/pypi/legacy/",
+                    &site.said(),
+                    (&name, "1.0"),
+                    WHEEL,
+                );
+            }
+        }
+        Self {
+            scratch: scratch.to_owned(),
+            index: format!("{}/pypi/simple/", site.url()),
+        }
+    }
+
+    pub fn install(&self) {
+        download(&self.scratch, &self.index);
+    }
+}
+
+/// Uploads 60 wheels, and downloads them with pip.
+pub fn pip(site: &Site, scratch: &Path) {
+    let version = Command::new(pip_program())
         .arg("--version")
         .output()
         .expect("there is no pip; install it, or name other rows");
@@ -292,41 +361,24 @@ pub fn pip(site: &Site, scratch: &Path) {
         .nth(1)
         .unwrap_or("?")
         .to_owned();
-    let name = |at: usize| format!("wheel{at:02}");
+    let ours = Wheels::prepare(site, scratch);
     let devpi = devpi(&scratch.join("devpi"));
     let nginx = Rival::start("nginx", &scratch.join("nginx"), &[]);
     let www = scratch.join("nginx/www");
-    let mut ours = Link::to(&site.host);
-    for at in 0..WHEELS {
-        upload(
-            &mut ours,
-            "/pypi/legacy/",
-            &site.said(),
-            (&name(at), "1.0"),
-            WHEEL,
-        );
+    for name in (0..WHEELS).map(wheel_name) {
         if let Some((devpi, word)) = &devpi {
-            upload(
-                &mut Link::to(&devpi.host),
-                "/bench/dev/",
-                word,
-                (&name(at), "1.0"),
-                WHEEL,
-            );
+            let mut link = Link::to(&devpi.host);
+            upload(&mut link, "/bench/dev/", word, (&name, "1.0"), WHEEL);
         }
-        let (file, bytes) = made::wheel(&name(at), "1.0", WHEEL);
+        let (file, bytes) = made::wheel(&name, "1.0", WHEEL);
         let link = format!(
             "<a href=\"/files/{file}#sha256={}\">{file}</a>",
             made::sha256(&bytes)
         );
-        made::write(&www.join("simple").join(name(at)).join("index.html"), link);
+        made::write(&www.join("simple").join(&name).join("index.html"), link);
         made::write(&www.join("files").join(&file), bytes);
     }
-    let wanted: String = (0..WHEELS)
-        .map(|at| format!("{}==1.0\n", name(at)))
-        .collect();
-    made::write(&scratch.join("wanted.txt"), wanted);
-    let mut who = vec![("swarmdex", format!("{}/pypi/simple/", site.url()))];
+    let mut who = vec![("swarmdex", ours.index)];
     who.extend(
         nginx
             .as_ref()
@@ -340,27 +392,6 @@ pub fn pip(site: &Site, scratch: &Path) {
     by_turns(
         &format!("pip {version} download, {WHEELS} wheels"),
         &who,
-        |index| {
-            let to = scratch.join("downloaded");
-            fresh(&to);
-            let mut pip = client(&pip);
-            pip.args([
-                "download",
-                "--no-cache-dir",
-                "--disable-pip-version-check",
-                "--no-deps",
-                "--quiet",
-                "--index-url",
-                index,
-            ]);
-            pip.arg("--dest")
-                .arg(&to)
-                .arg("--requirement")
-                .arg(scratch.join("wanted.txt"))
-                .env("HOME", scratch.join("home"));
-            let seconds = took(pip);
-            assert_eq!(fs::read_dir(&to).unwrap().count(), WHEELS);
-            seconds
-        },
+        |index| download(scratch, index),
     );
 }

@@ -1,5 +1,5 @@
-//! Real crates, of a project that needs some three hundred: out of the cargo home that built this,
-//! into a node and a static registry, and back out of these by cargo.
+//! Real crates of a project that depends on some three hundred: from the cargo home that built
+//! this, into a node and a static registry, and back with cargo.
 
 #![allow(
     clippy::unwrap_used,
@@ -26,8 +26,8 @@ use crate::{
     rivals::Rival,
 };
 
-/// Dependencies that need, with what they need themselves, 310 crates: no more and no others than
-/// this project has.
+/// Dependencies that, with their own dependencies, are 310 crates, all of which this project has
+/// too.
 const NEEDED: &str = r#"
 ratatui = "0.30"
 rusqlite = { version = "0.41", features = ["bundled"] }
@@ -47,10 +47,11 @@ fn home() -> PathBuf {
         .expect("a cargo home")
 }
 
-/// Makes a project, and returns the crates of its lock file, which are in the cargo home.
+/// Creates a project, and returns the crates of its lock file, which are in the cargo home.
 pub fn project(dir: &Path) -> Vec<Crate> {
     let manifest = format!(
-        "[package]\nname = \"project\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[dependencies]{NEEDED}"
+        "[package]\nname = \"project\"\nversion = \"0.1.0\"\nedition = \
+         \"2024\"\n[dependencies]{NEEDED}"
     );
     made::write(&dir.join("Cargo.toml"), manifest);
     made::write(&dir.join("src/lib.rs"), "");
@@ -95,7 +96,7 @@ pub fn project(dir: &Path) -> Vec<Crate> {
     found.collect()
 }
 
-/// Has a node publish the crates, attested by the cargo home.
+/// Publishes the crates on a node, attested by the cargo home.
 pub fn import(site: &Site, crates: &[Crate]) {
     let files: Vec<&str> = crates
         .iter()
@@ -104,7 +105,7 @@ pub fn import(site: &Site, crates: &[Crate]) {
     site.does(&[&["import", "--yes"], &files[..]].concat());
 }
 
-/// The path of a crate's file in an index.
+/// Returns the path of a crate's file in an index.
 fn index_path(name: &str) -> String {
     let name = name.to_ascii_lowercase();
     match name.len() {
@@ -114,7 +115,7 @@ fn index_path(name: &str) -> String {
     }
 }
 
-/// Writes the registry of a node as files, which are reached at this host.
+/// Writes the registry of a node as files, for a server at this host.
 pub fn static_registry(site: &Site, www: &Path, host: &str, crates: &[Crate]) {
     let config = json!({ "dl": format!("http://{host}/crates/{{crate}}-{{version}}.crate") });
     made::write(&www.join("config.json"), config.to_string());
@@ -134,12 +135,13 @@ pub fn static_registry(site: &Site, www: &Path, host: &str, crates: &[Crate]) {
     }
 }
 
-/// Has cargo fetch all that a project needs from this registry, in the place of its default one and
-/// into a home that is new; returns seconds.
+/// Fetches all dependencies of a project with cargo from this registry, in place of its default one
+/// and into a new home. Returns seconds.
 pub fn fetch(home: &Path, project: &Path, registry: &str) -> f64 {
     fresh(home);
     let config = format!(
-        "[source.crates-io]\nreplace-with = \"mirror\"\n[source.mirror]\nregistry = \"{registry}\"\n[net]\nretry = 0\n"
+        "[source.crates-io]\nreplace-with = \"mirror\"\n[source.mirror]\nregistry = \
+         \"{registry}\"\n[net]\nretry = 0\n"
     );
     fs::write(home.join("config.toml"), config).unwrap();
     let mut cargo = client(Path::new(env!("CARGO")));
@@ -150,7 +152,7 @@ pub fn fetch(home: &Path, project: &Path, registry: &str) -> f64 {
     took(cargo)
 }
 
-/// Publishes the crates that a project needs, and has cargo fetch them.
+/// Publishes the crates that a project depends on, and fetches them with cargo.
 pub fn cargo(site: &Site, scratch: &Path) {
     let place = scratch.join("project");
     let crates = project(&place);
@@ -166,4 +168,28 @@ pub fn cargo(site: &Site, scratch: &Path) {
         &who,
         |registry| fetch(&scratch.join("cargo-home"), &place, registry),
     );
+}
+
+/// Installs of a project whose crates a node has.
+pub struct Installs {
+    home: PathBuf,
+    project: PathBuf,
+    registry: String,
+}
+
+impl Installs {
+    /// Publishes the crates, if they are not there.
+    pub fn prepare(site: &Site, scratch: &Path) -> Self {
+        let place = scratch.join("project");
+        import(site, &project(&place));
+        Self {
+            home: scratch.join("cargo-home"),
+            project: place,
+            registry: format!("sparse+{}/cargo-mirror/", site.url()),
+        }
+    }
+
+    pub fn install(&self) {
+        fetch(&self.home, &self.project, &self.registry);
+    }
 }

@@ -1,5 +1,5 @@
-//! Crates that are only at four peers, each behind a link of 20 MiB a second, beside one nginx
-//! behind such a link: with cargo, which unpacks what it gets, and as bytes alone.
+//! Crates that only four peers have, each behind a link of 20 MiB a second, compared with one nginx
+//! behind such a link: with cargo, which unpacks what it gets, and as mere downloads.
 
 #![allow(
     clippy::unwrap_used,
@@ -34,14 +34,14 @@ use crate::{
 };
 
 const PEERS: usize = 4;
-/// Bytes a second that each peer gives, and so does nginx.
+/// Bytes per second of each peer's link, and of nginx's.
 const RATE: u64 = 20 << 20;
-/// Clients that download at once.
+/// Concurrent downloads.
 const CLIENTS: usize = 16;
-/// Longest time in which nodes hear of all crates.
+/// Longest wait until a node knows all crates.
 const HEARD: Duration = Duration::from_secs(60);
 
-/// Waits until a node has heard of all crates.
+/// Waits until a node knows all crates.
 fn wait_for(site: &Site, crates: &[Crate]) {
     let names: HashSet<&str> = crates.iter().map(|one| &*one.name).collect();
     let begun = Instant::now();
@@ -60,7 +60,7 @@ fn address(site: &Site) -> String {
     status["addresses"][0].as_str().unwrap().to_owned()
 }
 
-/// Downloads all of these paths, a dozen or so at once; returns seconds and bytes.
+/// Downloads all of these paths, up to [`CLIENTS`] at once. Returns seconds and bytes.
 fn download(host: &str, paths: &[String]) -> (f64, u64) {
     let (next, bytes, begun) = (AtomicUsize::new(0), Mutex::new(0), Instant::now());
     thread::scope(|scope| {
@@ -115,7 +115,7 @@ fn peers(scratch: &Path, crates: &[Crate]) -> Peers {
     }
 }
 
-/// A link before the node at this address.
+/// Puts a link in front of the node at this address.
 fn link(address: &str) -> Throttle {
     let mut parts = address.split('/');
     let port = parts.find(|part| *part == "tcp").and_then(|_| parts.next());
@@ -123,7 +123,7 @@ fn link(address: &str) -> Throttle {
     Throttle::before(SocketAddr::from(([127, 0, 0, 1], port)), RATE)
 }
 
-/// The paths of the crates at a gateway.
+/// Returns the paths of the crates on a gateway.
 fn ours(crates: &[Crate]) -> Vec<String> {
     let path = |one: &Crate| {
         format!(
@@ -134,7 +134,7 @@ fn ours(crates: &[Crate]) -> Vec<String> {
     crates.iter().map(path).collect()
 }
 
-/// A node that has heard of the crates and has none of their bytes.
+/// Starts a node that knows the crates but has none of their bytes.
 fn getter(dir: PathBuf, peers: &Peers, crates: &[Crate]) -> Site {
     let doors: Vec<String> = peers
         .links
@@ -197,7 +197,8 @@ pub fn far(scratch: &Path) {
         fetched[1].push(crates::fetch(&home, &project, &mirror));
     }
     println!(
-        "\n{} crates, {:.1} MiB, that are at {PEERS} peers of 20 MiB/s each, and at one nginx of 20 MiB/s",
+        "\n{} crates, {:.1} MiB, that are at {PEERS} peers of 20 MiB/s each, and at one nginx of \
+         20 MiB/s",
         crates.len(),
         size as f64 / f64::from(1 << 20)
     );

@@ -1,4 +1,4 @@
-//! The floor: libp2p's own protocols with nothing of ours on top.
+//! The baseline: libp2p's own protocols with nothing of ours on top.
 
 #![allow(
     clippy::unwrap_used,
@@ -38,14 +38,14 @@ enum Do {
     Get(Vec<u8>, oneshot::Sender<bool>),
 }
 
-/// A bare node. It ends when it is dropped.
+/// A bare node, which ends when it is dropped.
 pub struct Floor {
     pub address: Multiaddr,
     commands: mpsc::UnboundedSender<Do>,
 }
 
 impl Floor {
-    /// Starts a node; what it hears goes to `heard`, with the moment it did.
+    /// Starts a node. Messages that it receives go to `heard`, each with its time of arrival.
     pub async fn start(
         door: Option<Multiaddr>,
         heard: mpsc::UnboundedSender<(Vec<u8>, Instant)>,
@@ -171,7 +171,7 @@ impl Floor {
     }
 }
 
-/// For names in messages.
+/// Returns a random key, for unique message contents.
 pub fn random_key() -> Vec<u8> {
     PeerId::random().to_bytes()
 }

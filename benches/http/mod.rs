@@ -1,4 +1,4 @@
-//! A client of HTTP/1.1 that costs little: what is measured is whoever answers.
+//! A cheap HTTP/1.1 client, so that the server is what is measured.
 
 #![allow(
     dead_code,
@@ -16,11 +16,11 @@ use std::{
     time::Instant,
 };
 
-/// A connection that is kept.
+/// A persistent connection.
 pub struct Link {
     host: String,
     stream: BufReader<TcpStream>,
-    /// The other side has said that it closes it.
+    /// The other side has announced that it will close it.
     over: bool,
 }
 
@@ -124,7 +124,7 @@ impl Link {
     }
 }
 
-/// A request that many make.
+/// A request that many clients send.
 #[derive(Clone)]
 pub struct Page {
     pub host: String,
@@ -133,8 +133,8 @@ pub struct Page {
     pub status: u16,
 }
 
-/// Has so many clients at once ask so many times each; milliseconds to the last byte of each
-/// answer.
+/// Runs this many clients at once, each with this many requests. Returns the milliseconds to the
+/// last byte of each answer.
 pub fn crowd(page: &Page, clients: usize, times: usize) -> Vec<f64> {
     let begin = Arc::new(Barrier::new(clients));
     let client = |_| {

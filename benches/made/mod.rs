@@ -1,4 +1,4 @@
-//! Packages that are made for a bench, the same ones each time.
+//! Packages generated for a bench, the same ones each time.
 
 #![allow(
     dead_code,
@@ -14,7 +14,7 @@ use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-/// Bytes that do not pack, drawn from a name.
+/// Returns incompressible bytes derived from a name.
 pub fn noise(name: &str, size: usize) -> Vec<u8> {
     let mut bytes = vec![0; size];
     blake3::Hasher::new_derive_key("swarmdex bench")
@@ -42,7 +42,7 @@ fn tar_gz(files: &[(String, Vec<u8>)]) -> Vec<u8> {
     archive.into_inner().unwrap().finish().unwrap()
 }
 
-/// The `package.json` of a package, about as long as those of real packages.
+/// Returns the `package.json` of a package, about as long as those of real packages.
 pub fn package_json(name: &str, version: &str, needs: &[String]) -> Value {
     let drawn = noise(&format!("{name} {version}"), 16);
     let other = |kind: &str, at: usize| {
@@ -65,7 +65,7 @@ pub fn package_json(name: &str, version: &str, needs: &[String]) -> Value {
     })
 }
 
-/// An npm tarball with `size` bytes that do not pack.
+/// Returns an npm tarball with `size` incompressible bytes.
 pub fn tarball(name: &str, version: &str, needs: &[String], size: usize) -> Vec<u8> {
     let package = package_json(name, version, needs).to_string().into_bytes();
     let code = noise(&format!("{name}-{version}"), size);
@@ -75,11 +75,13 @@ pub fn tarball(name: &str, version: &str, needs: &[String], size: usize) -> Vec<
     ])
 }
 
-/// A crate.
+/// Returns a crate.
 pub fn crate_file(name: &str, version: &str) -> Vec<u8> {
     let manifest = format!(
-        "[package]\nname = \"{name}\"\nversion = \"{version}\"\nedition = \"2021\"\nlicense = \"MIT\"\ndescription = \"Made\"\n\
-         [dependencies]\nserde = \"1\"\nlog = \"0.4\"\n[features]\ndefault = []\nstd = [\"serde/std\"]\n"
+        "[package]\nname = \"{name}\"\nversion = \"{version}\"\nedition = \"2021\"\nlicense = \
+         \"MIT\"\ndescription = \"Made\"\n\
+         [dependencies]\nserde = \"1\"\nlog = \"0.4\"\n[features]\ndefault = []\nstd = \
+         [\"serde/std\"]\n"
     );
     let stem = format!("{name}-{version}");
     tar_gz(&[
@@ -88,11 +90,12 @@ pub fn crate_file(name: &str, version: &str) -> Vec<u8> {
     ])
 }
 
-/// The name of a wheel, and its bytes, of which `size` do not pack.
+/// Returns the name of a wheel and its bytes, of which `size` are incompressible.
 pub fn wheel(name: &str, version: &str, size: usize) -> (String, Vec<u8>) {
     let info = format!("{name}-{version}.dist-info");
     let metadata = format!(
-        "Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nSummary: A package that was made for a bench\n\
+        "Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nSummary: A package that was \
+         made for a bench\n\
          Requires-Python: >=3.8\nLicense: MIT\n\n# {name}\n\nIt was made for a bench.\n"
     );
     let tag = "Wheel-Version: 1.0\nGenerator: bench\nRoot-Is-Purelib: true\nTag: py3-none-any\n";
@@ -112,7 +115,7 @@ pub fn wheel(name: &str, version: &str, size: usize) -> (String, Vec<u8>) {
     (format!("{name}-{version}-py3-none-any.whl"), stored(&files))
 }
 
-/// A zip archive of files that are stored as they are.
+/// Returns a zip archive of uncompressed files.
 fn stored(files: &[(String, Vec<u8>)]) -> Vec<u8> {
     let (mut zip, mut directory) = (Vec::new(), Vec::new());
     for (name, bytes) in files {
@@ -159,7 +162,7 @@ pub fn sha256(bytes: &[u8]) -> String {
         .collect()
 }
 
-/// The body and its type by which twine sends a wheel.
+/// Returns the body of twine's upload of a wheel, and its content type.
 pub fn form(name: &str, version: &str, file: &str, bytes: &[u8]) -> (String, Vec<u8>) {
     let boundary = "made-for-a-bench";
     let mut body = Vec::new();
@@ -183,7 +186,8 @@ pub fn form(name: &str, version: &str, file: &str, bytes: &[u8]) -> (String, Vec
     }
     write!(
         body,
-        "--{boundary}\r\nContent-Disposition: form-data; name=\"content\"; filename=\"{file}\"\r\nContent-Type: \
+        "--{boundary}\r\nContent-Disposition: form-data; name=\"content\"; \
+         filename=\"{file}\"\r\nContent-Type: \
          application/octet-stream\r\n\r\n"
     )
     .unwrap();
@@ -192,7 +196,7 @@ pub fn form(name: &str, version: &str, file: &str, bytes: &[u8]) -> (String, Vec
     (format!("multipart/form-data; boundary={boundary}"), body)
 }
 
-/// Writes a file, with the directories that it is in.
+/// Writes a file, and creates its directories.
 pub fn write(path: &Path, bytes: impl AsRef<[u8]>) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, bytes).unwrap();

@@ -1,5 +1,5 @@
-//! Real packages: those of the Debian indexes that `apt-get update` has left on this machine, or
-//! the tests' fixture.
+//! Real packages: those of the Debian indexes that `apt-get update` left on this machine, or the
+//! tests' fixture.
 
 #![allow(
     dead_code,
@@ -37,7 +37,7 @@ fn indexes() -> Vec<PathBuf> {
     let mut found: Vec<_> = lists
         .filter(|path| path.to_string_lossy().contains("_Packages"))
         .collect();
-    // The largest first: what is in two of them counts once.
+    // The largest first; a package in two of them counts once.
     found.sort_by_key(|path| std::cmp::Reverse(path.metadata().map_or(0, |about| about.len())));
     if found.is_empty() {
         found.push(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/debian-packages.xz"));
@@ -45,7 +45,7 @@ fn indexes() -> Vec<PathBuf> {
     found
 }
 
-/// `most` packages; where there are not as many, some are there again under other names.
+/// Returns `most` packages; if there are fewer, some are repeated under other names.
 pub fn drafts(most: usize) -> Vec<(Draft, String)> {
     let mut seen = HashSet::new();
     let mut drafts: Vec<(Draft, String)> = Vec::new();
@@ -122,7 +122,7 @@ pub fn percentile(values: &mut [f64], share: f64) -> f64 {
     values[((values.len() - 1) as f64 * share).round() as usize]
 }
 
-/// Memory that a process has now, in MiB: proc_pid_status(5).
+/// Returns the current memory of a process in MiB: proc_pid_status(5).
 pub fn resident_mib(process: &str) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = status

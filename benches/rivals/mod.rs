@@ -1,5 +1,5 @@
-//! Rivals, where `benches/rivals/install` has put them: each a process of its own on loopback,
-//! which ends when it is dropped.
+//! Rivals that `benches/rivals/install` installed: each a process of its own on loopback, which
+//! ends when it is dropped.
 
 #![allow(
     dead_code,
@@ -16,14 +16,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The folder with the rivals, if it is there.
+/// Returns the folder of the rivals, if it exists.
 pub fn folder() -> Option<PathBuf> {
     let folder = std::env::var_os("SWARMDEX_RIVALS")
         .map_or_else(|| PathBuf::from("/tmp/swarmdex-rivals"), PathBuf::from);
     folder.join("serve").is_file().then_some(folder)
 }
 
-/// A rival that runs.
+/// A running rival.
 pub struct Rival {
     child: Child,
     pub host: String,
@@ -31,7 +31,7 @@ pub struct Rival {
 
 impl Drop for Rival {
     fn drop(&mut self) {
-        // A master process ends its workers when it is told to, and not when it is killed.
+        // A master process ends its workers when it is terminated, but not when it is killed.
         let _ = Command::new("kill")
             .arg(self.child.id().to_string())
             .status();
@@ -40,8 +40,8 @@ impl Drop for Rival {
 }
 
 impl Rival {
-    /// Starts one on a free port, with its data in `dir`, and waits until it answers; `None` where
-    /// none is installed.
+    /// Starts a rival on a free port with its data in `dir`, and waits until it answers; `None` if
+    /// it is not installed.
     pub fn start(name: &str, dir: &Path, more: &[(&str, &str)]) -> Option<Self> {
         let folder = folder()?;
         let port = TcpListener::bind("127.0.0.1:0")
@@ -73,7 +73,7 @@ impl Rival {
         Some(rival)
     }
 
-    /// Memory of it and of what it started, in MiB.
+    /// Returns the memory of the process and its children, in MiB.
     pub fn resident_mib(&self) -> f64 {
         let of = |id: u32| crate::packages::resident_mib(&id.to_string());
         let children =
@@ -88,7 +88,7 @@ impl Rival {
     }
 }
 
-/// The versions of what is installed, a line each.
+/// Returns the installed versions, one per line.
 pub fn versions() -> Option<String> {
     let said = Command::new(folder()?.join("serve"))
         .arg("versions")

@@ -1,4 +1,4 @@
-//! A link of so many bytes a second in front of a server, for all of its connections together.
+//! A link of limited rate in front of a server, shared by all of its connections.
 
 #![allow(clippy::unwrap_used)]
 
@@ -15,7 +15,7 @@ use std::{
 
 /// Bytes that pass at once.
 const PIECE: usize = 64 << 10;
-/// A link that was idle for so long gives no more than that at once.
+/// After being idle, a link lets at most this long's worth of bytes pass at once.
 const BURST: Duration = Duration::from_millis(20);
 
 /// A link. Its threads end with the connections.
@@ -25,15 +25,15 @@ pub struct Throttle {
 }
 
 struct Shared {
-    /// Bytes a second that the server may send.
+    /// Bytes per second that the server may send.
     rate: f64,
-    /// The time at which what has passed is paid for.
+    /// The time at which the bytes that have passed are paid for.
     paid: Mutex<Instant>,
     passed: AtomicU64,
 }
 
 impl Shared {
-    /// Waits until so many bytes more may have passed.
+    /// Waits until this many more bytes may pass.
     fn pay(&self, bytes: usize) {
         let due = {
             let mut paid = self.paid.lock().unwrap();
@@ -73,7 +73,7 @@ impl Throttle {
         Self { address, shared }
     }
 
-    /// Bytes that the server has sent over it.
+    /// Returns the bytes that the server has sent over it.
     pub fn passed(&self) -> u64 {
         self.shared.passed.load(Ordering::Relaxed)
     }

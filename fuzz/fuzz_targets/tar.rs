@@ -3,7 +3,7 @@
 #![no_main]
 
 use swarmdex::archive::{
-    Kind,
+    ArchiveKind,
     extract::{ExtractLimits, extract},
 };
 
@@ -14,9 +14,9 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         ratio: 200,
     };
     for (name, kind) in [
-        ("tar", Kind::Tar),
-        ("gzip", Kind::Gzip),
-        ("zstd", Kind::Zstd),
+        ("tar", ArchiveKind::Tar),
+        ("gzip", ArchiveKind::Gzip),
+        ("zstd", ArchiveKind::Zstd),
     ] {
         let place = swarmdex_fuzz::dir().join("in").join(name);
         let _ = std::fs::remove_dir_all(&place);

@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use toml::{Table, Value};
 
 use super::{
-    Unusable,
+    ArchiveError,
     read::{open, whole},
 };
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
         manifest::{Content, Draft, limit},
         text::printable,
     },
-    ecosystem::Refused,
+    ecosystem::InvalidText,
 };
 
 mod attested;
@@ -66,23 +66,26 @@ pub struct CrateFile {
 ///
 /// # Errors
 /// The reason why it cannot be published.
-pub fn read(path: &Path) -> Result<CrateFile, Unusable> {
+pub fn read(path: &Path) -> Result<CrateFile, ArchiveError> {
     let stem = path
         .file_stem()
         .and_then(|stem| stem.to_str())
         .filter(|stem| stem.contains('-'));
     let stem = stem.ok_or_else(|| {
-        Unusable::BadFileName(Refused("is not like name-version.crate".to_owned()))
+        ArchiveError::BadFileName(InvalidText(
+            "is not of the form name-version.crate".to_owned(),
+        ))
     })?;
     let mut archive = open(path)?;
     if archive.metadata()?.len() > MAX_ARCHIVE {
-        return Err(Unusable::TooLarge);
+        return Err(ArchiveError::TooLarge);
     }
     let (content, digest) = digests((&mut archive).take(MAX_ARCHIVE))?;
     let (text, written_at) = find(&mut archive, &format!("{stem}/Cargo.toml"), MAX_MANIFEST)?
-        .ok_or(Unusable::Missing(MANIFEST))?;
-    let text = String::from_utf8(text).map_err(|_| Unusable::bad(MANIFEST, "it is not UTF-8"))?;
-    let bad = |why| Unusable::bad(MANIFEST, why);
+        .ok_or(ArchiveError::Missing(MANIFEST))?;
+    let text =
+        String::from_utf8(text).map_err(|_| ArchiveError::bad(MANIFEST, "it is not UTF-8"))?;
+    let bad = |why| ArchiveError::bad(MANIFEST, why);
     let manifest: Table = toml::from_str(&text).map_err(|error| bad(printable(error.message())))?;
     let (draft, left_out) = manifest::release(&manifest).map_err(bad)?;
     let digest = digest.to_string();
@@ -91,7 +94,7 @@ pub fn read(path: &Path) -> Result<CrateFile, Unusable> {
         None => index::line(&manifest, digest).map_err(bad)?,
     };
     if index.len() as u64 > limit::BESIDE {
-        return Err(Unusable::TooLarge);
+        return Err(ArchiveError::TooLarge);
     }
     let readme = match readme_of(&manifest) {
         Some(name) => readme(&mut archive, &format!("{stem}/{name}"))?,
@@ -138,30 +141,36 @@ fn readme_of(manifest: &Table) -> Option<&str> {
     Some(name)
 }
 
-fn readme(archive: &mut File, wanted: &str) -> Result<Option<String>, Unusable> {
+fn readme(archive: &mut File, wanted: &str) -> Result<Option<String>, ArchiveError> {
     match find(archive, wanted, limit::BESIDE) {
         Ok(found) => Ok(found.and_then(|(text, _)| String::from_utf8(text).ok())),
         // A crate with a huge readme is still a crate.
-        Err(Unusable::TooLarge) => Ok(None),
+        Err(ArchiveError::TooLarge) => Ok(None),
         Err(error) => Err(error),
     }
 }
 
 /// The bytes of a file, and its modification time in seconds since 1970.
-type Found = (Vec<u8>, Option<u64>);
+type EntryBytes = (Vec<u8>, Option<u64>);
 
 /// Finds a file of at most `most` bytes in the archive.
-fn find(archive: &mut File, wanted: &str, most: u64) -> Result<Option<Found>, Unusable> {
+fn find(archive: &mut File, wanted: &str, most: u64) -> Result<Option<EntryBytes>, ArchiveError> {
     archive.rewind()?;
     let mut unpacked = GzDecoder::new(archive).take(MAX_UNPACKED);
     match search(&mut unpacked, wanted, most) {
         // We stopped reading here; the archive itself is not truncated.
-        Err(Unusable::Unreadable(_)) | Ok(None) if unpacked.limit() == 0 => Err(Unusable::TooLarge),
+        Err(ArchiveError::Unreadable(_)) | Ok(None) if unpacked.limit() == 0 => {
+            Err(ArchiveError::TooLarge)
+        }
         found => found,
     }
 }
 
-fn search(unpacked: &mut impl Read, wanted: &str, most: u64) -> Result<Option<Found>, Unusable> {
+fn search(
+    unpacked: &mut impl Read,
+    wanted: &str,
+    most: u64,
+) -> Result<Option<EntryBytes>, ArchiveError> {
     let mut archive = tar::Archive::new(unpacked);
     for entry in archive.entries()?.take(MAX_FILES) {
         let mut entry = entry?;
@@ -170,7 +179,7 @@ fn search(unpacked: &mut impl Read, wanted: &str, most: u64) -> Result<Option<Fo
             continue;
         }
         let (size, changed) = (entry.size(), entry.header().mtime().ok());
-        let bytes = whole(&mut entry, size, most)?.ok_or(Unusable::TooLarge)?;
+        let bytes = whole(&mut entry, size, most)?.ok_or(ArchiveError::TooLarge)?;
         return Ok(Some((bytes, changed)));
     }
     Ok(None)

@@ -12,15 +12,17 @@ use std::{
 
 use flate2::read::MultiGzDecoder;
 
-use super::read::{FileEntry, Readme, Unusable, drain, files, most_unpacked, open, whole, xz};
+use super::read::{
+    ArchiveError, ReadmeFile, TarFile, drain, files, most_unpacked, open, whole, xz,
+};
 use crate::domain::text::printable;
 
 mod ar;
 mod control;
 
-pub use control::{Relation, RelationKind};
+pub use control::{ControlRelation, RelationKind};
 
-use ar::{Ar, Member};
+use ar::{Ar, ArMember};
 
 /// The most bytes unpacked of the control archive. With the checksums of 100,000 files it has 10
 /// MiB.
@@ -50,11 +52,11 @@ pub struct Deb {
     pub priority: Option<String>,
     /// The source package, followed by its version in parentheses if that differs.
     pub source: Option<String>,
-    pub relations: Vec<Relation>,
+    pub relations: Vec<ControlRelation>,
     /// The control paragraph, ending with one line feed, at most 1 MiB.
     pub control: String,
     /// A readme. If it was gzipped, it is unpacked and its name lacks `.gz`.
-    pub readme: Option<Readme>,
+    pub readme: Option<ReadmeFile>,
     /// The archive's claimed creation time, in seconds since 1970: usually that of the latest
     /// changelog entry. No earlier than 1993; it may lie in the future.
     pub published_at: Option<u64>,
@@ -67,7 +69,7 @@ pub struct Deb {
 ///
 /// # Errors
 /// The reason why it is not a valid package.
-pub fn read(path: &Path) -> Result<Deb, Unusable> {
+pub fn read(path: &Path) -> Result<Deb, ArchiveError> {
     of(BufReader::new(open(path)?))
 }
 
@@ -75,7 +77,7 @@ pub fn read(path: &Path) -> Result<Deb, Unusable> {
 ///
 /// # Errors
 /// The reason why it is not a valid package.
-pub fn of(mut archive: impl Read + Seek) -> Result<Deb, Unusable> {
+pub fn of(mut archive: impl Read + Seek) -> Result<Deb, ArchiveError> {
     let size = archive.seek(SeekFrom::End(0))?;
     archive.rewind()?;
     let mut members = Ar::open(&mut archive, size)?;
@@ -89,7 +91,7 @@ pub fn of(mut archive: impl Read + Seek) -> Result<Deb, Unusable> {
     let member = significant(&mut members)?.ok_or(NOT_DEB)?;
     let control = control(&member, members.content(&member))?;
     let paragraph =
-        control::Paragraph::parse(&control).map_err(|why| Unusable::bad(CONTROL, why))?;
+        control::Paragraph::parse(&control).map_err(|why| ArchiveError::bad(CONTROL, why))?;
 
     let member = significant(&mut members)?
         .filter(|member| member.name.starts_with("data.tar"))
@@ -116,12 +118,12 @@ pub fn of(mut archive: impl Read + Seek) -> Result<Deb, Unusable> {
 }
 
 /// The error for a file that lacks the parts of every package.
-const NOT_DEB: Unusable = Unusable::Other(
+const NOT_DEB: ArchiveError = ArchiveError::Other(
     "an ar archive with debian-binary, control.tar and data.tar, in this order, as a .deb is",
 );
 
 /// Returns the next significant member: dpkg ignores those with a leading underscore.
-fn significant(members: &mut Ar<impl Read + Seek>) -> Result<Option<Member>, Unusable> {
+fn significant(members: &mut Ar<impl Read + Seek>) -> Result<Option<ArMember>, ArchiveError> {
     loop {
         match members.next()? {
             Some(member) if member.name.starts_with('_') => {}
@@ -131,21 +133,21 @@ fn significant(members: &mut Ar<impl Read + Seek>) -> Result<Option<Member>, Unu
 }
 
 /// Checks for `2.` and a number: compatible additions to the format raise only that.
-fn format_of(text: &str) -> Result<(), Unusable> {
+fn format_of(text: &str) -> Result<(), ArchiveError> {
     let line = text.lines().next().unwrap_or_default();
     let minor = line.strip_prefix("2.").unwrap_or_default();
     let known = !minor.is_empty() && minor.bytes().all(|b| b.is_ascii_digit());
     if known {
         Ok(())
     } else {
-        Err(Unusable::OtherFormat(format!(
+        Err(ArchiveError::OtherFormat(format!(
             "format is version {} of .deb, where 2.0 is known here",
             printable(line)
         )))
     }
 }
 
-fn text(content: impl Read, most: u64) -> Result<String, Unusable> {
+fn text(content: impl Read, most: u64) -> Result<String, ArchiveError> {
     let mut bytes = Vec::new();
     content.take(most).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
@@ -167,13 +169,13 @@ fn unpacked<'a>(
 }
 
 /// Returns the control paragraph, ending with one line feed.
-fn control(member: &Member, content: impl Read) -> Result<String, Unusable> {
+fn control(member: &ArMember, content: impl Read) -> Result<String, ArchiveError> {
     if !member.name.starts_with("control.tar") {
         return Err(NOT_DEB);
     }
     let Some(unpacked) = unpacked(&member.name, "control.tar", content)? else {
         let name = printable(&member.name);
-        return Err(Unusable::OtherFormat(format!(
+        return Err(ArchiveError::OtherFormat(format!(
             "{name} is packed with something other than gzip, xz and zstd"
         )));
     };
@@ -181,7 +183,7 @@ fn control(member: &Member, content: impl Read) -> Result<String, Unusable> {
     let mut found = None;
     let searched = files(
         &mut unpacked,
-        |FileEntry {
+        |TarFile {
              path,
              size,
              content,
@@ -190,9 +192,9 @@ fn control(member: &Member, content: impl Read) -> Result<String, Unusable> {
             if !matches!(path, b"control" | b"./control") {
                 return Ok(());
             }
-            let bytes = whole(content, size, MAX_PARAGRAPH)?.ok_or(Unusable::TooLarge)?;
+            let bytes = whole(content, size, MAX_PARAGRAPH)?.ok_or(ArchiveError::TooLarge)?;
             match found.replace(bytes) {
-                Some(known) if Some(&known) != found.as_ref() => Err(Unusable::Ambiguous(
+                Some(known) if Some(&known) != found.as_ref() => Err(ArchiveError::Ambiguous(
                     "it has two control files that say different things".to_owned(),
                 )),
                 _ => Ok(()),
@@ -202,26 +204,26 @@ fn control(member: &Member, content: impl Read) -> Result<String, Unusable> {
     let searched = searched.and_then(|()| Ok(drain(&mut unpacked)?));
     // Errors now only come from the missing end, because we stopped there.
     if unpacked.limit() == 0 {
-        return Err(Unusable::TooLarge);
+        return Err(ArchiveError::TooLarge);
     }
     searched?;
-    let text = String::from_utf8(found.ok_or(Unusable::Missing(CONTROL))?);
-    let text = text.map_err(|_| Unusable::bad(CONTROL, "it is not UTF-8"))?;
+    let text = String::from_utf8(found.ok_or(ArchiveError::Missing(CONTROL))?);
+    let text = text.map_err(|_| ArchiveError::bad(CONTROL, "it is not UTF-8"))?;
     Ok(format!("{}\n", text.trim_end_matches(['\r', '\n'])))
 }
 
 /// Returns the best readme among the first files. Problems of other files are ignored, because
 /// nothing of them is used.
-fn readme(member: &Member, content: impl Read, package: &str) -> Option<Readme> {
+fn readme(member: &ArMember, content: impl Read, package: &str) -> Option<ReadmeFile> {
     let mut unpacked = unpacked(&member.name, "data.tar", content)
         .ok()??
         .take(most_unpacked(member.size, MAX_DATA));
     // dpkg lowercases names.
     let directory = format!("usr/share/doc/{}/", package.to_ascii_lowercase());
-    let mut best: Option<Readme> = None;
+    let mut best: Option<ReadmeFile> = None;
     let _ = files(
         &mut unpacked,
-        |FileEntry {
+        |TarFile {
              path,
              size,
              content,
@@ -236,24 +238,24 @@ fn readme(member: &Member, content: impl Read, package: &str) -> Option<Readme> 
                 return Ok(());
             };
             let plain = name.strip_suffix(".gz");
-            if !Readme::is_better(plain.unwrap_or(name), best.as_ref()) {
+            if !ReadmeFile::is_better(plain.unwrap_or(name), best.as_ref()) {
                 return Ok(());
             }
             let bytes = match plain {
                 Some(_) => {
                     let mut bytes = Vec::new();
                     let unpacked = MultiGzDecoder::new(content)
-                        .take(Readme::MOST + 1)
+                        .take(ReadmeFile::MOST + 1)
                         .read_to_end(&mut bytes);
                     unpacked
                         .ok()
                         .map(|_| bytes)
-                        .filter(|bytes| bytes.len() as u64 <= Readme::MOST)
+                        .filter(|bytes| bytes.len() as u64 <= ReadmeFile::MOST)
                 }
-                None => whole(content, size, Readme::MOST)?,
+                None => whole(content, size, ReadmeFile::MOST)?,
             };
             if let Some(bytes) = bytes {
-                best = Some(Readme {
+                best = Some(ReadmeFile {
                     name: plain.unwrap_or(name).to_owned(),
                     bytes,
                 });

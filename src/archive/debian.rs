@@ -20,14 +20,14 @@ mod stanza;
 mod tags;
 
 pub(super) use stanza::fields;
-pub use stanza::{Stanza, Unusable};
+pub use stanza::{Stanza, StanzaError};
 
 /// Longest piece of a line read at once, in bytes; nearly all lines are shorter.
 const PIECE: u64 = 64 << 10;
 
 /// Limits on an index.
 #[derive(Clone, Copy, Debug)]
-struct Limits {
+struct IndexLimits {
     /// The most bytes after decompression.
     bytes: u64,
     /// The most bytes of one stanza.
@@ -36,7 +36,7 @@ struct Limits {
 }
 
 /// About 60 times the size of Debian's main archive.
-const LIMITS: Limits = Limits {
+const LIMITS: IndexLimits = IndexLimits {
     bytes: 4 << 30,
     stanza: 1 << 20,
     stanzas: 10_000_000,
@@ -44,39 +44,45 @@ const LIMITS: Limits = Limits {
 
 /// The reason why an index cannot be read, or not to its end.
 #[derive(Debug, thiserror::Error)]
-pub enum Unreadable {
-    #[error("{} cannot be read: {source}; check that it is there, and yours to read", .path.display())]
+pub enum IndexError {
+    #[error("{} cannot be read: {source}; check that it is there, and yours to \
+        read", .path.display())]
     File { path: PathBuf, source: io::Error },
     #[error("{} is not a file; name an index, such as one of /var/lib/apt/lists", .0.display())]
     NotFile(PathBuf),
-    #[error("{} is not a Packages index, nor one that is packed with gzip, xz or lz4; name one of these", .0.display())]
+    #[error("{} is not a Packages index, nor one that is packed with gzip, xz or lz4; name one of \
+        these", .0.display())]
     NotIndex(PathBuf),
-    #[error("{} is cut off or damaged after {} lines ({}); fetch it again", .path.display(), .lines, printable(&.source.to_string()))]
+    #[error("{} is cut off or damaged after {} lines ({}); fetch it \
+        again", .path.display(), .lines, printable(&.source.to_string()))]
     Damaged {
         path: PathBuf,
         lines: u64,
         source: io::Error,
     },
-    #[error("{} unpacks to more than {bytes} bytes, which no index does; check where it comes from", .path.display())]
+    #[error("{} unpacks to more than {bytes} bytes, which no index does; check where it comes \
+        from", .path.display())]
     TooLarge { path: PathBuf, bytes: u64 },
-    #[error("{} has more than {stanzas} packages, which no index has; check where it comes from", .path.display())]
+    #[error("{} has more than {stanzas} packages, which no index has; check where it comes \
+        from", .path.display())]
     TooMany { path: PathBuf, stanzas: u64 },
 }
 
 /// A stanza that is skipped; those after it are still read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{} (line {line}) is passed over: {why}", .name.as_deref().unwrap_or("a package without a name"))]
+#[error("{} (line {line}) was skipped: \
+    {why}", .name.as_deref().unwrap_or("a package without a name"))]
 pub struct Bad {
     /// The package's name, if it can be read, cleaned and shortened.
     pub name: Option<String>,
     /// Line number of its beginning, from 1, in the decompressed index.
     pub line: u64,
-    pub why: Unusable,
+    pub why: StanzaError,
 }
 
 /// Progress of reading, in bytes of the file as packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
+pub struct ReadProgress {
     pub read: u64,
     pub size: u64,
 }
@@ -88,7 +94,7 @@ pub struct Index {
     file: Arc<File>,
     size: u64,
     text: BufReader<Take<Box<dyn Read + Send>>>,
-    limits: Limits,
+    limits: IndexLimits,
     /// The next line, or a part of a long one; empty at the end.
     piece: Vec<u8>,
     /// True if the piece begins a line.
@@ -105,19 +111,19 @@ pub struct Index {
 /// # Errors
 /// It is not a file, cannot be read, or is not an index. An empty file is an index without
 /// packages.
-pub fn open(path: &Path) -> Result<Index, Unreadable> {
+pub fn open(path: &Path) -> Result<Index, IndexError> {
     open_within(path, LIMITS)
 }
 
-fn open_within(path: &Path, limits: Limits) -> Result<Index, Unreadable> {
-    let unread = |source| Unreadable::File {
+fn open_within(path: &Path, limits: IndexLimits) -> Result<Index, IndexError> {
+    let unread = |source| IndexError::File {
         path: path.to_owned(),
         source,
     };
     let about = fs::metadata(path).map_err(unread)?;
     // Opening a pipe would block.
     if !about.is_file() {
-        return Err(Unreadable::NotFile(path.to_owned()));
+        return Err(IndexError::NotFile(path.to_owned()));
     }
     let file = Arc::new(File::open(path).map_err(unread)?);
     let unpacked = packing::unpacked(BufReader::new(Arc::clone(&file))).map_err(unread)?;
@@ -139,7 +145,7 @@ fn open_within(path: &Path, limits: Limits) -> Result<Index, Unreadable> {
     if index.piece.is_empty() || begins_field(&index.piece) {
         Ok(index)
     } else {
-        Err(Unreadable::NotIndex(index.path))
+        Err(IndexError::NotIndex(index.path))
     }
 }
 
@@ -156,16 +162,16 @@ fn begins_field(line: &[u8]) -> bool {
 impl Index {
     /// Returns the progress, slightly ahead of the last stanza, because files are read in larger
     /// pieces.
-    pub fn progress(&self) -> Progress {
+    pub fn progress(&self) -> ReadProgress {
         // The decoder reads from the same file, so this position advances with it.
-        Progress {
+        ReadProgress {
             read: (&*self.file).stream_position().unwrap_or_default(),
             size: self.size,
         }
     }
 
     /// Advances to the next line, or to the next part of a long one.
-    fn advance(&mut self) -> Result<(), Unreadable> {
+    fn advance(&mut self) -> Result<(), IndexError> {
         self.begins = self.piece.is_empty() || self.piece.ends_with(b"\n");
         self.lines += u64::from(self.piece.ends_with(b"\n"));
         self.piece.clear();
@@ -173,12 +179,12 @@ impl Index {
             .take(PIECE)
             .read_until(b'\n', &mut self.piece)
         {
-            Ok(0) if self.text.get_ref().limit() == 0 => Err(Unreadable::TooLarge {
+            Ok(0) if self.text.get_ref().limit() == 0 => Err(IndexError::TooLarge {
                 path: self.path.clone(),
                 bytes: self.limits.bytes,
             }),
             Ok(_) => Ok(()),
-            Err(source) => Err(Unreadable::Damaged {
+            Err(source) => Err(IndexError::Damaged {
                 path: self.path.clone(),
                 lines: self.lines,
                 source,
@@ -190,7 +196,7 @@ impl Index {
         self.begins && matches!(self.piece.as_slice(), b"\n" | b"\r\n")
     }
 
-    fn pass_blank_lines(&mut self) -> Result<(), Unreadable> {
+    fn pass_blank_lines(&mut self) -> Result<(), IndexError> {
         while self.is_blank() {
             self.advance()?;
         }
@@ -199,14 +205,14 @@ impl Index {
 
     /// Reads the next stanza up to the blank line after it and no further, so that damage behind it
     /// does not affect it.
-    fn stanza(&mut self) -> Result<Option<Result<Stanza, Bad>>, Unreadable> {
+    fn stanza(&mut self) -> Result<Option<Result<Stanza, Bad>>, IndexError> {
         self.pass_blank_lines()?;
         if self.piece.is_empty() {
             return Ok(None);
         }
         self.stanzas += 1;
         if self.stanzas > self.limits.stanzas {
-            return Err(Unreadable::TooMany {
+            return Err(IndexError::TooMany {
                 path: self.path.clone(),
                 stanzas: self.limits.stanzas,
             });
@@ -224,7 +230,7 @@ impl Index {
         let read = if fits {
             Stanza::of(&text)
         } else {
-            Err(Unusable::TooLong)
+            Err(StanzaError::TooLong)
         };
         Ok(Some(read.map_err(|why| Bad {
             name: name_in(&text),
@@ -245,7 +251,7 @@ fn name_in(text: &[u8]) -> Option<String> {
 
 impl Iterator for Index {
     /// The outer error concerns the file and comes last; the inner one concerns a stanza.
-    type Item = Result<Result<Stanza, Bad>, Unreadable>;
+    type Item = Result<Result<Stanza, Bad>, IndexError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.over {

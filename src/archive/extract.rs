@@ -20,7 +20,7 @@ use std::{
 };
 
 use super::{
-    Kind,
+    ArchiveKind,
     path::{self, BadLink, BadPath},
 };
 use crate::domain::text::{fit, printable};
@@ -28,8 +28,8 @@ use crate::domain::text::{fit, printable};
 pub(super) mod entries;
 pub(super) mod meter;
 
-use entries::{Entries, Entry, What};
-use meter::{Meter, Over};
+use entries::{EntryContent, TarEntries, TarEntry};
+use meter::{ExceededLimit, Meter};
 
 /// Limits on unpacking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,44 +72,50 @@ pub enum Unsafe {
     Path(BadPath),
     #[error("is a link {0}")]
     Link(BadLink),
-    #[error("is a hard link to something that is no file before it in the archive")]
+    #[error("is a hard link to something that is not an earlier file of the archive")]
     HardLink,
-    #[error("is a device, a pipe or something else that is neither file, link nor directory")]
+    #[error("is neither a file, a link nor a directory")]
     Special,
-    #[error("lies below something that is no directory")]
+    #[error("lies below something that is not a directory")]
     Through,
     #[error(
-        "is there as a directory and as something else, or has a name that this disk takes for another's"
+        "is both a directory and something else, or has a name that this file system does not \
+        distinguish from another"
     )]
     Conflict,
-    #[error("has a header that programs read in different ways")]
+    #[error("has an ambiguous header, which programs interpret differently")]
     Ambiguous,
 }
 
 /// The remedy if the archive is legitimate.
-const AS_IT_IS: &str = "if it is meant to be so, `get` without --extract fetches it as it is, for tar to list and to unpack";
+const AS_IT_IS: &str = "if this is intended, use `get` without --extract to fetch the archive \
+    itself";
 
 /// The reason why nothing was unpacked. Nothing remains then, neither at the destination nor next
 /// to it.
 #[derive(Debug, thiserror::Error)]
 pub enum ExtractError {
-    #[error("nothing can be unpacked to {}: {why}; name a directory that does not exist yet, or an empty one", .into.display())]
+    #[error("nothing can be unpacked to {}: {why}; name a directory that does not exist yet, or \
+        an empty one", .into.display())]
     Place { into: PathBuf, why: &'static str },
     #[error(
-        "the archive was not unpacked: \"{path}\" in it {why}, which is not done here; {AS_IT_IS}"
+        "the archive was not unpacked: \"{path}\" in it {why}, which is not supported; {AS_IT_IS}"
     )]
     Refused { path: String, why: Unsafe },
-    #[error("the archive was not unpacked: it has more than {limit} bytes in it; {AS_IT_IS}")]
+    #[error("the archive was not unpacked: it unpacks to more than {limit} bytes; {AS_IT_IS}")]
     TooLarge { limit: u64 },
     #[error("the archive was not unpacked: it has more than {limit} entries; {AS_IT_IS}")]
     TooMany { limit: u64 },
     #[error(
-        "the archive was not unpacked: it unpacks to more than {limit} times its size, which is done to fill disks; {AS_IT_IS}"
+        "the archive was not unpacked: it unpacks to more than {limit} times its size, like an \
+        archive made to fill disks; {AS_IT_IS}"
     )]
     Bomb { limit: u64 },
-    #[error("the archive was not unpacked: it is cut off or damaged ({}); fetch it again", printable(&.0.to_string()))]
+    #[error("the archive was not unpacked: it is cut off or damaged ({}); fetch it \
+        again", printable(&.0.to_string()))]
     Damaged(io::Error),
-    #[error("{} cannot be {doing}: {source}; check that the disk is not full, and that the directory is yours", .path.display())]
+    #[error("{} cannot be {doing}: {source}; check that the disk is not full, and that the \
+        directory is yours", .path.display())]
     File {
         path: PathBuf,
         doing: &'static str,
@@ -143,7 +149,7 @@ impl ExtractError {
 /// the disk fails.
 pub fn extract(
     reader: impl Read,
-    kind: Kind,
+    kind: ArchiveKind,
     into: &Path,
     limits: ExtractLimits,
 ) -> Result<Extracted, ExtractError> {
@@ -153,25 +159,25 @@ pub fn extract(
         .tempdir_in(parent)
         .map_err(ExtractError::file(parent, "written to"))?;
     // One level deeper: the temporary directory is private, but the tree needs ordinary modes.
-    let mut tree = Tree::new(beside.path().join("tree"), limits.entries)?;
+    let mut tree = UnpackedTree::new(beside.path().join("tree"), limits.entries)?;
 
     let meter = Meter::new(limits.bytes, limits.ratio);
     let packed = meter.packed(reader);
     let unpacked: Box<dyn Read + '_> = match kind {
-        Kind::Zstd => {
+        ArchiveKind::Zstd => {
             Box::new(zstd::stream::read::Decoder::new(packed).map_err(ExtractError::Damaged)?)
         }
-        Kind::Gzip => Box::new(flate2::read::MultiGzDecoder::new(packed)),
-        Kind::Tar => Box::new(packed),
+        ArchiveKind::Gzip => Box::new(flate2::read::MultiGzDecoder::new(packed)),
+        ArchiveKind::Tar => Box::new(packed),
     };
     let unpacked = tree.unpack(meter.unpacked(unpacked), &meter);
     match meter.over() {
-        Some(Over::Bytes) => {
+        Some(ExceededLimit::Bytes) => {
             return Err(ExtractError::TooLarge {
                 limit: limits.bytes,
             });
         }
-        Some(Over::Ratio) => {
+        Some(ExceededLimit::Ratio) => {
             return Err(ExtractError::Bomb {
                 limit: limits.ratio,
             });
@@ -232,7 +238,7 @@ fn taken(into: &Path) -> ExtractError {
 }
 
 /// The tree unpacked so far.
-struct Tree {
+struct UnpackedTree {
     root: PathBuf,
     limit: u64,
     /// Entries, and directories created on the way to them.
@@ -246,7 +252,7 @@ struct Tree {
     extracted: Extracted,
 }
 
-impl Tree {
+impl UnpackedTree {
     fn new(root: PathBuf, limit: u64) -> Result<Self, ExtractError> {
         let mut tree = Self {
             root,
@@ -263,7 +269,7 @@ impl Tree {
 
     fn unpack(&mut self, unpacked: impl Read, meter: &Meter) -> Result<(), ExtractError> {
         let mut archive = tar::Archive::new(unpacked);
-        let mut entries = Entries::new(&mut archive).map_err(ExtractError::Damaged)?;
+        let mut entries = TarEntries::new(&mut archive).map_err(ExtractError::Damaged)?;
         let mut buffer = vec![0; 64 << 10];
         while let Some(entry) = entries.next(|| count(&mut self.counted, self.limit))? {
             self.add(entry, meter, &mut buffer)?;
@@ -278,18 +284,18 @@ impl Tree {
 
     fn add<R: Read>(
         &mut self,
-        entry: Entry<'_, R>,
+        entry: TarEntry<'_, R>,
         meter: &Meter,
         buffer: &mut [u8],
     ) -> Result<(), ExtractError> {
-        let Entry {
+        let TarEntry {
             path: written,
             what,
             ..
         } = entry;
         // `tar -c .` adds an entry for the directory itself, and `./` before every path.
         let mut bytes = written.strip_prefix(b"./").unwrap_or(&written);
-        if matches!(what, What::Directory) {
+        if matches!(what, EntryContent::Directory) {
             bytes = bytes.strip_suffix(b"/").unwrap_or(bytes);
             if matches!(bytes, b"" | b".") && written.starts_with(b".") {
                 return Ok(());
@@ -299,7 +305,7 @@ impl Tree {
         let path = path::check(bytes).map_err(|why| refused(Unsafe::Path(why)))?;
         self.extracted.entries += 1;
         match what {
-            What::Directory => {
+            EntryContent::Directory => {
                 let place = self.place(path)?;
                 if !fs::symlink_metadata(&place).is_ok_and(|metadata| metadata.is_dir()) {
                     self.clear(path, &place)?;
@@ -308,7 +314,7 @@ impl Tree {
                 self.links.remove(path);
                 Ok(())
             }
-            What::Link(target) => {
+            EntryContent::Link(target) => {
                 let target =
                     path::check_link(path, &target).map_err(|why| refused(Unsafe::Link(why)))?;
                 let place = self.place(path)?;
@@ -316,7 +322,7 @@ impl Tree {
                 self.links.insert(path.to_owned(), target.to_owned());
                 Ok(())
             }
-            What::File {
+            EntryContent::File {
                 mode,
                 size,
                 content,
@@ -326,7 +332,7 @@ impl Tree {
                 self.keep(path, place, size);
                 Ok(())
             }
-            What::HardLink(target) => {
+            EntryContent::HardLink(target) => {
                 let target = target.strip_prefix(b"./").unwrap_or(&target);
                 let target = path::check(target).map_err(|_| refused(Unsafe::HardLink))?;
                 if let Some(of_link) = self.links.get(target).cloned() {
@@ -360,7 +366,7 @@ impl Tree {
                 self.keep(path, place, size);
                 Ok(())
             }
-            What::Special => Err(refused(Unsafe::Special)),
+            EntryContent::Special => Err(refused(Unsafe::Special)),
         }
     }
 

@@ -6,8 +6,8 @@ use flate2::read::GzDecoder;
 use zstd::stream::read::Decoder;
 
 use super::{
-    Kind,
-    pack::{Refused, find_key, private},
+    ArchiveKind,
+    pack::{RefusedFile, find_key, private},
 };
 use crate::domain::text::printable;
 
@@ -23,7 +23,7 @@ const MAX_FOUND: usize = 100;
 ///
 /// # Errors
 /// The file itself cannot be read.
-pub fn keys(file: &mut (impl Read + Seek)) -> io::Result<Vec<Refused>> {
+pub fn keys(file: &mut (impl Read + Seek)) -> io::Result<Vec<RefusedFile>> {
     Ok(look(file)?.0)
 }
 
@@ -40,22 +40,25 @@ pub fn doubtful(file: &mut (impl Read + Seek)) -> io::Result<Vec<String>> {
     Ok(paths)
 }
 
-fn look(file: &mut (impl Read + Seek)) -> io::Result<(Vec<Refused>, Vec<String>)> {
-    let Some(kind) = Kind::of(file)? else {
+fn look(file: &mut (impl Read + Seek)) -> io::Result<(Vec<RefusedFile>, Vec<String>)> {
+    let Some(kind) = ArchiveKind::of(file)? else {
         return Ok((Vec::new(), Vec::new()));
     };
     file.seek(SeekFrom::Start(0))?;
     let mut found = (Vec::new(), Vec::new());
     // Damage further on is the concern of whoever unpacks it.
     let _ = match kind {
-        Kind::Tar => entries(file, &mut found),
-        Kind::Gzip => entries(GzDecoder::new(file), &mut found),
-        Kind::Zstd => Decoder::new(file).and_then(|unpacked| entries(unpacked, &mut found)),
+        ArchiveKind::Tar => entries(file, &mut found),
+        ArchiveKind::Gzip => entries(GzDecoder::new(file), &mut found),
+        ArchiveKind::Zstd => Decoder::new(file).and_then(|unpacked| entries(unpacked, &mut found)),
     };
     Ok(found)
 }
 
-fn entries(unpacked: impl Read, (keys, names): &mut (Vec<Refused>, Vec<String>)) -> io::Result<()> {
+fn entries(
+    unpacked: impl Read,
+    (keys, names): &mut (Vec<RefusedFile>, Vec<String>),
+) -> io::Result<()> {
     let mut archive = tar::Archive::new(unpacked.take(MAX_UNPACKED));
     for entry in archive.entries()?.take(MAX_ENTRIES) {
         let entry = entry?;
@@ -72,7 +75,7 @@ fn entries(unpacked: impl Read, (keys, names): &mut (Vec<Refused>, Vec<String>))
         }
         let size = entry.size();
         if let Some(key) = find_key(entry, size)? {
-            keys.push(Refused { path, key });
+            keys.push(RefusedFile { path, key });
         }
     }
     Ok(())
@@ -83,7 +86,7 @@ mod tests {
     use std::io::{Cursor, Write};
 
     use super::*;
-    use crate::archive::pack::Key;
+    use crate::archive::pack::FoundKey;
 
     fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
         let mut archive = tar::Builder::new(Vec::new());
@@ -125,9 +128,9 @@ mod tests {
             let keys = keys(&mut file).unwrap();
             assert_eq!(
                 keys[0],
-                Refused {
+                RefusedFile {
                     path: "a/deep/er".to_owned(),
-                    key: Key::Own
+                    key: FoundKey::Own
                 }
             );
             assert_eq!((keys.len(), keys[1].path.as_str()), (2, "a/tls"));

@@ -5,13 +5,13 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 /// The compression of a tar archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ArchiveKind {
     Zstd,
     Gzip,
     Tar,
 }
 
-impl Kind {
+impl ArchiveKind {
     /// Bytes needed to decide: up to the end of the magic in a tar header.
     pub const SNIFFED: usize = 262;
 
@@ -61,17 +61,23 @@ mod tests {
             encoder.finish().unwrap()
         };
         for (bytes, kind) in [
-            (zstd::encode_all(&b"x"[..], 1).unwrap(), Some(Kind::Zstd)),
-            (gzip, Some(Kind::Gzip)),
-            (header.as_bytes().to_vec(), Some(Kind::Tar)),
-            (tar::Header::new_gnu().as_bytes().to_vec(), Some(Kind::Tar)),
+            (
+                zstd::encode_all(&b"x"[..], 1).unwrap(),
+                Some(ArchiveKind::Zstd),
+            ),
+            (gzip, Some(ArchiveKind::Gzip)),
+            (header.as_bytes().to_vec(), Some(ArchiveKind::Tar)),
+            (
+                tar::Header::new_gnu().as_bytes().to_vec(),
+                Some(ArchiveKind::Tar),
+            ),
             (b"PK\x03\x04".to_vec(), None),
             (vec![0; 512], None),
             (Vec::new(), None),
         ] {
             let mut file = Cursor::new(bytes);
             file.set_position(3);
-            assert_eq!(Kind::of(&mut file).unwrap(), kind);
+            assert_eq!(ArchiveKind::of(&mut file).unwrap(), kind);
             assert_eq!(file.position(), 0);
         }
     }

@@ -11,10 +11,12 @@ const MAX_LISTED: usize = 100_000;
 
 /// The reason why the archives in a directory cannot be listed.
 #[derive(Debug, thiserror::Error)]
-pub enum Unlisted {
-    #[error("{} cannot be listed: {source}; check that it is a directory, and yours", .dir.display())]
+pub enum ListError {
+    #[error("{} cannot be listed: {source}; check that it is a directory, and \
+        yours", .dir.display())]
     Unreadable { dir: PathBuf, source: io::Error },
-    #[error("{} has more than {MAX_LISTED} files in it; name one of the directories in it", .0.display())]
+    #[error("{} has more than {MAX_LISTED} files in it; name one of the directories in \
+        it", .0.display())]
     TooMany(PathBuf),
 }
 
@@ -23,12 +25,12 @@ pub enum Unlisted {
 ///
 /// # Errors
 /// A directory cannot be read, or there are too many files.
-pub fn list(dir: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>, Unlisted> {
+pub fn list(dir: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>, ListError> {
     let mut found = Vec::new();
     let mut seen = 0;
     let mut left = vec![(dir.to_owned(), 0)];
     while let Some((below, depth)) = left.pop() {
-        let unreadable = |source| Unlisted::Unreadable {
+        let unreadable = |source| ListError::Unreadable {
             dir: below.clone(),
             source,
         };
@@ -36,7 +38,7 @@ pub fn list(dir: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>, U
             let file = file.map_err(unreadable)?;
             seen += 1;
             if seen > MAX_LISTED {
-                return Err(Unlisted::TooMany(dir.to_owned()));
+                return Err(ListError::TooMany(dir.to_owned()));
             }
             let path = file.path();
             if file.file_type().map_err(unreadable)?.is_dir() {

@@ -22,5 +22,5 @@ mod read;
 pub mod release;
 pub(crate) mod sanitise;
 
-pub use kind::Kind;
-pub use read::{Readme, Unusable};
+pub use kind::ArchiveKind;
+pub use read::{ArchiveError, ReadmeFile};

@@ -14,12 +14,12 @@ use flate2::bufread::GzDecoder;
 use sha1::Sha1;
 use sha2::{Digest, Sha512};
 
-use super::read::{FileEntry, Readme, Unusable, drain, files, most_unpacked, open, whole};
+use super::read::{ArchiveError, ReadmeFile, TarFile, drain, files, most_unpacked, open, whole};
 use crate::domain::text::{fit, printable};
 
 mod manifest;
 
-pub use manifest::{Dependency, DependencyKind, Person, packument};
+pub use manifest::{NpmDependency, NpmDependencyKind, Person, packument};
 
 /// Largest archive read, in bytes: the gateway's default upload limit. Packages with native
 /// binaries take 50 MiB.
@@ -36,7 +36,7 @@ const BEFORE_NPM: u64 = 1_262_304_000;
 
 /// A package described by its tarball. Texts are as written, neither shortened nor cleaned.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tarball {
+pub struct NpmTarball {
     /// A name that npm accepts for existing packages.
     pub name: String,
     /// The version as npm lists it: without a leading v and without build metadata.
@@ -52,11 +52,11 @@ pub struct Tarball {
     /// A URL; short forms such as GitHub's are expanded.
     pub repository: Option<String>,
     pub keywords: Vec<String>,
-    pub dependencies: Vec<Dependency>,
+    pub dependencies: Vec<NpmDependency>,
     /// The message of a package deprecated in its own `package.json`; npm's registry keeps these
     /// elsewhere.
     pub deprecated: Option<String>,
-    pub readme: Option<Readme>,
+    pub readme: Option<ReadmeFile>,
     /// The bytes of `package.json`, at most 1 MiB.
     pub package_json: Vec<u8>,
     /// The latest modification time of a file, in seconds since 1970, if the archive has real ones.
@@ -75,7 +75,7 @@ const PIECE: usize = 64 << 10;
 ///
 /// # Errors
 /// The reason why it is not a valid package.
-pub fn read(path: &Path) -> Result<Tarball, Unusable> {
+pub fn read(path: &Path) -> Result<NpmTarball, ArchiveError> {
     within(BufReader::with_capacity(PIECE, open(path)?))
 }
 
@@ -83,29 +83,29 @@ pub fn read(path: &Path) -> Result<Tarball, Unusable> {
 ///
 /// # Errors
 /// The reason why it is not a valid package.
-pub fn of(archive: &[u8]) -> Result<Tarball, Unusable> {
+pub fn of(archive: &[u8]) -> Result<NpmTarball, ArchiveError> {
     within(Cursor::new(archive))
 }
 
-fn within(mut archive: impl BufRead + Seek) -> Result<Tarball, Unusable> {
+fn within(mut archive: impl BufRead + Seek) -> Result<NpmTarball, ArchiveError> {
     let (size, sha1, sha512) = digests(&mut archive)?;
     archive.rewind()?;
     let most = most_unpacked(size, MAX_UNPACKED);
     let mut unpacked = Gunzip(Some(GzDecoder::new(archive))).take(most + 1);
-    let found = Found::search(&mut unpacked);
+    let found = TarballFiles::search(&mut unpacked);
     // Errors now only come from the missing end, because we stopped there.
     if unpacked.limit() == 0 {
-        return Err(Unusable::TooLarge);
+        return Err(ArchiveError::TooLarge);
     }
-    let Found {
+    let TarballFiles {
         manifest,
         readme,
         newest,
     } = found?;
-    let (_, package_json) = manifest.ok_or(Unusable::Missing(MANIFEST))?;
-    let manifest =
-        manifest::Manifest::parse(&package_json).map_err(|why| Unusable::bad(MANIFEST, why))?;
-    Ok(Tarball {
+    let (_, package_json) = manifest.ok_or(ArchiveError::Missing(MANIFEST))?;
+    let manifest = manifest::PackageJson::parse(&package_json)
+        .map_err(|why| ArchiveError::bad(MANIFEST, why))?;
+    Ok(NpmTarball {
         name: manifest.name,
         version: manifest.version,
         description: manifest.description,
@@ -128,7 +128,7 @@ fn within(mut archive: impl BufRead + Seek) -> Result<Tarball, Unusable> {
 }
 
 /// Returns the size and the digests.
-fn digests(archive: &mut impl BufRead) -> Result<(u64, [u8; 20], [u8; 64]), Unusable> {
+fn digests(archive: &mut impl BufRead) -> Result<(u64, [u8; 20], [u8; 64]), ArchiveError> {
     let (mut size, mut sha1, mut sha512) = (0, Sha1::new(), Sha512::new());
     loop {
         let piece = archive.fill_buf()?;
@@ -140,7 +140,7 @@ fn digests(archive: &mut impl BufRead) -> Result<(u64, [u8; 20], [u8; 64]), Unus
         let length = piece.len();
         size += length as u64;
         if size > MAX_ARCHIVE {
-            return Err(Unusable::TooLarge);
+            return Err(ArchiveError::TooLarge);
         }
         archive.consume(length);
     }
@@ -179,16 +179,16 @@ const MEMBER: [u8; 2] = [0x1f, 0x8b];
 
 /// The files wanted from an archive.
 #[derive(Default)]
-struct Found {
+struct TarballFiles {
     /// The directory of `package.json`, and its bytes.
     manifest: Option<(String, Vec<u8>)>,
-    readme: Option<Readme>,
+    readme: Option<ReadmeFile>,
     /// The latest modification time of a file.
     newest: Option<u64>,
 }
 
-impl Found {
-    fn search(mut unpacked: impl Read) -> Result<Self, Unusable> {
+impl TarballFiles {
+    fn search(mut unpacked: impl Read) -> Result<Self, ArchiveError> {
         let mut found = Self::default();
         files(&mut unpacked, |file| {
             found.newest = found.newest.max(file.changed);
@@ -201,13 +201,13 @@ impl Found {
     /// Keeps the file if it is one of those wanted.
     fn file(
         &mut self,
-        FileEntry {
+        TarFile {
             path,
             size,
             content,
             ..
-        }: FileEntry<'_>,
-    ) -> Result<(), Unusable> {
+        }: TarFile<'_>,
+    ) -> Result<(), ArchiveError> {
         let Some((directory, name)) = std::str::from_utf8(path)
             .ok()
             .and_then(|path| path.split_once('/'))
@@ -215,10 +215,10 @@ impl Found {
             return Ok(());
         };
         if name == MANIFEST {
-            let bytes = whole(content, size, MAX_MANIFEST)?.ok_or(Unusable::TooLarge)?;
+            let bytes = whole(content, size, MAX_MANIFEST)?.ok_or(ArchiveError::TooLarge)?;
             let shown = |directory: &str| fit(&printable(directory), 40);
             return match &self.manifest {
-                Some((other, known)) if *known != bytes => Err(Unusable::Ambiguous(format!(
+                Some((other, known)) if *known != bytes => Err(ArchiveError::Ambiguous(format!(
                     "it has two files {MANIFEST}, in {} and {}, that say different things",
                     shown(other),
                     shown(directory)
@@ -229,10 +229,10 @@ impl Found {
                 }
             };
         }
-        if Readme::is_better(name, self.readme.as_ref())
-            && let Some(bytes) = whole(content, size, Readme::MOST)?
+        if ReadmeFile::is_better(name, self.readme.as_ref())
+            && let Some(bytes) = whole(content, size, ReadmeFile::MOST)?
         {
-            self.readme = Some(Readme {
+            self.readme = Some(ReadmeFile {
                 name: name.to_owned(),
                 bytes,
             });

@@ -24,23 +24,25 @@ mod rules;
 mod walk;
 mod write;
 
-pub use listing::{Entry, EntryKind, Key, LeftOut, Listing, Refused, Row};
-pub use rules::{Rules, Why, is_named, is_own, private};
-use walk::Found;
+pub use listing::{
+    EntryKind, FoundKey, LeftOutFile, ListedEntry, ListingRow, PackListing, RefusedFile,
+};
+pub use rules::{LeftOutReason, Rules, is_named, is_own, private};
+use walk::WalkResult;
 
 /// The most files with keys that an error names; more are counted.
 const MOST_NAMED: usize = 5;
 
 /// Limits on packing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct PackLimits {
     /// The most bytes of all files together, before compression.
     pub bytes: u64,
     /// The most files, links and directories.
     pub entries: u64,
 }
 
-impl Default for Limits {
+impl Default for PackLimits {
     /// 1 GiB in 100,000 entries: more than any sources have, and half of the default limit for
     /// unpacking.
     fn default() -> Self {
@@ -53,7 +55,7 @@ impl Default for Limits {
 
 /// Progress of packing. Links and directories are not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Packing {
+pub struct PackProgress {
     pub files_done: u64,
     pub files: u64,
     pub bytes_done: u64,
@@ -75,46 +77,53 @@ pub struct Packed {
 /// The reason why there is no archive. Any bytes written so far are useless.
 #[derive(Debug, thiserror::Error)]
 pub enum PackError {
-    #[error("{} cannot be packed: it is not a directory; name the one that the files are in", .0.display())]
+    #[error("{} cannot be packed: it is not a directory; name the one that the files are \
+        in", .0.display())]
     NotDirectory(PathBuf),
     #[error(
-        "{} cannot be packed: it is in the directory of your node, where its keys and data are; keep what you publish \
-         elsewhere",
+        "{} cannot be packed: it is in the directory of your node, where its keys and data are; \
+        keep what you publish elsewhere",
         .0.display()
     )]
     Own(PathBuf),
     #[error("{}", refusals(.0))]
-    Keys(Vec<Refused>),
+    Keys(Vec<RefusedFile>),
     #[error(
-        "the pattern \"{pattern}\" in {list} means nothing: {why}; write it like a line of a .gitignore"
+        "the pattern \"{pattern}\" in {list} is invalid: {why}; write it like a line of a \
+        .gitignore"
     )]
     Pattern {
         pattern: String,
         list: &'static str,
         why: String,
     },
-    #[error("nothing was packed, because an ignore file cannot be understood: {}; correct it", printable(&.0.to_string()))]
+    #[error("nothing was packed, because an ignore file is invalid: {}; correct \
+        it", printable(&.0.to_string()))]
     Ignore(ignore::Error),
     #[error("{path} cannot be packed: its path {why}; rename it, or leave it out with exclude")]
     Path { path: String, why: BadPath },
     #[error("{path} cannot be packed: it is a link {why}; change it, or leave it out with exclude")]
     Link { path: String, why: BadLink },
     #[error(
-        "{path} cannot be packed: it is {what}, which has no content to publish; leave it out with exclude"
+        "{path} cannot be packed: it is {what}, which has no content to publish; leave it out \
+        with exclude"
     )]
     Special { path: String, what: &'static str },
-    #[error("{path} changed while it was packed; pack again when nothing writes to it")]
+    #[error("{path} changed while it was being packed; pack again when nothing writes to it")]
     Changed { path: String },
     #[error(
-        "{path} is more than may be packed: {limit} files, links and directories at most; leave some out with exclude"
+        "{path} exceeds the limit of {limit} files, links and directories; leave some out with \
+        exclude"
     )]
     TooMany { path: String, limit: u64 },
     #[error(
-        "{path} is more than may be packed: {limit} bytes at most, all files together; leave some out with exclude"
+        "{path} exceeds the limit of {limit} bytes for all files together; leave some out with \
+        exclude"
     )]
     TooLarge { path: String, limit: u64 },
     #[error(
-        "{path} cannot be read: {source}; check that it is there and yours, or leave it out with exclude"
+        "{path} cannot be read: {source}; check that it is there and yours, or leave it out with \
+        exclude"
     )]
     Read { path: String, source: io::Error },
     #[error("the archive cannot be written: {0}; check the free space of the disk")]
@@ -129,9 +138,9 @@ pub enum PackError {
 pub fn pack(
     dir: &Path,
     rules: &Rules,
-    limits: Limits,
+    limits: PackLimits,
     out: impl Write,
-    told: impl FnMut(Packing),
+    told: impl FnMut(PackProgress),
 ) -> Result<Packed, PackError> {
     plan(dir, rules, limits)?.write(out, told)
 }
@@ -143,40 +152,40 @@ pub fn pack(
 ///
 /// # Errors
 /// The path of something that cannot be packed, or a limit that is exceeded. Files with keys are an
-/// error only in [`Plan::write`] and [`Plan::check`], so that the rest can be shown.
-pub fn plan(dir: &Path, rules: &Rules, limits: Limits) -> Result<Plan, PackError> {
+/// error only in [`PackPlan::write`] and [`PackPlan::check`], so that the rest can be shown.
+pub fn plan(dir: &Path, rules: &Rules, limits: PackLimits) -> Result<PackPlan, PackError> {
     let found = walk::walk(dir, rules, limits)?;
     let mut refused = Vec::new();
     for item in &found.items {
-        if let What::File { seen, .. } = &item.what
+        if let ItemKind::File { seen, .. } = &item.what
             && let Some(key) = key_in(item, *seen)?
         {
             let path = printable(&item.path);
             let named = rules::is_named(&rules.include, &item.path);
-            if key == Key::Own || !named {
-                refused.push(Refused { path, key });
+            if key == FoundKey::Own || !named {
+                refused.push(RefusedFile { path, key });
             }
         }
     }
-    Ok(Plan {
-        listing: Listing::of(&found, &refused),
+    Ok(PackPlan {
+        listing: PackListing::of(&found, &refused),
         items: found.items,
     })
 }
 
 /// An archive that was planned but not written yet.
-pub struct Plan {
-    items: Vec<Item>,
-    listing: Listing,
+pub struct PackPlan {
+    items: Vec<PackItem>,
+    listing: PackListing,
 }
 
-impl Plan {
-    pub fn listing(&self) -> &Listing {
+impl PackPlan {
+    pub fn listing(&self) -> &PackListing {
         &self.listing
     }
 
     /// Adds a refused file that is outside the archive, such as the readme.
-    pub fn refuse(&mut self, refused: Refused) {
+    pub fn refuse(&mut self, refused: RefusedFile) {
         self.listing.refused.push(refused);
     }
 
@@ -201,36 +210,40 @@ impl Plan {
     ///
     /// # Errors
     /// As [`pack`].
-    pub fn write(&self, out: impl Write, told: impl FnMut(Packing)) -> Result<Packed, PackError> {
+    pub fn write(
+        &self,
+        out: impl Write,
+        told: impl FnMut(PackProgress),
+    ) -> Result<Packed, PackError> {
         self.check()?;
         write::write(&self.items, out, told)
     }
 }
 
 /// An entry to be written, by its path in the archive.
-struct Item {
+struct PackItem {
     path: String,
     place: PathBuf,
-    what: What,
+    what: ItemKind,
     /// The line of `include` that matches it.
     included: Option<String>,
 }
 
-enum What {
+enum ItemKind {
     Directory,
     Link(String),
-    File { seen: Seen, executable: bool },
+    File { seen: FileStamp, executable: bool },
 }
 
 /// A file's identity, size and time, which reveal a change without reading it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Seen {
+struct FileStamp {
     file: (u64, u64),
     size: u64,
     modified: (i64, i64),
 }
 
-impl Seen {
+impl FileStamp {
     fn of(metadata: &Metadata) -> Self {
         Self {
             file: (metadata.dev(), metadata.ino()),
@@ -242,14 +255,14 @@ impl Seen {
 
 /// Returns the private key in a file, checking that the file did not change meanwhile. Packing
 /// compares it with `seen` again.
-fn key_in(item: &Item, seen: Seen) -> Result<Option<Key>, PackError> {
+fn key_in(item: &PackItem, seen: FileStamp) -> Result<Option<FoundKey>, PackError> {
     let path = || printable(&item.path);
     let unread = |source| PackError::Read {
         path: path(),
         source,
     };
     let file = File::open(&item.place).map_err(unread)?;
-    let is_same = |file: &File| file.metadata().map(|about| Seen::of(&about) == seen);
+    let is_same = |file: &File| file.metadata().map(|about| FileStamp::of(&about) == seen);
     if !is_same(&file).map_err(unread)? {
         return Err(PackError::Changed { path: path() });
     }
@@ -264,7 +277,7 @@ fn key_in(item: &Item, seen: Seen) -> Result<Option<Key>, PackError> {
 ///
 /// # Errors
 /// The file cannot be read.
-pub fn find_key(mut file: impl Read, size: u64) -> io::Result<Option<Key>> {
+pub fn find_key(mut file: impl Read, size: u64) -> io::Result<Option<FoundKey>> {
     /// Bytes read at once.
     const CHUNK: usize = 256 << 10;
     let mut bytes = Vec::new();
@@ -273,7 +286,7 @@ pub fn find_key(mut file: impl Read, size: u64) -> io::Result<Option<Key>> {
             .take(MAX_KEY_FILE + 1)
             .read_to_end(&mut bytes)?;
         if KeyFile::recognise(&bytes).is_some() {
-            return Ok(Some(Key::Own));
+            return Ok(Some(FoundKey::Own));
         }
     }
     let mut headers = Headers::default();
@@ -287,10 +300,10 @@ pub fn find_key(mut file: impl Read, size: u64) -> io::Result<Option<Key>> {
             Err(error) => return Err(error),
         }
     }
-    Ok(headers.end().map(|label| Key::Header { label }))
+    Ok(headers.end().map(|label| FoundKey::Header { label }))
 }
 
-fn refusals(refused: &[Refused]) -> String {
+fn refusals(refused: &[RefusedFile]) -> String {
     let named: Vec<_> = refused
         .iter()
         .take(MOST_NAMED)
@@ -298,7 +311,7 @@ fn refusals(refused: &[Refused]) -> String {
         .collect();
     let more = match refused.len().saturating_sub(MOST_NAMED) {
         0 => String::new(),
-        more => format!("; {more} more files have keys in them too"),
+        more => format!("; {more} more files contain keys"),
     };
     format!("nothing was packed: {}{more}", named.join("; "))
 }

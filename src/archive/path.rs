@@ -36,7 +36,8 @@ pub enum BadPath {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadLink {
     #[error(
-        "that is not UTF-8, empty, longer than {MAX_PATH} bytes, or has a backslash or a control character"
+        "that is not UTF-8, empty, longer than {MAX_PATH} bytes, or has a backslash or a control \
+        character"
     )]
     NotText,
     #[error("that is absolute")]

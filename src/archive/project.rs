@@ -52,7 +52,7 @@ const KEYS: [&str; 16] = [
 
 /// The content of a directory's file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Project {
+pub struct ProjectFile {
     pub draft: Draft,
     pub pack: PackOptions,
 }
@@ -64,12 +64,12 @@ pub struct PackOptions {
     pub exclude: Vec<String>,
     /// Paths and patterns of files to include despite their name or a `.gitignore`.
     pub include: Vec<String>,
-    pub readme: Option<Readme>,
+    pub readme: Option<ProjectReadme>,
 }
 
 /// The readme, shown before a release is fetched.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Readme {
+pub struct ProjectReadme {
     /// Its path in the directory.
     pub path: String,
     /// At most [`limit::BESIDE`] bytes.
@@ -78,29 +78,34 @@ pub struct Readme {
 
 #[derive(Debug, thiserror::Error)]
 pub enum ProjectError {
-    #[error("there is no {FILE} in {}; make one with at least a name and a version in it", .0.display())]
+    #[error("there is no {FILE} in {}; create one with at least a name and a \
+        version", .0.display())]
     Missing(PathBuf),
     #[error("{} cannot be read: {source}; check that it is a file, and yours", .path.display())]
     File { path: PathBuf, source: io::Error },
-    #[error("{} has more than {MAX_FILE} bytes; it describes a release, its files are packed from the directory", .0.display())]
+    #[error("{} has more than {MAX_FILE} bytes; it describes a release, its files are packed from \
+        the directory", .0.display())]
     TooLarge(PathBuf),
     #[error("{} is not UTF-8; save it as such", .0.display())]
     NotText(PathBuf),
     /// A TOML error; `text` is the input, for the line number.
-    #[error("{}, line {}: {}; correct it and try again", .path.display(), line(.text, .error.span()), printable(&in_toml(.error.message())))]
+    #[error("{}, line {}: {}; correct it and try \
+        again", .path.display(), line(.text, .error.span()), printable(&in_toml(.error.message())))]
     Toml {
         path: PathBuf,
         text: String,
         error: Box<toml::de::Error>,
     },
-    #[error("{}, line {line}: there is no key \"{key}\"; there are {}", .path.display(), KEYS.join(", "))]
+    #[error("{}, line {line}: unknown key \"{key}\"; the known keys are \
+        {}", .path.display(), KEYS.join(", "))]
     Key {
         path: PathBuf,
         line: usize,
         key: String,
     },
     #[error(
-        "the readme {readme} cannot be published: {why}; name another with readme, or none with readme = false"
+        "the readme {readme} cannot be published: {why}; name another with readme, or set \
+        readme = false"
     )]
     Readme { readme: String, why: String },
 }
@@ -109,7 +114,7 @@ pub enum ProjectError {
 ///
 /// # Errors
 /// There is no file, it is invalid, or the readme cannot be published.
-pub fn read(dir: &Path) -> Result<Project, ProjectError> {
+pub fn read(dir: &Path) -> Result<ProjectFile, ProjectError> {
     let path = dir.join(FILE);
     let text = match read_text(&path, MAX_FILE) {
         Ok(text) => text,
@@ -120,13 +125,13 @@ pub fn read(dir: &Path) -> Result<Project, ProjectError> {
         Err(Unread::TooLarge) => return Err(ProjectError::TooLarge(path)),
         Err(Unread::NotText) => return Err(ProjectError::NotText(path)),
     };
-    let Parsed {
+    let ParsedProject {
         draft,
         exclude,
         include,
         readme,
     } = parse(&path, &text)?;
-    Ok(Project {
+    Ok(ProjectFile {
         draft,
         pack: PackOptions {
             exclude,
@@ -145,7 +150,7 @@ pub fn packing(dir: &Path) -> Result<PackOptions, ProjectError> {
     match read(dir) {
         Ok(project) => Ok(project.pack),
         Err(ProjectError::Missing(_)) => Ok(PackOptions {
-            readme: Wanted::Default.read(dir)?,
+            readme: ReadmeChoice::Default.read(dir)?,
             ..PackOptions::default()
         }),
         Err(error) => Err(error),
@@ -153,22 +158,22 @@ pub fn packing(dir: &Path) -> Result<PackOptions, ProjectError> {
 }
 
 #[derive(Debug)]
-struct Parsed {
+struct ParsedProject {
     draft: Draft,
     exclude: Vec<String>,
     include: Vec<String>,
-    readme: Wanted,
+    readme: ReadmeChoice,
 }
 
 /// The readme that a file asks for.
 #[derive(Debug)]
-enum Wanted {
+enum ReadmeChoice {
     Default,
     No,
     At(String),
 }
 
-fn parse(path: &Path, text: &str) -> Result<Parsed, ProjectError> {
+fn parse(path: &Path, text: &str) -> Result<ParsedProject, ProjectError> {
     let broken = |mut error: toml::de::Error| {
         error.set_input(Some(text));
         ProjectError::Toml {
@@ -198,14 +203,14 @@ fn parse(path: &Path, text: &str) -> Result<Parsed, ProjectError> {
     };
     let (exclude, include) = (list("exclude")?, list("include")?);
     let readme = match table.get_mut().remove("readme") {
-        None => Wanted::Default,
-        Some(value) if matches!(value.get_ref(), DeValue::Boolean(false)) => Wanted::No,
+        None => ReadmeChoice::Default,
+        Some(value) if matches!(value.get_ref(), DeValue::Boolean(false)) => ReadmeChoice::No,
         Some(value) => {
-            Wanted::At(String::deserialize(ValueDeserializer::from(value)).map_err(broken)?)
+            ReadmeChoice::At(String::deserialize(ValueDeserializer::from(value)).map_err(broken)?)
         }
     };
     let draft = draft_of(table).map_err(broken)?;
-    Ok(Parsed {
+    Ok(ParsedProject {
         draft,
         exclude,
         include,
@@ -295,8 +300,8 @@ impl<F: Fn(&str) -> Result<(), NameError>> Visitor<'_> for Means<F> {
     }
 }
 
-impl Wanted {
-    fn read(self, dir: &Path) -> Result<Option<Readme>, ProjectError> {
+impl ReadmeChoice {
+    fn read(self, dir: &Path) -> Result<Option<ProjectReadme>, ProjectError> {
         let name = match self {
             Self::No => return Ok(None),
             Self::At(name) => name,
@@ -322,15 +327,13 @@ impl Wanted {
         let (root, place) = (fs::canonicalize(dir), fs::canonicalize(dir.join(&name)));
         let (root, place) = (root.map_err(unread)?, place.map_err(unread)?);
         if !place.starts_with(&root) {
-            return Err(refused(
-                "it is a link to something outside of the directory",
-            ));
+            return Err(refused("it is a link to something outside the directory"));
         }
         if !place.is_file() {
             return Err(refused("it is not a file"));
         }
         match read_text(&place, limit::BESIDE) {
-            Ok(text) => Ok(Some(Readme {
+            Ok(text) => Ok(Some(ProjectReadme {
                 path: name.strip_prefix("./").unwrap_or(&name).to_owned(),
                 text,
             })),

@@ -7,7 +7,7 @@
 
 use std::path::Path;
 
-use super::{Readme, Unusable, read};
+use super::{ArchiveError, ReadmeFile, read};
 use crate::{
     domain::{text::printable, time::Timestamp},
     ecosystem::{
@@ -19,7 +19,7 @@ use crate::{
 mod container;
 mod metadata;
 
-use container::Member;
+use container::ArchivedFile;
 pub use metadata::{CoreMetadata, DescriptionText, RequiresDist};
 
 /// Largest metadata file in bytes, the same as for a readme.
@@ -34,7 +34,7 @@ pub struct Distribution {
     /// `PKG-INFO` in a source distribution.
     pub metadata_file: Vec<u8>,
     /// The README at the top of a source distribution; its metadata usually has the same text.
-    pub readme: Option<Readme>,
+    pub readme: Option<ReadmeFile>,
     /// The time of the metadata file, if it is plausible.
     pub published_at: Option<Timestamp>,
 }
@@ -43,12 +43,12 @@ pub struct Distribution {
 ///
 /// # Errors
 /// The reason why it cannot be published.
-pub fn read(path: &Path, now: Timestamp) -> Result<Distribution, Unusable> {
+pub fn read(path: &Path, now: Timestamp) -> Result<Distribution, ArchiveError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let file = FileName::parse(&name).map_err(Unusable::BadFileName)?;
+    let file = FileName::parse(&name).map_err(ArchiveError::BadFileName)?;
     let archive = read::open(path)?;
     let (
-        Member {
+        ArchivedFile {
             path,
             bytes,
             written_at,
@@ -62,7 +62,7 @@ pub fn read(path: &Path, now: Timestamp) -> Result<Distribution, Unusable> {
         },
     };
     let metadata = CoreMetadata::parse(&bytes)
-        .map_err(|why| Unusable::bad("metadata", format!("it {why}")))?;
+        .map_err(|why| ArchiveError::bad("metadata", format!("it {why}")))?;
     check_release(&file, &metadata.name, &metadata.version)?;
     if let FileName::Wheel(_) = &file {
         check_directory(&file, &path)?;
@@ -98,17 +98,17 @@ fn below_top<'a>(path: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
 }
 
 /// Checks that a file has the release inside that its name says.
-fn check_release(file: &FileName, name: &str, version: &str) -> Result<(), Unusable> {
+fn check_release(file: &FileName, name: &str, version: &str) -> Result<(), ArchiveError> {
     let normal = |name: &str| Ecosystem::Pypi.normalise(name);
     let inside = normal(name)
-        .map_err(|why| Unusable::bad("metadata", format!("it has a name that {why}")))?;
+        .map_err(|why| ArchiveError::bad("metadata", format!("it has a name that {why}")))?;
     let parsed = Ecosystem::Pypi.version(version);
-    let parsed =
-        parsed.map_err(|why| Unusable::bad("metadata", format!("it has a version that {why}")))?;
+    let parsed = parsed
+        .map_err(|why| ArchiveError::bad("metadata", format!("it has a version that {why}")))?;
     if normal(file.name()).ok().as_ref() == Some(&inside) && *file.version() == parsed {
         return Ok(());
     }
-    Err(Unusable::OtherRelease {
+    Err(ArchiveError::OtherRelease {
         name: inside,
         version: printable(version),
     })
@@ -116,9 +116,9 @@ fn check_release(file: &FileName, name: &str, version: &str) -> Result<(), Unusa
 
 /// Checks that the directory of a wheel's metadata names the release too, because installers use
 /// that.
-fn check_directory(file: &FileName, path: &[u8]) -> Result<(), Unusable> {
+fn check_directory(file: &FileName, path: &[u8]) -> Result<(), ArchiveError> {
     let other = || {
-        Unusable::Ambiguous(
+        ArchiveError::Ambiguous(
             "the directory of its metadata is called after another release".to_owned(),
         )
     };

@@ -14,12 +14,12 @@ use liblzma::{
 
 use super::extract::{
     ExtractError, Unsafe,
-    entries::{Entries, Entry, What},
+    entries::{EntryContent, TarEntries, TarEntry},
     meter::UNJUDGED,
 };
 use crate::{
     domain::{manifest::limit, text::printable, time::Timestamp},
-    ecosystem::Refused,
+    ecosystem::InvalidText,
 };
 
 /// The most entries of a tar archive that are read.
@@ -31,38 +31,36 @@ const XZ_MEMORY: u64 = 128 << 20;
 
 /// The reason why an archive cannot be published.
 #[derive(Debug, thiserror::Error)]
-pub enum Unusable {
+pub enum ArchiveError {
     #[error("it cannot be read: {}", printable(&.0.to_string()))]
     Unreadable(#[from] io::Error),
     #[error("it is not a file")]
     NotFile,
     #[error("its name {0}")]
-    BadFileName(Refused),
+    BadFileName(InvalidText),
     #[error("it is not {0}")]
     Other(&'static str),
     #[error("its {0}")]
     OtherFormat(String),
     #[error("it is damaged: {}", printable(.0))]
     Damaged(String),
-    #[error("it has more in it, or unpacks to more, than can be read here")]
+    #[error("it is too large, or unpacks to too much")]
     TooLarge,
     #[error("\"{path}\" in it {why}")]
     Odd { path: String, why: Unsafe },
-    #[error("it has no {0} where one belongs")]
+    #[error("it has no {0}")]
     Missing(&'static str),
-    #[error("{0}, so that programs would read it in different ways")]
+    #[error("{0}, so programs would interpret it differently")]
     Ambiguous(String),
     #[error("its {what} is not valid: {why}")]
     Bad { what: &'static str, why: String },
-    #[error(
-        "it is named like one release, and is {name} {version} inside; name it after what it is"
-    )]
+    #[error("its name says another release, but its contents are {name} {version}; rename it")]
     OtherRelease { name: String, version: String },
     #[error("another archive has the same name and version")]
     Duplicate,
 }
 
-impl Unusable {
+impl ArchiveError {
     pub(super) fn damaged(why: impl ToString) -> Self {
         Self::Damaged(why.to_string())
     }
@@ -75,7 +73,7 @@ impl Unusable {
     }
 }
 
-impl From<ExtractError> for Unusable {
+impl From<ExtractError> for ArchiveError {
     fn from(error: ExtractError) -> Self {
         match error {
             ExtractError::Damaged(error) => Self::Unreadable(error),
@@ -86,11 +84,11 @@ impl From<ExtractError> for Unusable {
 }
 
 /// Opens a regular file; a pipe would block.
-pub(super) fn open(path: &Path) -> Result<File, Unusable> {
+pub(super) fn open(path: &Path) -> Result<File, ArchiveError> {
     if std::fs::metadata(path)?.is_file() {
         Ok(File::open(path)?)
     } else {
-        Err(Unusable::NotFile)
+        Err(ArchiveError::NotFile)
     }
 }
 
@@ -108,7 +106,7 @@ pub(super) fn xz<R: Read>(packed: R) -> io::Result<XzDecoder<R>> {
 }
 
 /// A file in a tar archive.
-pub(super) struct FileEntry<'a> {
+pub(super) struct TarFile<'a> {
     /// The path as written. It is compared and never joined to a path: `..` is just another name.
     pub path: &'a [u8],
     pub size: u64,
@@ -120,10 +118,10 @@ pub(super) struct FileEntry<'a> {
 /// Calls `keep` with each file of a tar archive up to its end. Anything after the end is not read.
 pub(super) fn files(
     unpacked: &mut impl Read,
-    mut keep: impl FnMut(FileEntry<'_>) -> Result<(), Unusable>,
-) -> Result<(), Unusable> {
+    mut keep: impl FnMut(TarFile<'_>) -> Result<(), ArchiveError>,
+) -> Result<(), ArchiveError> {
     let mut archive = tar::Archive::new(unpacked);
-    let mut entries = Entries::new(&mut archive)?;
+    let mut entries = TarEntries::new(&mut archive)?;
     let mut counted = 0;
     let mut count = || {
         counted += 1;
@@ -133,17 +131,17 @@ pub(super) fn files(
             Ok(())
         }
     };
-    while let Some(Entry {
+    while let Some(TarEntry {
         path,
         changed,
         what,
     }) = entries.next(&mut count)?
     {
-        if let What::File {
+        if let EntryContent::File {
             size, mut content, ..
         } = what
         {
-            keep(FileEntry {
+            keep(TarFile {
                 path: &path,
                 size,
                 changed,
@@ -186,13 +184,13 @@ const READMES: [&str; 6] = [
 
 /// A readme of at most [`limit::BESIDE`] bytes, unchanged.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Readme {
+pub struct ReadmeFile {
     /// The file's name.
     pub name: String,
     pub bytes: Vec<u8>,
 }
 
-impl Readme {
+impl ReadmeFile {
     /// Largest readme kept, in bytes.
     pub const MOST: u64 = limit::BESIDE;
 
@@ -230,20 +228,18 @@ mod tests {
 
     #[test]
     fn the_readme_that_a_person_should_see_wins() {
-        let best = |names: &[&str]| {
-            names
-                .iter()
-                .fold(None, |known: Option<Readme>, name| match Readme::is_better(
-                    name,
-                    known.as_ref(),
-                ) {
-                    true => Some(Readme {
-                        name: (*name).to_owned(),
-                        bytes: Vec::new(),
-                    }),
-                    false => known,
+        let best =
+            |names: &[&str]| {
+                names.iter().fold(None, |known: Option<ReadmeFile>, name| {
+                    match ReadmeFile::is_better(name, known.as_ref()) {
+                        true => Some(ReadmeFile {
+                            name: (*name).to_owned(),
+                            bytes: Vec::new(),
+                        }),
+                        false => known,
+                    }
                 })
-        };
+            };
         for (names, wanted) in [
             (
                 &["README.zh-CN.md", "Readme.txt", "README.Debian"][..],

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    Unusable,
+    ArchiveError,
     crates::{self, CrateFile},
     deb,
     debian::Stanza,
@@ -20,20 +20,20 @@ use super::{
 use crate::{
     domain::{
         hash::ContentRoot,
-        manifest::{Content, Dependency, Draft, Kind, check_file},
+        manifest::{Content, Dependency, DependencyKind, Draft, check_file},
         name::{NameError, PackageName},
         text::{fit, printable},
         time::Timestamp,
     },
     ecosystem::{
         Ecosystem,
-        pypi::{dependency::Wanted, marker::Marker},
+        pypi::{dependency::VersionsOrUrl, marker::Marker},
     },
 };
 
 /// A release read from its archives. Its draft is valid, without a handle.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Release {
+pub struct ArchivedRelease {
     pub draft: Draft,
     /// Dependencies that the draft cannot express or has no room for, each with the reason.
     pub left_out: Vec<String>,
@@ -61,11 +61,11 @@ pub struct FoundFile {
 
 /// A file that conflicts with another file of its release.
 #[derive(Debug)]
-pub struct Refused {
+pub struct ConflictingFile {
     pub path: PathBuf,
     /// The release that the file claims.
     pub draft: Draft,
-    pub why: Unusable,
+    pub why: ArchiveError,
 }
 
 /// November 2014 in seconds since 1970, before which there were no crates. Cargo writes 2006-07-24
@@ -92,21 +92,21 @@ pub fn ecosystem_of(name: &str) -> Option<Ecosystem> {
 ///
 /// # Errors
 /// The reason why it cannot be published.
-pub fn read(path: &Path, now: Timestamp) -> Result<Release, Unusable> {
+pub fn read(path: &Path, now: Timestamp) -> Result<ArchivedRelease, ArchiveError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     match ecosystem_of(&name) {
         Some(Ecosystem::Cargo) => crate_called_so(path, now),
         Some(Ecosystem::Debian) => of_deb(path, now),
         Some(Ecosystem::Npm) => of_npm(path, now),
         Some(Ecosystem::Pypi) => of_pypi(path, now),
-        _ => Err(Unusable::Other(
-            "named like an archive that is known here: .crate, .whl, .tar.gz, .zip, .tgz or .deb",
+        _ => Err(ArchiveError::Other(
+            "named like a supported archive: .crate, .whl, .tar.gz, .zip, .tgz or .deb",
         )),
     }
 }
 
 /// Checks that a crate's file name matches its contents, which [`of_crate`] does not.
-fn crate_called_so(path: &Path, now: Timestamp) -> Result<Release, Unusable> {
+fn crate_called_so(path: &Path, now: Timestamp) -> Result<ArchivedRelease, ArchiveError> {
     let found = crates::read(path)?;
     let Draft { name, version, .. } = &found.draft;
     let said = path
@@ -115,7 +115,7 @@ fn crate_called_so(path: &Path, now: Timestamp) -> Result<Release, Unusable> {
         .to_string_lossy()
         .to_lowercase();
     if said != format!("{name}-{version}").to_lowercase() {
-        return Err(Unusable::OtherRelease {
+        return Err(ArchiveError::OtherRelease {
             name: name.to_string(),
             version: version.to_string(),
         });
@@ -127,7 +127,11 @@ fn crate_called_so(path: &Path, now: Timestamp) -> Result<Release, Unusable> {
 ///
 /// # Errors
 /// The file cannot be read again.
-pub fn of_crate(found: CrateFile, path: &Path, now: Timestamp) -> Result<Release, Unusable> {
+pub fn of_crate(
+    found: CrateFile,
+    path: &Path,
+    now: Timestamp,
+) -> Result<ArchivedRelease, ArchiveError> {
     let Draft { name, version, .. } = &found.draft;
     let name = format!("{name}-{version}.crate");
     let published_at = archives::claimed(found.written_at, BEFORE_CRATES, now);
@@ -135,7 +139,7 @@ pub fn of_crate(found: CrateFile, path: &Path, now: Timestamp) -> Result<Release
         content: found.content,
         ..FoundFile::at(path, Some(name), None, published_at)?
     };
-    Ok(Release {
+    Ok(ArchivedRelease {
         draft: found.draft,
         left_out: found.left_out,
         files: vec![file],
@@ -144,7 +148,7 @@ pub fn of_crate(found: CrateFile, path: &Path, now: Timestamp) -> Result<Release
     })
 }
 
-fn of_npm(path: &Path, now: Timestamp) -> Result<Release, Unusable> {
+fn of_npm(path: &Path, now: Timestamp) -> Result<ArchivedRelease, ArchiveError> {
     let found = npm::read(path)?;
     let people = found.author.iter().chain(&found.contributors);
     let draft = draft(Facts {
@@ -161,14 +165,14 @@ fn of_npm(path: &Path, now: Timestamp) -> Result<Release, Unusable> {
     });
     let draft = draft
         .and_then(checked)
-        .map_err(|why| Unusable::bad("package.json", why))?;
+        .map_err(|why| ArchiveError::bad("package.json", why))?;
     let (draft, left_out) = taken(draft, found.dependencies.iter().filter_map(npm_need));
     // Constants from before npm were already removed.
     let published_at = archives::claimed(found.published_at, 0, now);
     let native = npm::packument(&found);
     let files = vec![FoundFile::at(path, None, None, published_at)?];
     let readme = found.readme.map(|readme| readme.bytes);
-    Ok(Release {
+    Ok(ArchivedRelease {
         draft,
         left_out,
         files,
@@ -177,7 +181,7 @@ fn of_npm(path: &Path, now: Timestamp) -> Result<Release, Unusable> {
     })
 }
 
-fn of_pypi(path: &Path, now: Timestamp) -> Result<Release, Unusable> {
+fn of_pypi(path: &Path, now: Timestamp) -> Result<ArchivedRelease, ArchiveError> {
     let pypi::Distribution {
         metadata,
         metadata_file,
@@ -220,7 +224,7 @@ fn of_pypi(path: &Path, now: Timestamp) -> Result<Release, Unusable> {
     });
     let draft = draft
         .and_then(checked)
-        .map_err(|why| Unusable::bad("metadata", why))?;
+        .map_err(|why| ArchiveError::bad("metadata", why))?;
     let (draft, left_out) = taken(draft, metadata.requires_dist.iter().map(pypi_need));
     let readme = metadata
         .description
@@ -232,7 +236,7 @@ fn of_pypi(path: &Path, now: Timestamp) -> Result<Release, Unusable> {
         Some(metadata_file),
         published_at,
     )?];
-    Ok(Release {
+    Ok(ArchivedRelease {
         draft,
         left_out,
         files,
@@ -256,12 +260,12 @@ fn taken(
 }
 
 /// Converts a dependency. Development dependencies concern the author only.
-fn npm_need(need: &npm::Dependency) -> Option<Result<Dependency, String>> {
+fn npm_need(need: &npm::NpmDependency) -> Option<Result<Dependency, String>> {
     let kind = match need.kind {
-        npm::DependencyKind::Normal => Kind::Runtime,
-        npm::DependencyKind::Peer => Kind::Peer,
-        npm::DependencyKind::Optional => Kind::Optional,
-        npm::DependencyKind::Dev => return None,
+        npm::NpmDependencyKind::Normal => DependencyKind::Runtime,
+        npm::NpmDependencyKind::Peer => DependencyKind::Peer,
+        npm::NpmDependencyKind::Optional => DependencyKind::Optional,
+        npm::NpmDependencyKind::Dev => return None,
     };
     // An alias: the requirement names another package, followed by its range.
     let alias = need.requirement.strip_prefix("npm:").map(|other| {
@@ -276,7 +280,7 @@ fn npm_need(need: &npm::Dependency) -> Option<Result<Dependency, String>> {
     let shown = || fit(&printable(&need.name), 80);
     if Ecosystem::Npm.requirement(range).is_err() {
         return Some(Err(format!(
-            "{}: {} is no range of versions",
+            "{}: {} is not a version range",
             shown(),
             fit(&printable(range), 80)
         )));
@@ -295,12 +299,12 @@ fn npm_need(need: &npm::Dependency) -> Option<Result<Dependency, String>> {
 fn pypi_need(need: &pypi::RequiresDist) -> Result<Dependency, String> {
     let shown = || fit(&printable(&need.text), 80);
     let Some(parsed) = &need.dependency else {
-        return Err(format!("{}: it is no dependency of PEP 508", shown()));
+        return Err(format!("{}: it is not a PEP 508 dependency", shown()));
     };
     let requirement = match &parsed.wanted {
-        Wanted::Versions(versions) if versions.is_empty() => "*",
-        Wanted::Versions(versions) => versions,
-        Wanted::Url(_) => return Err(format!("{}: it is a file at an address", shown())),
+        VersionsOrUrl::Versions(versions) if versions.is_empty() => "*",
+        VersionsOrUrl::Versions(versions) => versions,
+        VersionsOrUrl::Url(_) => return Err(format!("{}: it is a file at a URL", shown())),
     };
     let bare = parsed
         .name
@@ -316,10 +320,10 @@ fn pypi_need(need: &pypi::RequiresDist) -> Result<Dependency, String> {
     })
 }
 
-fn of_deb(path: &Path, now: Timestamp) -> Result<Release, Unusable> {
+fn of_deb(path: &Path, now: Timestamp) -> Result<ArchivedRelease, ArchiveError> {
     let found = deb::read(path)?;
-    let stanza =
-        Stanza::of(found.control.as_bytes()).map_err(|why| Unusable::bad("control file", why))?;
+    let stanza = Stanza::of(found.control.as_bytes())
+        .map_err(|why| ArchiveError::bad("control file", why))?;
     let published_at = archives::claimed(found.published_at, 0, now);
     let readme = found
         .readme
@@ -331,7 +335,7 @@ fn of_deb(path: &Path, now: Timestamp) -> Result<Release, Unusable> {
         Some(found.control.into_bytes()),
         published_at,
     )?];
-    Ok(Release {
+    Ok(ArchivedRelease {
         draft: stanza.draft,
         left_out: stanza.left_out,
         files,
@@ -347,10 +351,10 @@ impl FoundFile {
         name: Option<String>,
         native: Option<Vec<u8>>,
         published_at: Option<Timestamp>,
-    ) -> Result<Self, Unusable> {
+    ) -> Result<Self, ArchiveError> {
         let name = name
             .unwrap_or_else(|| printable(&path.file_name().unwrap_or_default().to_string_lossy()));
-        check_file(&name).map_err(|why| Unusable::OtherFormat(format!("name {why}")))?;
+        check_file(&name).map_err(|why| ArchiveError::OtherFormat(format!("name {why}")))?;
         let mut hasher = blake3::Hasher::new();
         hasher.update_reader(archives::open(path)?)?;
         let content = Content {
@@ -372,7 +376,7 @@ pub fn key(draft: &Draft) -> (Option<PackageName>, String) {
     (draft.package().ok(), draft.version.key(&draft.ecosystem))
 }
 
-impl Release {
+impl ArchivedRelease {
     /// Ranks a release's draft and readme: those of a wheel are best, since the author's tools made
     /// it from the source distribution, whose metadata may be incomplete.
     fn rank(&self) -> (bool, &str) {
@@ -388,10 +392,11 @@ impl Release {
 /// Joins releases of one version of one package, in whatever order. If two files conflict, because
 /// they have one name or because a release of the ecosystem has a single file, the one with the
 /// first path stays.
-pub fn grouped(mut found: Vec<Release>) -> (Vec<Release>, Vec<Refused>) {
-    let first_path = |release: &Release| release.files.first().map(|file| file.path.clone());
+pub fn grouped(mut found: Vec<ArchivedRelease>) -> (Vec<ArchivedRelease>, Vec<ConflictingFile>) {
+    let first_path =
+        |release: &ArchivedRelease| release.files.first().map(|file| file.path.clone());
     found.sort_by_cached_key(first_path);
-    let mut groups: BTreeMap<_, Vec<Release>> = BTreeMap::new();
+    let mut groups: BTreeMap<_, Vec<ArchivedRelease>> = BTreeMap::new();
     let mut refused = Vec::new();
     for release in found {
         let group = groups.entry(key(&release.draft)).or_default();
@@ -403,11 +408,11 @@ pub fn grouped(mut found: Vec<Release>) -> (Vec<Release>, Vec<Refused>) {
         };
         let is_full = !group.is_empty() && !release.draft.ecosystem.grows();
         if is_full || release.files.iter().any(|file| has(&file.name)) {
-            let Release { draft, files, .. } = release;
-            let refuse = |file: FoundFile| Refused {
+            let ArchivedRelease { draft, files, .. } = release;
+            let refuse = |file: FoundFile| ConflictingFile {
                 path: file.path,
                 draft: draft.clone(),
-                why: Unusable::Duplicate,
+                why: ArchiveError::Duplicate,
             };
             refused.extend(files.into_iter().map(refuse));
         } else {
@@ -417,7 +422,7 @@ pub fn grouped(mut found: Vec<Release>) -> (Vec<Release>, Vec<Refused>) {
     (groups.into_values().filter_map(joined).collect(), refused)
 }
 
-fn joined(mut group: Vec<Release>) -> Option<Release> {
+fn joined(mut group: Vec<ArchivedRelease>) -> Option<ArchivedRelease> {
     group.sort_by(|a, b| a.rank().cmp(&b.rank()));
     let mut releases = group.into_iter();
     let mut release = releases.next()?;

@@ -2,7 +2,7 @@
 
 use crate::domain::{
     hash::ContentRoot,
-    manifest::{Artifacts, Content, Dependency, Draft, Ecosystem, File, Kind, limit},
+    manifest::{Artifacts, Content, Dependency, DependencyKind, Draft, Ecosystem, File, limit},
     name::{NameError, PublisherId},
     record::{MAX_MANIFEST, MAX_NUMBER, encode, signed_len},
     text::{fit, is_joiner, printable},
@@ -94,13 +94,13 @@ pub(crate) fn with_dependencies(draft: Draft, needs: Vec<Dependency>) -> (Draft,
     });
     let (mut kept, mut left_out): (Vec<Dependency>, Vec<String>) = (Vec::new(), Vec::new());
     let mut needs = needs;
-    needs.sort_by_key(|need| need.optional || need.kind != Kind::Runtime);
+    needs.sort_by_key(|need| need.optional || need.kind != DependencyKind::Runtime);
     for need in needs {
         let why = match need.problem(&draft.ecosystem) {
             Some(problem) => Some(problem),
             None if kept.contains(&need) => continue,
             None if kept.len() == limit::DEPENDENCIES => {
-                Some("there is no room for more in a manifest".to_owned())
+                Some("a manifest has no room for more".to_owned())
             }
             None => match encode(&need)
                 .ok()
@@ -110,7 +110,7 @@ pub(crate) fn with_dependencies(draft: Draft, needs: Vec<Dependency>) -> (Draft,
                     room = left;
                     None
                 }
-                None => Some("there is no room for it in a manifest".to_owned()),
+                None => Some("a manifest has no room for it".to_owned()),
             },
         };
         match why {

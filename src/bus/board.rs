@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Bus, Event};
+use super::{Bus, BusEvent};
 use crate::domain::{
     time::Timestamp,
     transfer::{Part, Transfer, TransferId, TransferPeer, TransferState, rate},
@@ -19,7 +19,7 @@ const TELL: Duration = Duration::from_millis(200);
 /// An upload without requests for this long has finished, or the peer has gone.
 const OVER: Duration = Duration::from_secs(3);
 
-struct Entry {
+struct BoardEntry {
     transfer: Transfer,
     told: Instant,
     /// Bytes done as of the last event.
@@ -30,7 +30,7 @@ struct Entry {
 /// The table of transfers. Cheap to clone.
 #[derive(Clone)]
 pub struct Board {
-    entries: Arc<Mutex<HashMap<TransferId, Entry>>>,
+    entries: Arc<Mutex<HashMap<TransferId, BoardEntry>>>,
     bus: Bus,
 }
 
@@ -42,7 +42,7 @@ impl Board {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<TransferId, Entry>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<TransferId, BoardEntry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -73,11 +73,12 @@ impl Board {
             _ => (now, transfer.done),
         };
         if due {
-            self.bus.emit(Event::Transfer(Box::new(transfer.clone())));
+            self.bus
+                .emit(BusEvent::Transfer(Box::new(transfer.clone())));
         }
         entries.insert(
             transfer.id,
-            Entry {
+            BoardEntry {
                 transfer,
                 told,
                 told_done,
@@ -123,7 +124,7 @@ impl Board {
             let told = at.checked_sub(TELL).unwrap_or(at);
             entries.insert(
                 id,
-                Entry {
+                BoardEntry {
                     transfer,
                     told,
                     told_done: 0,
@@ -147,7 +148,8 @@ impl Board {
                 u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
             );
             (entry.told, entry.told_done) = (at, transfer.done);
-            self.bus.emit(Event::Transfer(Box::new(transfer.clone())));
+            self.bus
+                .emit(BusEvent::Transfer(Box::new(transfer.clone())));
         }
     }
 
@@ -164,7 +166,8 @@ impl Board {
                     .peers
                     .iter_mut()
                     .for_each(|peer| peer.part = Part::Idle);
-                self.bus.emit(Event::Transfer(Box::new(transfer.clone())));
+                self.bus
+                    .emit(BusEvent::Transfer(Box::new(transfer.clone())));
             }
         }
     }
@@ -173,12 +176,12 @@ impl Board {
     pub fn tell_again(&self) {
         for entry in self.lock().values() {
             self.bus
-                .emit(Event::Transfer(Box::new(entry.transfer.clone())));
+                .emit(BusEvent::Transfer(Box::new(entry.transfer.clone())));
         }
     }
 }
 
-fn make_room(entries: &mut HashMap<TransferId, Entry>) {
+fn make_room(entries: &mut HashMap<TransferId, BoardEntry>) {
     if entries.len() < MOST {
         return;
     }

@@ -12,11 +12,11 @@ use std::{
 use libp2p::PeerId;
 use tokio::sync::{Notify, mpsc};
 
-use super::event::{Batch, Event};
+use super::event::{Batch, BusEvent};
 use crate::{
     bus::{Counters, NodeSnapshot, Notice, PeerSnapshot},
     domain::{
-        announced::Announced,
+        announced::ReceivedAnnouncement,
         conflict::Case,
         health::Sample,
         lookup::Trace,
@@ -41,7 +41,7 @@ struct Collector {
     node: Option<NodeSnapshot>,
     peers: HashMap<PeerId, PeerSnapshot>,
     gone: Vec<PeerId>,
-    announcements: VecDeque<Announced>,
+    announcements: VecDeque<ReceivedAnnouncement>,
     notices: VecDeque<Notice>,
     counters: Option<Counters>,
     health: Option<Sample>,
@@ -54,11 +54,11 @@ struct Collector {
 }
 
 impl Collector {
-    fn merge(&mut self, event: Event) {
+    fn merge(&mut self, event: BusEvent) {
         self.events += 1;
         match event {
-            Event::Node(node) => self.node = Some(*node),
-            Event::Peer(peer) => {
+            BusEvent::Node(node) => self.node = Some(*node),
+            BusEvent::Peer(peer) => {
                 if self.peers.len() < PEERS || self.peers.contains_key(&peer.id) {
                     self.gone.retain(|gone| *gone != peer.id);
                     self.peers.insert(peer.id, *peer);
@@ -66,7 +66,7 @@ impl Collector {
                     self.dropped += 1;
                 }
             }
-            Event::PeerGone(peer) => {
+            BusEvent::PeerGone(peer) => {
                 self.peers.remove(&peer);
                 if self.gone.len() < PEERS {
                     self.gone.push(peer);
@@ -74,21 +74,21 @@ impl Collector {
                     self.dropped += 1;
                 }
             }
-            Event::Announced(announced) => {
+            BusEvent::Announced(announced) => {
                 self.dropped += push(&mut self.announcements, *announced)
             }
-            Event::Notice(notice) => self.dropped += push(&mut self.notices, notice),
-            Event::Counters(counters) => self.counters = Some(counters),
-            Event::Health(sample) => self.health = Some(*sample),
-            Event::Conflict(case) => self.dropped += push(&mut self.conflicts, *case),
-            Event::Transfer(transfer) => {
+            BusEvent::Notice(notice) => self.dropped += push(&mut self.notices, notice),
+            BusEvent::Counters(counters) => self.counters = Some(counters),
+            BusEvent::Health(sample) => self.health = Some(*sample),
+            BusEvent::Conflict(case) => self.dropped += push(&mut self.conflicts, *case),
+            BusEvent::Transfer(transfer) => {
                 if self.transfers.len() < RING || self.transfers.contains_key(&transfer.id) {
                     self.transfers.insert(transfer.id, *transfer);
                 } else {
                     self.dropped += 1;
                 }
             }
-            Event::Request(request) => {
+            BusEvent::Request(request) => {
                 // A person looks at the newest ones.
                 self.requests.insert(request.id, *request);
                 if self.requests.len() > RING {
@@ -96,7 +96,7 @@ impl Collector {
                     self.dropped += 1;
                 }
             }
-            Event::Lookup(trace) => {
+            BusEvent::Lookup(trace) => {
                 if self.lookups.len() < RING || self.lookups.contains_key(&trace.id) {
                     self.lookups.insert(trace.id, *trace);
                 } else {
@@ -137,7 +137,7 @@ fn push<T>(ring: &mut VecDeque<T>, value: T) -> u64 {
     u64::from(full)
 }
 
-struct Reader {
+struct BusReader {
     collector: Mutex<Collector>,
     changed: Notify,
 }
@@ -145,14 +145,14 @@ struct Reader {
 /// The event bus: writers emit events, and readers subscribe. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Bus {
-    readers: Arc<Mutex<Vec<Arc<Reader>>>>,
+    readers: Arc<Mutex<Vec<Arc<BusReader>>>>,
     dropped: Arc<AtomicU64>,
 }
 
 impl Bus {
     /// Merges `event` for every reader. Never waits for a reader; the lock is held only while
     /// merging.
-    pub fn emit(&self, event: Event) {
+    pub fn emit(&self, event: BusEvent) {
         let readers = lock(&self.readers);
         if let Some((last, others)) = readers.split_last() {
             let mut dropped = 0;
@@ -177,7 +177,7 @@ impl Bus {
     /// Adds a reader, which is removed when the receiver is dropped. Must be called within a tokio
     /// runtime.
     pub fn subscribe(&self) -> mpsc::Receiver<Batch> {
-        let reader = Arc::new(Reader {
+        let reader = Arc::new(BusReader {
             collector: Mutex::default(),
             changed: Notify::new(),
         });
@@ -192,9 +192,9 @@ impl Bus {
     }
 }
 
-impl Reader {
+impl BusReader {
     /// Merges an event. Returns the number of events dropped for it.
-    fn merge(&self, event: Event) -> u64 {
+    fn merge(&self, event: BusEvent) -> u64 {
         let mut collector = lock(&self.collector);
         let before = collector.dropped;
         collector.merge(event);
@@ -207,7 +207,7 @@ impl Reader {
 
 /// Sends batches until the receiver is dropped. It reserves a slot before it takes a batch, so a
 /// slow reader loses only what its rings cannot hold.
-async fn flush(reader: &Reader, sender: &mpsc::Sender<Batch>) {
+async fn flush(reader: &BusReader, sender: &mpsc::Sender<Batch>) {
     loop {
         tokio::select! {
             () = reader.changed.notified() => {}
@@ -237,8 +237,8 @@ mod tests {
     use super::*;
     use crate::{bus::Level, domain::time::Timestamp};
 
-    fn notice(n: u64) -> Event {
-        Event::Notice(Notice {
+    fn notice(n: u64) -> BusEvent {
+        BusEvent::Notice(Notice {
             at: Timestamp(n),
             level: Level::Info,
             text: n.to_string(),

@@ -6,17 +6,17 @@ use libp2p::PeerId;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    announced::{Announced, NodeOwner},
+    announced::{NodeOwner, ReceivedAnnouncement},
     conflict::Case,
-    faults::{Ban, Sheet},
+    faults::{PeerBan, PenaltyRecord},
     geo::{
         GeoLocation,
-        provenance::{Provenance, Source},
+        provenance::{LocationProvenance, LocationSource},
     },
     health::Sample,
     lookup::Trace,
     record::Refusal,
-    reputation::{Basis, Evidence, Score},
+    reputation::{Basis, PeerEvidence, Score},
     request::ClientRequest,
     time::Timestamp,
     transfer::Transfer,
@@ -40,7 +40,7 @@ pub struct Connection {
 
 /// Bytes exchanged with a peer since the node started, by kind, without protocol overhead.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Traffic {
+pub struct PeerTraffic {
     /// Announcements that it forwarded.
     pub announcements_in: u64,
     /// Signed records in its answers, and in answers to it.
@@ -74,7 +74,7 @@ pub struct PeerSnapshot {
     pub distance_km: Option<f64>,
     /// The provenance of the location. `None` from nodes that only report declared ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub provenance: Option<Provenance>,
+    pub provenance: Option<LocationProvenance>,
     /// Packages in its catalogue, as it reports.
     pub packages: Option<u64>,
     /// Bytes that it offers to keep for others, as it reports.
@@ -83,34 +83,34 @@ pub struct PeerSnapshot {
     pub first_seen: Timestamp,
     pub last_seen: Timestamp,
     /// Recent evidence, newest last.
-    pub evidence: Vec<Evidence>,
+    pub evidence: Vec<PeerEvidence>,
     /// It is in the gossip mesh for announcements.
     pub in_mesh: bool,
     /// Gossipsub's own score; below 0 for misbehaviour there.
     #[serde(default)]
     pub gossip_score: Option<f64>,
     #[serde(default)]
-    pub traffic: Traffic,
+    pub traffic: PeerTraffic,
     /// Its penalties; `None` if it has none.
     #[serde(default)]
-    pub sheet: Option<Box<Sheet>>,
+    pub sheet: Option<Box<PenaltyRecord>>,
 }
 
 impl PeerSnapshot {
     /// Returns the ban in force.
-    pub fn ban(&self, now: Timestamp) -> Option<Ban> {
+    pub fn ban(&self, now: Timestamp) -> Option<PeerBan> {
         self.sheet.as_ref()?.ban(now)
     }
 
     /// Returns the provenance of its location.
-    pub fn provenance(&self) -> Provenance {
+    pub fn provenance(&self) -> LocationProvenance {
         let told = match self.location {
-            Some(_) => Source::Declared,
-            None => Source::Unknown,
+            Some(_) => LocationSource::Declared,
+            None => LocationSource::Unknown,
         };
-        self.provenance.clone().unwrap_or(Provenance {
+        self.provenance.clone().unwrap_or(LocationProvenance {
             source: told,
-            ..Provenance::default()
+            ..LocationProvenance::default()
         })
     }
 }
@@ -176,12 +176,12 @@ pub struct Counters {
 /// An event on the bus.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "kind", content = "value")]
-pub enum Event {
+pub enum BusEvent {
     Node(Box<NodeSnapshot>),
     Peer(Box<PeerSnapshot>),
     /// The peer was forgotten altogether.
     PeerGone(PeerId),
-    Announced(Box<Announced>),
+    Announced(Box<ReceivedAnnouncement>),
     Notice(Notice),
     Counters(Counters),
     Health(Box<Sample>),
@@ -202,7 +202,7 @@ pub struct Batch {
     pub peers: Vec<PeerSnapshot>,
     pub gone: Vec<PeerId>,
     /// Announcements, oldest first.
-    pub announcements: Vec<Announced>,
+    pub announcements: Vec<ReceivedAnnouncement>,
     pub notices: Vec<Notice>,
     pub counters: Option<Counters>,
     /// The latest sample, if it differs from the one before.

@@ -14,5 +14,5 @@ mod tally;
 pub use board::Board;
 pub use collect::{Bus, FLUSH_INTERVAL, RING};
 pub use event::*;
-pub use requests::Requests;
+pub use requests::RequestLog;
 pub use tally::Tally;

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{Bus, Event};
+use super::{Bus, BusEvent};
 use crate::{
     domain::request::{ClientRequest, Runs},
     metrics::Metrics,
@@ -15,7 +15,7 @@ use crate::{
 const MOST: usize = 1_000;
 
 #[derive(Default)]
-struct Kept {
+struct KeptRequests {
     last: u64,
     runs: Runs,
     requests: VecDeque<ClientRequest>,
@@ -23,13 +23,13 @@ struct Kept {
 
 /// The table of requests. Cheap to clone.
 #[derive(Clone)]
-pub struct Requests {
-    kept: Arc<Mutex<Kept>>,
+pub struct RequestLog {
+    kept: Arc<Mutex<KeptRequests>>,
     bus: Bus,
     metrics: Metrics,
 }
 
-impl Requests {
+impl RequestLog {
     pub fn new(bus: Bus, metrics: Metrics) -> Self {
         Self {
             kept: Arc::default(),
@@ -38,7 +38,7 @@ impl Requests {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Kept> {
+    fn lock(&self) -> MutexGuard<'_, KeptRequests> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -54,7 +54,7 @@ impl Requests {
             kept.requests.pop_front();
         }
         kept.requests.push_back(request.clone());
-        self.bus.emit(Event::Request(Box::new(request.clone())));
+        self.bus.emit(BusEvent::Request(Box::new(request.clone())));
         request
     }
 
@@ -73,13 +73,13 @@ impl Requests {
         if let Some(place) = at.and_then(|at| kept.requests.get_mut(at)) {
             *place = request.clone();
         }
-        self.bus.emit(Event::Request(Box::new(request)));
+        self.bus.emit(BusEvent::Request(Box::new(request)));
     }
 
     /// Emits everything again, for a new reader.
     pub fn tell_again(&self) {
         for request in &self.lock().requests {
-            self.bus.emit(Event::Request(Box::new(request.clone())));
+            self.bus.emit(BusEvent::Request(Box::new(request.clone())));
         }
     }
 }

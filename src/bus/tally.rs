@@ -11,10 +11,10 @@ use crate::domain::{record::Refusal, time::Timestamp};
 
 /// The node's counters. All clones share them.
 #[derive(Clone, Debug, Default)]
-pub struct Tally(Arc<Mutex<Inner>>);
+pub struct Tally(Arc<Mutex<TallyState>>);
 
 #[derive(Debug, Default)]
-struct Inner {
+struct TallyState {
     counters: Counters,
     /// Travel times of announcements, with their time of arrival.
     travelled: VecDeque<(Timestamp, Duration)>,
@@ -69,7 +69,7 @@ impl Tally {
         change(&mut self.lock().counters)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, TallyState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     control::Control,
     disk,
     domain::{
-        conflict::{Case, Evidence, Flaw, MAX_EVIDENCE, Proof, Side},
+        conflict::{Case, ConflictSide, Evidence, Flaw, MAX_EVIDENCE, VerifiedEvidence},
         time::Ago,
     },
 };
@@ -214,7 +214,7 @@ fn show(case: &Case) -> Result<()> {
     print::fields(&fields)
 }
 
-fn told(side: &Side) -> String {
+fn told(side: &ConflictSide) -> String {
     let key = format!(
         "key {} ({}), {}",
         side.publisher,
@@ -248,11 +248,11 @@ fn verify(path: &PathBuf, json: bool) -> Result<u8> {
     #[derive(serde::Serialize)]
     #[serde(rename_all = "lowercase")]
     enum EvidenceOutput<'a> {
-        Holds(&'a Proof),
+        Holds(&'a VerifiedEvidence),
         Fails(String),
     }
     let bytes = read(path).map_err(RegistryError::file(path, "read"))?;
-    let verdict: Result<Proof, Flaw> =
+    let verdict: Result<VerifiedEvidence, Flaw> =
         Evidence::read(&bytes).and_then(|evidence| evidence.verify());
     if json {
         print::json(&match &verdict {

@@ -30,8 +30,8 @@ use crate::{
     ecosystem::Ecosystem,
     registry::{Fetched, Release, ReleaseFile},
     resolve::{
-        LeftOut, Machine, Resolution, Resolving,
-        lock::{self, Lock},
+        LeftOutDependency, Machine, Resolution, Resolving,
+        lock::{self, LockFile},
         resolve_on,
     },
 };
@@ -295,7 +295,7 @@ async fn with_deps(node: &dyn Control, package: &PackageRef, args: &Args) -> Res
     spinner.finish_and_clear();
     let (named, resolution) = resolved?;
     named.settle(&*registry, args.trust_new).await?;
-    let mut lock = Lock::of(&resolution, &wanted);
+    let mut lock = LockFile::of(&resolution, &wanted);
     let mut releases = Vec::new();
     tell_left_out(&resolution, args.json)?;
     for one in resolution.releases {
@@ -310,7 +310,7 @@ async fn with_deps(node: &dyn Control, package: &PackageRef, args: &Args) -> Res
         releases.push(release);
     }
     let path = lock_path(args);
-    let before = Lock::read(&path).ok();
+    let before = LockFile::read(&path).ok();
     make_output(args)?;
     // Write the lock first, so that the resolution is kept even if a download fails.
     lock.write(&path)?;
@@ -358,7 +358,7 @@ fn tell_left_out(resolution: &Resolution, json: bool) -> Result<()> {
         .iter()
         .flat_map(|one| one.left_out.iter().map(move |left| (one, left)));
     if json {
-        for (one, LeftOut { dependency, why }) in all {
+        for (one, LeftOutDependency { dependency, why }) in all {
             let package = one.package.to_string();
             print::json(&GetLine::LeftOut(NotFollowed {
                 package,
@@ -369,7 +369,7 @@ fn tell_left_out(resolution: &Resolution, json: bool) -> Result<()> {
         }
         return Ok(());
     }
-    for (one, LeftOut { dependency, why }) in all.clone().take(NAMED) {
+    for (one, LeftOutDependency { dependency, why }) in all.clone().take(NAMED) {
         let Dependency { requirement, .. } = dependency;
         print::note(format!(
             "{} needs {} {requirement}, which is skipped: {why}",
@@ -413,7 +413,7 @@ fn lock_path(args: &Args) -> PathBuf {
 
 async fn locked(node: &dyn Control, args: &Args) -> Result<()> {
     let path = lock_path(args);
-    let lock = Lock::read(&path)?;
+    let lock = LockFile::read(&path)?;
     let registry = node.registry();
     let mut releases = Vec::new();
     for one in lock.dependencies_first() {
@@ -444,7 +444,12 @@ fn make_output(args: &Args) -> Result<()> {
 }
 
 /// Downloads several releases, each into its own directory.
-async fn all(node: &dyn Control, releases: Vec<Release>, lock: &Lock, args: &Args) -> Result<()> {
+async fn all(
+    node: &dyn Control,
+    releases: Vec<Release>,
+    lock: &LockFile,
+    args: &Args,
+) -> Result<()> {
     let out = out(args);
     let wanted: Vec<(&Release, &ReleaseFile)> = releases
         .iter()
@@ -520,7 +525,10 @@ fn tell(release: &Release, path: &Path, fetched: &Fetched, json: bool) -> Result
         ("size", format!("{} bytes", fetched.content.size)),
         ("verified", fetched.content.root.to_string()),
         ("from", provenance(fetched)),
-        ("state", release.freshness.told(clock::now()).to_string()),
+        (
+            "state",
+            release.freshness.describe(clock::now()).to_string(),
+        ),
     ])
 }
 

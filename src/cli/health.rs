@@ -6,7 +6,9 @@ use super::{DONE, UNHEALTHY, global::Global, print, session};
 use crate::{
     Result,
     control::{Control, Status},
-    domain::health::{Gateway, Row, Sample, State, Verdict, rows, verdict},
+    domain::health::{
+        GatewayHealth, HealthState, HealthVerdict, MeasureRow, Sample, rows, verdict,
+    },
     gateway,
 };
 
@@ -20,7 +22,7 @@ pub(super) struct Args {
 #[derive(Serialize)]
 struct HealthOutput<'a> {
     #[serde(flatten)]
-    verdict: Verdict,
+    verdict: HealthVerdict,
     measures: &'a Sample,
 }
 
@@ -36,7 +38,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
         if let Some(url) = gateway.filter(|_| node.is_here())
             && let Err(why) = gateway::check(&url, &snapshot.peer_id).await
         {
-            sample.gateway = Some(Gateway::Failed { address: url, why });
+            sample.gateway = Some(GatewayHealth::Failed { address: url, why });
         }
         let verdict = verdict(&sample);
         let state = verdict.state;
@@ -48,18 +50,22 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
         } else {
             show(&verdict, &sample)?;
         }
-        Ok(if state == State::Bad { UNHEALTHY } else { DONE })
+        Ok(if state == HealthState::Bad {
+            UNHEALTHY
+        } else {
+            DONE
+        })
     })
     .await
 }
 
-pub(super) fn show(verdict: &Verdict, sample: &Sample) -> Result<()> {
+pub(super) fn show(verdict: &HealthVerdict, sample: &Sample) -> Result<()> {
     print::lines(&format!("{}: {}", verdict.state.label(), verdict.cause))?;
     if !verdict.remedy.is_empty() {
         print::lines(&format!("what to do: {}", verdict.remedy))?;
     }
-    let row = |row: &Row| {
-        let state = row.state.map_or("", State::label).to_owned();
+    let row = |row: &MeasureRow| {
+        let state = row.state.map_or("", HealthState::label).to_owned();
         vec![
             row.measure.name().to_owned(),
             row.shown.clone(),

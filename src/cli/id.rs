@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use crate::{
     domain::{
-        name::{Asked, NameError, PackageRef},
+        name::{NameError, NameRef, PackageRef},
         version::{RequirementText, VersionText},
     },
     ecosystem::Ecosystem,
@@ -27,8 +27,8 @@ impl FromStr for PackageArg {
         {
             let package: PackageRef = package.parse()?;
             let ecosystem = match &package.name {
-                Asked::Exactly(name) => name.ecosystem(),
-                Asked::Bare(_) => &Ecosystem::Generic,
+                NameRef::Exactly(name) => name.ecosystem(),
+                NameRef::Bare(_) => &Ecosystem::Generic,
             };
             if version.read(ecosystem).is_ok() {
                 let requirement = Some(RequirementText::exactly(ecosystem, &version));
@@ -65,9 +65,9 @@ impl FromStr for OneRelease {
         // If only a name was given, the node knows the ecosystem and checks the version.
         let known = |ecosystem: &Ecosystem| version.read(ecosystem).map(drop);
         match &package.name {
-            Asked::Exactly(name) => known(name.ecosystem()).map_err(said)?,
-            Asked::Bare(_) if Ecosystem::KNOWN.iter().any(|one| known(one).is_ok()) => {}
-            Asked::Bare(_) => known(&Ecosystem::Generic).map_err(said)?,
+            NameRef::Exactly(name) => known(name.ecosystem()).map_err(said)?,
+            NameRef::Bare(_) if Ecosystem::KNOWN.iter().any(|one| known(one).is_ok()) => {}
+            NameRef::Bare(_) => known(&Ecosystem::Generic).map_err(said)?,
         }
         Ok(Self { package, version })
     }

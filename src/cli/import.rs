@@ -9,8 +9,8 @@ use super::{DONE, FAILED, global::Global, names, print, publish, session};
 use crate::{
     RegistryError, Result,
     archive::{
-        Unusable, inspect, list,
-        release::{self, FoundFile, Refused, Release},
+        ArchiveError, inspect, list,
+        release::{self, ArchivedRelease, ConflictingFile, FoundFile},
     },
     clock,
     config::Settings,
@@ -23,7 +23,7 @@ use crate::{
         time::Timestamp,
         version::RequirementText,
     },
-    registry::{Publisher, ReleaseFile},
+    registry::{OwnPublisher, ReleaseFile},
 };
 
 mod debian;
@@ -200,7 +200,7 @@ impl ImportReporter {
         })
     }
 
-    fn refuse(&mut self, file: &Path, draft: Option<&Draft>, why: &Unusable) -> Result<()> {
+    fn refuse(&mut self, file: &Path, draft: Option<&Draft>, why: &ArchiveError) -> Result<()> {
         self.tell(
             file,
             draft,
@@ -277,7 +277,10 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
 
 /// Reads the releases in archives, sorted by package and version, so that the latest version is
 /// announced last. Readmes and native metadata are dropped, because they take much memory.
-async fn releases(archives: &[PathBuf], teller: &mut ImportReporter) -> Result<Vec<Release>> {
+async fn releases(
+    archives: &[PathBuf],
+    teller: &mut ImportReporter,
+) -> Result<Vec<ArchivedRelease>> {
     let mut found = Vec::new();
     for path in archives {
         teller.bar.set_message(
@@ -296,7 +299,7 @@ async fn releases(archives: &[PathBuf], teller: &mut ImportReporter) -> Result<V
                         ..file
                     })
                     .collect();
-                found.push(Release {
+                found.push(ArchivedRelease {
                     files,
                     readme: None,
                     native: None,
@@ -310,11 +313,11 @@ async fn releases(archives: &[PathBuf], teller: &mut ImportReporter) -> Result<V
         }
     }
     let (mut releases, refused) = release::grouped(found);
-    for Refused { path, draft, why } in refused {
+    for ConflictingFile { path, draft, why } in refused {
         teller.refuse(&path, Some(&draft), &why)?;
         teller.bar.inc(1);
     }
-    releases.sort_by_cached_key(|Release { draft, .. }| {
+    releases.sort_by_cached_key(|ArchivedRelease { draft, .. }| {
         (
             draft.package().ok(),
             draft.version.read(&draft.ecosystem).ok(),
@@ -323,7 +326,7 @@ async fn releases(archives: &[PathBuf], teller: &mut ImportReporter) -> Result<V
     Ok(releases)
 }
 
-async fn read(path: PathBuf) -> Result<std::result::Result<Release, Unusable>> {
+async fn read(path: PathBuf) -> Result<std::result::Result<ArchivedRelease, ArchiveError>> {
     let read = tokio::task::spawn_blocking(move || release::read(&path, clock::now())).await;
     read.map_err(|error| print::internal("reading an archive", error))
 }
@@ -412,7 +415,7 @@ async fn owner(
     {
         return Ok(None);
     }
-    let Publisher { id, new_key } = registry.publisher().await?;
+    let OwnPublisher { id, new_key } = registry.publisher().await?;
     if let Some(path) = &new_key {
         print::note(publish::new_key(path));
     }
@@ -458,7 +461,7 @@ struct StoredFile {
 /// each.
 async fn publish_release(
     node: &dyn Control,
-    release: Release,
+    release: ArchivedRelease,
     whose: (&str, Option<&Handle>),
     teller: &mut ImportReporter,
 ) -> Result<()> {
@@ -470,7 +473,7 @@ async fn publish_release(
             .map(Some),
         _ => Ok(None),
     };
-    let Release {
+    let ArchivedRelease {
         draft,
         files,
         readme,

@@ -8,8 +8,8 @@ use crate::{
     control::Control,
     domain::{
         hash::{ContentRoot, Hash},
-        lookup::{Looked, Sought, Trace, span},
-        name::{Asked, Owner, PackageId, PackageRef},
+        lookup::{LookupResult, Sought, Trace, span},
+        name::{NameRef, Owner, PackageId, PackageRef},
         record::DhtKey,
     },
 };
@@ -65,7 +65,7 @@ async fn sought(
     if key.contains('/') {
         let package: PackageRef = key.parse()?;
         let id = match (&package.owner, &package.name) {
-            (Owner::Publisher(owner), Asked::Exactly(name)) => PackageId {
+            (Owner::Publisher(owner), NameRef::Exactly(name)) => PackageId {
                 owner: *owner,
                 name: name.clone(),
             },
@@ -108,7 +108,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
 }
 
 /// Prints the results, one a line.
-fn found(looked: &Looked) -> Result<()> {
+fn found(looked: &LookupResult) -> Result<()> {
     let whose = |peer: &Option<PeerId>| {
         peer.map_or_else(|| "this node".to_owned(), |peer| peer.to_string())
     };

@@ -9,7 +9,7 @@ use crate::{
         dependency::labelled,
         manifest::Draft,
         name::{Handle, Owner, PackageId, PackageName, PackageRef, PublisherId},
-        trust::{Claimant, Claims, Meaning},
+        trust::{Claimant, Claims, HandleMeaning},
     },
     registry::{Registry, Release},
 };
@@ -54,9 +54,11 @@ pub(super) async fn typed(
 fn one_key(claims: &Claims) -> Result<PublisherId> {
     let handle = claims.handle.clone();
     match claims.meaning() {
-        Meaning::Bound(publisher) | Meaning::One(publisher) => Ok(publisher),
-        Meaning::Several(claimants) => Err(RegistryError::AmbiguousHandle { handle, claimants }),
-        Meaning::Nobody => Err(RegistryError::UnknownHandle(handle)),
+        HandleMeaning::Bound(publisher) | HandleMeaning::One(publisher) => Ok(publisher),
+        HandleMeaning::Several(claimants) => {
+            Err(RegistryError::AmbiguousHandle { handle, claimants })
+        }
+        HandleMeaning::Nobody => Err(RegistryError::UnknownHandle(handle)),
     }
 }
 

@@ -361,10 +361,10 @@ fn describe(peer: &PeerSnapshot, full: bool) -> Result<()> {
     fields.extend(
         score
             .parts()
-            .map(|(name, value)| (name, format!("{value:.3}: {}", peer.basis.told(name)))),
+            .map(|(name, value)| (name, format!("{value:.3}: {}", peer.basis.describe(name)))),
     );
     if let Some(sheet) = &peer.sheet {
-        fields.push(("faults", sheet.told(now)));
+        fields.push(("faults", sheet.describe(now)));
         if full {
             fields.extend(
                 sheet
@@ -387,7 +387,8 @@ fn describe(peer: &PeerSnapshot, full: bool) -> Result<()> {
                 .map(|protocol| ("protocol", protocol.clone())),
         );
         let history = peer.evidence.iter().rev();
-        fields.extend(history.map(|one| ("history", format!("{}: {}", ago(one.at), one.told()))));
+        fields
+            .extend(history.map(|one| ("history", format!("{}: {}", ago(one.at), one.describe()))));
     }
     print::fields(&fields)
 }

@@ -11,7 +11,7 @@ use crate::{
     control::Control,
     domain::{
         name::{NameError, PackageId, PackageName, PublisherId},
-        names::{Decided, NamePattern, TrustedKey, Written},
+        names::{NameDecision, NamePattern, RuleAuthor, TrustedKey},
         version::VersionText,
     },
     registry::{NameTable, Registry},
@@ -159,8 +159,8 @@ async fn list(global: &Global, json: bool) -> Result<u8> {
         } = table;
         let rules = rules.into_iter().map(|rule| {
             let written = match rule.written {
-                Written::Settings => "settings",
-                Written::Command => "names set",
+                RuleAuthor::Settings => "settings",
+                RuleAuthor::Command => "names set",
             };
             vec![
                 rule.pattern.to_string(),
@@ -259,7 +259,7 @@ struct Newest {
 #[derive(Serialize)]
 struct WhyOutput<'a> {
     #[serde(flatten)]
-    decided: &'a Decided,
+    decided: &'a NameDecision,
     owner: Option<PublisherId>,
     reason: String,
     newest: Option<Newest>,

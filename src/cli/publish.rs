@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     RegistryError, Result,
-    archive::{pack::Listing, project},
+    archive::{pack::PackListing, project},
     config::Settings,
     control::{Control, Wait},
     domain::{manifest::Draft, name::Handle},
@@ -175,7 +175,7 @@ enum Inspected {
 }
 
 impl Inspected {
-    fn listing(&self) -> &Listing {
+    fn listing(&self) -> &PackListing {
         match self {
             Self::Directory { planned, .. } => planned.listing(),
             Self::File(prepared) => &prepared.listing,

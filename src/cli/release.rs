@@ -16,7 +16,7 @@ pub(super) fn check_fresh(fresh: bool, package: &dyn Display, freshness: &Freshn
     }
     Err(RegistryError::NotFresh {
         package: package.to_string(),
-        told: freshness.told(now).to_string(),
+        told: freshness.describe(now).to_string(),
     })
 }
 

@@ -312,7 +312,7 @@ pub(super) async fn open_gateway(
     .await
     {
         Ok(gateway) => {
-            local.has_gateway(Some(health::Gateway::Open(gateway.url())));
+            local.has_gateway(Some(health::GatewayHealth::Open(gateway.url())));
             Some(gateway)
         }
         Err(why) => {
@@ -322,7 +322,7 @@ pub(super) async fn open_gateway(
             );
             tracing::error!("{text}");
             node.tell(&text);
-            local.has_gateway(Some(health::Gateway::Failed { address, why }));
+            local.has_gateway(Some(health::GatewayHealth::Failed { address, why }));
             None
         }
     }

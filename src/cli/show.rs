@@ -109,7 +109,11 @@ fn on(copies: &[PeerId], here: &PeerId) -> String {
 
 fn show(release: &Release, looks_like: Option<&LookAlike>, copies: &str) -> Result<()> {
     let manifest = &release.manifest;
-    let needs: Vec<_> = manifest.dependencies.iter().map(Dependency::told).collect();
+    let needs: Vec<_> = manifest
+        .dependencies
+        .iter()
+        .map(Dependency::describe)
+        .collect();
     let one = |file: &ReleaseFile| {
         let File {
             name,
@@ -190,7 +194,10 @@ fn show(release: &Release, looks_like: Option<&LookAlike>, copies: &str) -> Resu
         ("bytes on", copies.to_owned()),
         ("manifest", release.manifest_hash.to_string()),
         ("from", release.source.label().to_owned()),
-        ("state", release.freshness.told(clock::now()).to_string()),
+        (
+            "state",
+            release.freshness.describe(clock::now()).to_string(),
+        ),
     ]);
     print::fields(&fields)
 }

@@ -8,7 +8,7 @@ use indicatif::ProgressStyle;
 use super::{DONE, FAILED, global::Global, print};
 use crate::{
     RegistryError, Result,
-    sim::{self, MAX_NODES, Options, Report, Spread},
+    sim::{self, Joins, MAX_NODES, Options, Report, Spread},
 };
 
 #[derive(Debug, clap::Args)]
@@ -130,9 +130,11 @@ fn show(report: &Report) -> Result<()> {
         (
             "published",
             format!(
-                "{}, delivered {} in {}, over {} hops",
+                "{}, delivered {}, {} times only by comparing catalogues; by gossip {} of those who were there, in {}, over {} hops",
                 report.publishes,
                 share(report.delivered),
+                report.compared,
+                share(report.gossiped),
                 times(report.delivery_ms),
                 figure(report.delivery_hops)
             ),
@@ -186,8 +188,18 @@ fn show(report: &Report) -> Result<()> {
             format!("{} in {:.0} virtual seconds", report.events, report.seconds),
         ),
         ("trace", report.trace.clone()),
-        ("model", MODEL.to_owned()),
+        ("model", format!("{MODEL}{}", told(report.joins))),
     ])
+}
+
+/// Says what a run of so many nodes leaves out.
+fn told(joins: Joins) -> &'static str {
+    match joins {
+        Joins::Walked => "",
+        Joins::Told => {
+            " With so many nodes, those that join are told the peers that the DHT would find."
+        }
+    }
 }
 
 /// Explains the model behind the figures.

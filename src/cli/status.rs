@@ -6,7 +6,7 @@ use super::{DONE, global::Global, health, print, session};
 use crate::{
     Result,
     control::{Control, Status},
-    domain::health::{Sample, Verdict, verdict},
+    domain::health::{HealthVerdict, Sample, verdict},
 };
 
 #[derive(Debug, clap::Args)]
@@ -23,7 +23,7 @@ pub(super) struct Args {
 struct Detailed {
     #[serde(flatten)]
     status: Status,
-    health: Verdict,
+    health: HealthVerdict,
     measures: Sample,
 }
 

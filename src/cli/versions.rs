@@ -81,7 +81,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
         }
         show(&listed, args.json)?;
         if !args.json && !listed.is_empty() {
-            print::note(freshness.told(clock::now()).to_string());
+            print::note(freshness.describe(clock::now()).to_string());
         }
         Ok(if listed.is_empty() { FAILED } else { DONE })
     })

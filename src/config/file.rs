@@ -33,6 +33,9 @@ pub(super) struct Entry {
 ///
 /// `more` says what is wrong with what only the explorer understands: theme, keys and columns; each
 /// sentence names the entry.
+///
+/// # Errors
+/// [`RegistryError::File`] for a file that cannot be read.
 pub fn problems(
     path: &Path,
     text: &str,

@@ -34,7 +34,7 @@ use crate::{
     RegistryError, Result,
     domain::{
         name::NameError,
-        names::{NameRule, Written},
+        names::{NameRule, RuleAuthor},
         text::{fit, printable},
     },
     gateway, geoip,
@@ -58,9 +58,13 @@ pub const PASSPHRASE_VARIABLE: &str = "SWARMDEX_PASSPHRASE";
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Origin {
     #[default]
+    /// The default.
     Default,
+    /// A settings file.
     File(PathBuf),
+    /// An environment variable.
     Environment(String),
+    /// A flag of the command line.
     Flag(&'static str),
 }
 
@@ -78,6 +82,7 @@ impl fmt::Display for Origin {
 /// The effective settings.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// Directories and files.
     pub paths: Paths,
     /// The node's own, filled in place.
     pub node: NodeOptions,
@@ -97,13 +102,19 @@ pub struct Settings {
     pub gateway: Option<At>,
     /// The word without which an address beyond loopback gives nothing.
     pub gateway_token: Option<String>,
+    /// Clients may publish through the gateway.
     pub gateway_publish: bool,
+    /// Longest wait of a client for the network.
     pub gateway_wait: Duration,
+    /// Most bytes of one upload.
     pub gateway_upload: u64,
+    /// Other nodes that must have a publish through the gateway before it is acknowledged.
     pub gateway_replicas: usize,
     /// The beginning of addresses in its answers, behind a proxy.
     pub gateway_url: Option<String>,
+    /// The filter of the log.
     pub log_level: String,
+    /// The format of log files.
     pub log_format: LogFormat,
     /// Days that log files are kept.
     pub log_days: usize,
@@ -118,7 +129,9 @@ pub type Lists = BTreeMap<String, Vec<String>>;
 /// The setting of the gateway's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum At {
+    /// There is none.
     Off,
+    /// It listens here.
     Address(SocketAddr),
 }
 
@@ -136,6 +149,7 @@ pub struct Layers {
 /// The settings file before it is understood.
 #[derive(Clone, Debug)]
 pub struct SettingsFile {
+    /// Its path.
     pub path: PathBuf,
     /// By a flag or the environment; else it is where the platform wants it.
     pub named: bool,
@@ -145,6 +159,9 @@ pub struct SettingsFile {
 
 impl Settings {
     /// The defaults, with files where `paths` says.
+    ///
+    /// # Errors
+    /// None in practice: the default network has a valid name.
     pub fn defaults(paths: Paths) -> Result<Self> {
         Ok(Self {
             node: NodeOptions::of(paths.data.clone(), "main".parse()?),
@@ -172,6 +189,9 @@ impl Settings {
 
     /// Reads every layer. The error is one sentence that names the file, variable or flag, what it
     /// says, and what to write instead.
+    ///
+    /// # Errors
+    /// [`RegistryError::Usage`] or [`RegistryError::Address`] for a value that cannot be used.
     pub fn load(paths: Paths, layers: Layers) -> Result<Self> {
         let environment = our_variables(layers.environment)?;
         let (config, must_exist) = located(&paths, layers.config, &environment);
@@ -219,6 +239,10 @@ impl Settings {
     }
 
     /// Finds the settings file, or the place where it would be. It need not be valid.
+    ///
+    /// # Errors
+    /// [`RegistryError::Usage`] for an environment variable that is not UTF-8 or a file that cannot
+    /// be read.
     pub fn file(paths: &Paths, layers: Layers) -> Result<SettingsFile> {
         let environment = our_variables(layers.environment)?;
         let (path, named) = located(paths, layers.config, &environment);
@@ -315,7 +339,7 @@ impl Settings {
         self.node.registry.names.push(NameRule {
             pattern,
             owner,
-            written: Written::Settings,
+            written: RuleAuthor::Settings,
         });
         Ok(())
     }
@@ -415,6 +439,7 @@ impl Settings {
         }
     }
 
+    /// Returns the settings of the gateway, if it is on.
     pub fn gateway_options(&self) -> Option<gateway::Options> {
         Some(gateway::Options {
             address: self.gateway_address()?,
@@ -439,6 +464,7 @@ impl Settings {
             .then(|| self.paths.data.clone())
     }
 
+    /// Returns the settings of the log.
     pub fn log_options(&self) -> LogOptions {
         LogOptions {
             dir: self.paths.logs(),

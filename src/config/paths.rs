@@ -25,6 +25,9 @@ pub struct Paths {
 impl Paths {
     /// The directories of the platform's convention. Fails only where no home directory can be
     /// found.
+    ///
+    /// # Errors
+    /// [`RegistryError::Usage`](crate::RegistryError::Usage) for a user without a home directory.
     pub fn discover() -> Result<Self> {
         let base = choose_base_strategy().map_err(|error| {
             RegistryError::Usage(format!(

@@ -7,11 +7,13 @@ use super::{KEYS, Settings, value::quoted};
 /// One effective setting.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Shown {
+    /// The key, as the file writes it.
     pub key: String,
     /// As the file would write it; `None` when it is not set.
     pub value: Option<String>,
     /// `default`, the file's path, the variable or the flag.
     pub from: String,
+    /// Its meaning, and the reason of its default.
     pub meaning: &'static str,
 }
 

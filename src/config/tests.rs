@@ -271,11 +271,14 @@ fn a_database_of_places_must_be_one() {
         "geoip_db in ",
         "config.toml, line 2",
         "\"away.mmdb\"",
-        "write the path of an .mmdb file",
+        "give the path of an .mmdb file",
     ];
     assert!(parts.iter().all(|part| missing.contains(part)), "{missing}");
     let none = complaint(from("geoip_db = \"config.toml\""));
-    assert!(none.contains("no database in MaxMind's format"), "{none}");
+    assert!(
+        none.contains("not a database in MaxMind's format"),
+        "{none}"
+    );
     let text = "network = \"lab\"\ngeoip_db = \"away.mmdb\"\n";
     let wrong = problems(&config, text, nothing_more).unwrap();
     assert_eq!((wrong.len(), wrong[0].line), (1, 2));

@@ -190,6 +190,9 @@ fn is_transport(address: &Multiaddr) -> bool {
 }
 
 /// Reads `500ms`, `5s`, `1.5s`, `2m`, `1h`.
+///
+/// # Errors
+/// A sentence that says how to write one.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let wrong = || "write a number with ms, s, m or h, such as 500ms, 5s or 2m".to_owned();
     let text = text.trim();

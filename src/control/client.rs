@@ -35,11 +35,11 @@ use crate::{
     RegistryError, Result,
     bus::{Batch, PeerSnapshot},
     domain::{
-        conflict::{ConflictId, Conflicts, Evidence},
+        conflict::{ConflictId, ConflictList, Evidence},
         faults::Ruling,
         hash::Hash,
         health::Sample,
-        lookup::{Looked, RoutingTable, Sought, Trace},
+        lookup::{LookupResult, RoutingTable, Sought, Trace},
         manifest::{Draft, Manifest},
         name::{Handle, PackageId, PackageName, PackageRef, PublisherId},
         query::Query,
@@ -48,8 +48,9 @@ use crate::{
         version::{RequirementText, VersionText},
     },
     registry::{
-        Artifacts, Bundle, Change, Contents, Imported, LookAlike, Names, Namesake, Own, Package,
-        PublishStep, Publisher, Receipt, Registry, Release, SearchResults, SearchUpdate,
+        Artifacts, Bundle, Change, Contents, Imported, LookAlike, Names, Namesake, OwnPackages,
+        OwnPublisher, Package, PublishStep, Receipt, Registry, Release, SearchResults,
+        SearchUpdate,
     },
     store::{
         self,
@@ -75,10 +76,13 @@ const UPDATES: usize = 64;
 /// The address of a node's control socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
+    /// A Unix domain socket.
     Unix(PathBuf),
     /// Loopback, or a port that is forwarded to another machine's; with the word that lets one in.
     Tcp {
+        /// Host and port.
         address: String,
+        /// The token that the node expects.
         token: String,
     },
 }
@@ -475,7 +479,12 @@ impl Control for Remote {
         self.get("/v1/routing").await
     }
 
-    async fn look(&self, sought: Sought, what: Option<String>, most: Duration) -> Result<Looked> {
+    async fn look(
+        &self,
+        sought: Sought,
+        what: Option<String>,
+        most: Duration,
+    ) -> Result<LookupResult> {
         let timeout_ms = u64::try_from(most.as_millis()).unwrap_or(u64::MAX);
         self.post(
             "/v1/lookup",
@@ -666,11 +675,11 @@ impl Registry for Remote {
             .await
     }
 
-    async fn own(&self) -> Result<Own> {
+    async fn own(&self) -> Result<OwnPackages> {
         self.get("/v1/own").await
     }
 
-    async fn publisher(&self) -> Result<Publisher> {
+    async fn publisher(&self) -> Result<OwnPublisher> {
         self.change("making a publisher's key", "/v1/publisher", &())
             .await
     }
@@ -712,7 +721,7 @@ impl Registry for Remote {
         .await
     }
 
-    async fn conflicts(&self) -> Result<Conflicts> {
+    async fn conflicts(&self) -> Result<ConflictList> {
         self.get("/v1/conflicts").await
     }
 

@@ -20,7 +20,7 @@ use crate::{
     Result,
     domain::{
         hash::ContentRoot,
-        held::{Freed, Held, Lost, Usage},
+        held::{Freed, Held, Lost, StorageUsage},
         manifest::Content,
         transfer::{Transfer, TransferId},
     },
@@ -132,7 +132,7 @@ impl Contents for Remote {
         self.get("/v1/contents/lost").await
     }
 
-    async fn usage(&self) -> Result<Usage> {
+    async fn usage(&self) -> Result<StorageUsage> {
         self.get("/v1/contents/usage").await
     }
 

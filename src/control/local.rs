@@ -17,8 +17,8 @@ use crate::{
     bus::{Batch, PeerSnapshot},
     domain::{
         faults::Ruling,
-        health::{Gateway, Sample},
-        lookup::{Looked, RoutingTable, Sought, Trace},
+        health::{GatewayHealth, Sample},
+        lookup::{LookupResult, RoutingTable, Sought, Trace},
     },
     node::NodeHandle,
     registry::{Contents, Names, Registry},
@@ -38,6 +38,7 @@ pub struct Local {
 }
 
 impl Local {
+    /// Makes the interface of a node in this process, with its log if that is kept in memory.
     pub fn new(node: NodeHandle, logs: Option<Arc<LogRing>>) -> Self {
         Self {
             node,
@@ -64,10 +65,10 @@ impl Local {
 
     /// Says how the gateway is, to who asks for the status and to Health; `None` is that it has
     /// ended.
-    pub fn has_gateway(&self, gateway: Option<Gateway>) {
+    pub fn has_gateway(&self, gateway: Option<GatewayHealth>) {
         let url = match &gateway {
-            Some(Gateway::Open(url)) => Some(url.clone()),
-            Some(Gateway::Failed { .. }) | None => None,
+            Some(GatewayHealth::Open(url)) => Some(url.clone()),
+            Some(GatewayHealth::Failed { .. }) | None => None,
         };
         *self.gateway.lock().unwrap_or_else(PoisonError::into_inner) = url;
         self.node.tell_gateway(gateway);
@@ -141,7 +142,12 @@ impl Control for Local {
         self.node.routing().await
     }
 
-    async fn look(&self, sought: Sought, what: Option<String>, most: Duration) -> Result<Looked> {
+    async fn look(
+        &self,
+        sought: Sought,
+        what: Option<String>,
+        most: Duration,
+    ) -> Result<LookupResult> {
         self.node.look(sought, what, most).await
     }
 

@@ -35,7 +35,7 @@ use crate::{
     domain::{
         faults::Ruling,
         health::Sample,
-        lookup::{Looked, RoutingTable, Sought, Trace},
+        lookup::{LookupResult, RoutingTable, Sought, Trace},
         time::Timestamp,
     },
     registry::{Contents, Names, Registry},
@@ -47,6 +47,12 @@ use crate::{
 pub const PROTOCOL: u32 = 2;
 
 /// A running node.
+///
+/// # Errors
+/// Every call fails with [`Closed`](crate::RegistryError::Closed) once the node has ended, with
+/// [`Database`](crate::RegistryError::Database) where its database fails, and over a control socket
+/// with [`NoNode`](crate::RegistryError::NoNode) or [`Control`](crate::RegistryError::Control) where
+/// that fails.
 #[async_trait]
 pub trait Control: Send + Sync {
     /// Search, get, publish and the rest.
@@ -71,52 +77,110 @@ pub trait Control: Send + Sync {
     /// The connection to the node.
     fn link(&self) -> watch::Receiver<Link>;
 
+    /// Returns the identity and the state of the node.
+    ///
+    /// # Errors
+    /// Those of every call.
     async fn status(&self) -> Result<Status>;
 
-    /// Every peer that is known, connected or not.
+    /// Returns every known peer, connected or not.
+    ///
+    /// # Errors
+    /// Those of every call.
     async fn peers(&self) -> Result<Vec<PeerSnapshot>>;
 
     /// Measures the node now.
+    ///
+    /// # Errors
+    /// Those of every call.
     async fn health(&self) -> Result<Sample>;
 
-    /// Every lookup in the DHT that runs, and the last that ended, the newest first.
+    /// Returns the DHT lookups that run, and the last that ended, the newest first.
+    ///
+    /// # Errors
+    /// Those of every call.
     async fn lookups(&self) -> Result<Vec<Trace>>;
 
-    /// Whom Kademlia knows, by distance.
+    /// Returns the routing table, by distance.
+    ///
+    /// # Errors
+    /// Those of every call.
     async fn routing(&self) -> Result<RoutingTable>;
 
-    /// Looks something up in the DHT, and tells what came of it hop by hop. `what` is what it is
-    /// for, for people.
-    async fn look(&self, sought: Sought, what: Option<String>, most: Duration) -> Result<Looked>;
+    /// Looks something up in the DHT, and tells the result hop by hop. `what` is its purpose, for
+    /// people; `most` is the deadline.
+    ///
+    /// # Errors
+    /// Those of every call.
+    async fn look(
+        &self,
+        sought: Sought,
+        what: Option<String>,
+        most: Duration,
+    ) -> Result<LookupResult>;
 
     /// Connects to a peer, and waits until it is known to be of this network. With `keep` it is
     /// dialled again whenever the connection is lost.
+    ///
+    /// # Errors
+    /// [`Address`](crate::RegistryError::Address), [`Unreached`](crate::RegistryError::Unreached); those of
+    /// every call.
     async fn dial(&self, address: &Multiaddr, keep: bool, most: Duration) -> Result<PeerId>;
 
     /// Ends the connection with a peer; false when there was none.
+    ///
+    /// # Errors
+    /// Those of every call.
     async fn disconnect(&self, peer: PeerId) -> Result<bool>;
 
-    /// Has a peer banned, protected, or let be; false when it changes nothing.
+    /// Bans, protects or pardons a peer; false when that changes nothing.
+    ///
+    /// # Errors
+    /// Those of every call.
     async fn judge(&self, peer: PeerId, ruling: Ruling) -> Result<bool>;
 
-    /// Waits for something; false when it has not come about after `most`.
+    /// Waits for a condition; false when it has not come about after `most`.
+    ///
+    /// # Errors
+    /// Those of every call.
     async fn wait(&self, what: Wait, most: Duration) -> Result<bool>;
 
-    /// The entries of the log from number `since` on, of those that are kept in memory.
+    /// Returns the entries of the log from number `since` on, of those that are kept in memory.
+    ///
+    /// # Errors
+    /// Those of every call.
     async fn logs(&self, since: u64) -> Result<Logged>;
 
     /// Returns the filter of the log: a level or directives, as in the setting `log_level`.
+    ///
+    /// # Errors
+    /// Those of every call.
     async fn log_filter(&self) -> Result<String>;
 
+    /// Sets the filter of the log, until the node ends.
+    ///
+    /// # Errors
+    /// [`Usage`](crate::RegistryError::Usage) for a filter that cannot be understood; those of
+    /// every call.
     async fn set_log_filter(&self, filter: &str) -> Result<()>;
 
-    /// Every metric in the text format of Prometheus.
+    /// Returns every metric in the text format of Prometheus.
+    ///
+    /// # Errors
+    /// Those of every call.
     async fn metrics(&self) -> Result<String>;
 
-    /// Makes a backup in a directory on the node's machine; the node goes on meanwhile.
+    /// Makes a backup in a directory on the node's machine, while the node runs.
+    ///
+    /// # Errors
+    /// [`Usage`](crate::RegistryError::Usage), [`File`](crate::RegistryError::File); those of every
+    /// call.
     async fn backup(&self, ask: Ask) -> Result<Backup>;
 
-    /// Has the node end in order, and returns before it has.
+    /// Tells the node to shut down, and returns before it has.
+    ///
+    /// # Errors
+    /// Those of every call.
     async fn shut_down(&self) -> Result<()>;
 }
 
@@ -124,9 +188,13 @@ pub trait Control: Send + Sync {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Link {
     #[default]
+    /// The node answers.
     Here,
     /// It is tried again and again.
-    Lost { why: String },
+    Lost {
+        /// The last error, for people.
+        why: String,
+    },
 }
 
 /// A condition that can be waited for.
@@ -145,12 +213,15 @@ pub enum Wait {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     #[serde(flatten)]
+    /// The node's state.
     pub node: NodeSnapshot,
     /// Of the program that the node runs.
     pub version: String,
+    /// Version of the control protocol, [`PROTOCOL`].
     pub protocol: u32,
     /// Of its process.
     pub pid: u32,
+    /// The node's data directory.
     pub data_dir: PathBuf,
     /// Its control socket; `None` for one that has none.
     pub socket: Option<PathBuf>,
@@ -162,6 +233,7 @@ pub struct Status {
 /// A part of the log.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Logged {
+    /// The entries, the oldest first.
     pub entries: Vec<LogEntry>,
     /// The number to ask for next.
     pub next: u64,
@@ -174,10 +246,12 @@ pub struct Logged {
 /// One event of the log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LogEntry {
+    /// The time by the node's clock.
     pub at: Timestamp,
     /// `error`, `warn`, `info`, `debug` or `trace`.
     pub level: String,
     /// The part of the program, such as `swarmdex::net::task`.
     pub target: String,
+    /// The message and its fields, as text.
     pub message: String,
 }

@@ -20,7 +20,7 @@ use crate::{
     RegistryError, Result,
     domain::{
         name::{PackageName, PublisherId},
-        names::{Block, Decided, NamePattern},
+        names::{NameBlock, NameDecision, NamePattern},
         version::VersionText,
     },
     registry::{NameTable, Names},
@@ -141,17 +141,17 @@ async fn unblock(State(it): Node, given: Given<Blocking>) -> Response {
 
 #[async_trait]
 impl Names for Remote {
-    async fn why(&self, name: &PackageName) -> Result<Decided> {
+    async fn why(&self, name: &PackageName) -> Result<NameDecision> {
         self.post("/v1/names/why", &OfName { name: name.clone() })
             .await
     }
 
-    async fn known(&self, name: &PackageName) -> Result<Decided> {
+    async fn known(&self, name: &PackageName) -> Result<NameDecision> {
         self.post("/v1/names/known", &OfName { name: name.clone() })
             .await
     }
 
-    async fn serve(&self, name: &PackageName) -> Result<Decided> {
+    async fn serve(&self, name: &PackageName) -> Result<NameDecision> {
         self.change(
             "serving a name",
             "/v1/names/serve",
@@ -227,7 +227,7 @@ impl Names for Remote {
             .map(|Done { done }| done)
     }
 
-    async fn blocks(&self, name: &PackageName) -> Result<Vec<Block>> {
+    async fn blocks(&self, name: &PackageName) -> Result<Vec<NameBlock>> {
         self.post("/v1/names/blocks", &OfName { name: name.clone() })
             .await
     }
@@ -241,15 +241,15 @@ fn only_watched<T>() -> Result<T> {
 
 #[async_trait]
 impl Names for Replay {
-    async fn why(&self, _: &PackageName) -> Result<Decided> {
+    async fn why(&self, _: &PackageName) -> Result<NameDecision> {
         only_watched()
     }
 
-    async fn known(&self, _: &PackageName) -> Result<Decided> {
+    async fn known(&self, _: &PackageName) -> Result<NameDecision> {
         only_watched()
     }
 
-    async fn serve(&self, _: &PackageName) -> Result<Decided> {
+    async fn serve(&self, _: &PackageName) -> Result<NameDecision> {
         only_watched()
     }
 
@@ -283,7 +283,7 @@ impl Names for Replay {
         only_watched()
     }
 
-    async fn blocks(&self, _: &PackageName) -> Result<Vec<Block>> {
+    async fn blocks(&self, _: &PackageName) -> Result<Vec<NameBlock>> {
         Ok(Vec::new())
     }
 }

@@ -24,12 +24,12 @@ use crate::{
     bus::{Batch, Level, Notice, PeerSnapshot},
     clock,
     domain::{
-        conflict::{ConflictId, Conflicts, Evidence},
+        conflict::{ConflictId, ConflictList, Evidence},
         faults::Ruling,
         hash::{ContentRoot, Hash},
         health::Sample,
-        held::{Freed, Held, Lost, Usage},
-        lookup::{Looked, RoutingTable, Sought, Trace},
+        held::{Freed, Held, Lost, StorageUsage},
+        lookup::{LookupResult, RoutingTable, Sought, Trace},
         manifest::{Content, Draft, Manifest},
         name::{Handle, PackageId, PackageName, PackageRef, PublisherId},
         query::Query,
@@ -41,8 +41,8 @@ use crate::{
     },
     registry::{
         Artifacts, Bundle, Change, Contents, Coverage, Fetched, Imported, Incoming, LookAlike,
-        Names, Namesake, Order, Own, Package, PublishStep, Publisher, Receipt, Registry, Release,
-        SearchResults, SearchUpdate, Wanted,
+        Names, Namesake, Order, OwnPackages, OwnPublisher, Package, PublishStep, Receipt, Registry,
+        Release, SearchResults, SearchUpdate, Wanted,
     },
     store::backup::{Ask, Backup},
 };
@@ -101,6 +101,10 @@ impl Recorder {
         Ok(recorder)
     }
 
+    /// Writes a batch of events.
+    ///
+    /// # Errors
+    /// [`RegistryError::File`] where the file cannot be written.
     pub fn record(&mut self, batch: &Batch) -> Result<()> {
         let after_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.line(&Line {
@@ -380,7 +384,7 @@ impl Control for Replay {
         only_watched("asking for the routing table")
     }
 
-    async fn look(&self, _: Sought, _: Option<String>, _: Duration) -> Result<Looked> {
+    async fn look(&self, _: Sought, _: Option<String>, _: Duration) -> Result<LookupResult> {
         only_watched("looking up")
     }
 
@@ -459,8 +463,8 @@ impl Contents for Replay {
         Ok(Vec::new())
     }
 
-    async fn usage(&self) -> Result<Usage> {
-        Ok(Usage::default())
+    async fn usage(&self) -> Result<StorageUsage> {
+        Ok(StorageUsage::default())
     }
 
     async fn keep(&self, _: ContentRoot, _: String, _: bool) -> Result<bool> {
@@ -543,15 +547,15 @@ impl Registry for Replay {
         only_watched("changing what is said of a release")
     }
 
-    async fn own(&self) -> Result<Own> {
-        Ok(Own {
+    async fn own(&self) -> Result<OwnPackages> {
+        Ok(OwnPackages {
             publisher: None,
             key: PathBuf::new(),
             packages: Vec::new(),
         })
     }
 
-    async fn publisher(&self) -> Result<Publisher> {
+    async fn publisher(&self) -> Result<OwnPublisher> {
         only_watched("making a publisher's key")
     }
 
@@ -571,8 +575,8 @@ impl Registry for Replay {
         only_watched("asking who has a package")
     }
 
-    async fn conflicts(&self) -> Result<Conflicts> {
-        Ok(Conflicts::default())
+    async fn conflicts(&self) -> Result<ConflictList> {
+        Ok(ConflictList::default())
     }
 
     async fn conflict_evidence(&self, _: ConflictId) -> Result<Evidence> {

@@ -46,7 +46,7 @@ use super::{
 use crate::{
     RegistryError, Result,
     domain::{
-        health::{Measure, State as HealthState, rows, verdict},
+        health::{HealthState, Measure, rows, verdict},
         name::PackageRef,
         query::Query,
     },
@@ -495,7 +495,7 @@ async fn healthz(State(it): Node) -> Response {
             };
             #[derive(Serialize)]
             struct Answer {
-                verdict: crate::domain::health::Verdict,
+                verdict: crate::domain::health::HealthVerdict,
                 /// Measures that are not good.
                 wrong: Vec<Measure>,
             }

@@ -5,7 +5,7 @@ mod facts;
 #[cfg(test)]
 mod tests;
 
-pub use crate::archive::Unusable;
+pub use crate::archive::ArchiveError;
 
 use std::{
     collections::BTreeSet,
@@ -23,7 +23,7 @@ use crate::{
     },
     clock,
     domain::{
-        manifest::{Dependency, Draft, Kind, On},
+        manifest::{Dependency, DependencyKind, DependencyOn, Draft},
         name::{Handle, PackageName, PublisherId},
     },
     prepare,
@@ -82,8 +82,8 @@ pub struct CatalogueEntry {
 }
 
 impl CatalogueEntry {
-    fn of(file: CrateFile, path: PathBuf, needed: bool) -> Result<Self, Unusable> {
-        let package = file.draft.package().map_err(|error| Unusable::Bad {
+    fn of(file: CrateFile, path: PathBuf, needed: bool) -> Result<Self, ArchiveError> {
+        let package = file.draft.package().map_err(|error| ArchiveError::Bad {
             what: "Cargo.toml",
             why: error.to_string(),
         })?;
@@ -131,12 +131,12 @@ impl CatalogueEntry {
         /// A manifest has room for this many keys.
         const MOST: usize = 24;
         let dependency = |need: &Dependency| {
-            let On::Bare(name) = &need.on else {
+            let DependencyOn::Bare(name) = &need.on else {
                 return None;
             };
             let name = PackageName::of(&self.draft.ecosystem, name).ok()?;
             let (publisher, handle) = owner(&name)?;
-            let on = On::Package {
+            let on = DependencyOn::Package {
                 package: format!("{publisher}/{name}"),
                 handle: Some(handle),
             };
@@ -146,7 +146,8 @@ impl CatalogueEntry {
                 ..on.into()
             })
         };
-        let always = |need: &&Dependency| need.kind == Kind::Runtime && need.platform.is_none();
+        let always =
+            |need: &&Dependency| need.kind == DependencyKind::Runtime && need.platform.is_none();
         Draft {
             handle: Some(handle),
             dependencies: self
@@ -170,7 +171,7 @@ impl Needs {
     /// Reads `Cargo.lock` in a directory; returns an empty set if there is no valid one.
     pub fn of(dir: &Path) -> Self {
         #[derive(Default, serde::Deserialize)]
-        struct LockFile {
+        struct CargoLockFile {
             #[serde(default)]
             package: Vec<LockedCrate>,
         }
@@ -180,7 +181,7 @@ impl Needs {
             version: String,
         }
         let text = std::fs::read_to_string(dir.join("Cargo.lock")).unwrap_or_default();
-        let LockFile { package } = toml::from_str(&text).unwrap_or_default();
+        let CargoLockFile { package } = toml::from_str(&text).unwrap_or_default();
         Self(
             package
                 .iter()
@@ -201,7 +202,7 @@ impl Needs {
 #[derive(Debug)]
 pub struct Skipped {
     pub path: PathBuf,
-    pub why: Unusable,
+    pub why: ArchiveError,
 }
 
 /// The packages to publish, sorted by name and version, without duplicates.
@@ -280,7 +281,7 @@ impl DemoCatalogue {
                 }
                 Ok(_) => catalogue.skipped.push(Skipped {
                     path,
-                    why: Unusable::Duplicate,
+                    why: ArchiveError::Duplicate,
                 }),
                 Err(why) => catalogue.skipped.push(Skipped { path, why }),
             }

@@ -28,7 +28,7 @@ use crate::{
     domain::percentile::percentiles,
     domain::{
         geo::GeoLocation,
-        lookup::{Kind, State},
+        lookup::{LookupKind, LookupState},
         name::{NetworkName, PackageId, PackageName, PackageRef, PublisherId},
         names::NamePattern,
         query::Query,
@@ -347,8 +347,8 @@ impl Stage {
             for trace in node.lookups().await.unwrap_or_default() {
                 let requests = trace.hops.len() as f64;
                 match (trace.kind, trace.state) {
-                    (Kind::Get, State::Done) => costs.found.push(requests),
-                    (Kind::Get, State::Missing) => costs.missing.push(requests),
+                    (LookupKind::Get, LookupState::Done) => costs.found.push(requests),
+                    (LookupKind::Get, LookupState::Missing) => costs.missing.push(requests),
                     _ => {}
                 }
             }

@@ -14,7 +14,7 @@ use super::{
 
 /// An announcement that this node received by gossip or made itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Announced {
+pub struct ReceivedAnnouncement {
     /// The time of our verification.
     pub at: Timestamp,
     /// The package announced.

@@ -9,7 +9,7 @@ use std::{
     net::{IpAddr, Ipv6Addr},
 };
 
-use super::prefix::{Class, network};
+use super::prefix::{AddressClass, network};
 
 /// Connections allowed from one public address: enough for a household or a small site behind it.
 pub const OF_AN_ADDRESS: usize = 8;
@@ -33,13 +33,13 @@ pub struct Caps {
 
 impl Caps {
     /// Returns the caps of an address of a class, given that a private address may have `private`.
-    pub fn of(class: Class, private: usize) -> Self {
+    pub fn of(class: AddressClass, private: usize) -> Self {
         match class {
-            Class::Public => Self {
+            AddressClass::Public => Self {
                 of_an_address: OF_AN_ADDRESS,
                 of_a_network: OF_A_NETWORK,
             },
-            Class::Private => Self {
+            AddressClass::Private => Self {
                 of_an_address: private,
                 of_a_network: private.saturating_mul(ADDRESSES_OF_A_PRIVATE_NETWORK),
             },
@@ -49,7 +49,7 @@ impl Caps {
 
 /// The cap that a connection exceeds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Full {
+pub enum CapReached {
     /// The cap of its address.
     Address,
     /// The cap of its network.
@@ -58,9 +58,9 @@ pub enum Full {
 
 /// Returns the address that a connection is counted under: for public IPv6 the /64, since one
 /// machine has all of it.
-pub fn host(ip: IpAddr, class: Class) -> IpAddr {
+pub fn host(ip: IpAddr, class: AddressClass) -> IpAddr {
     match ip.to_canonical() {
-        IpAddr::V6(ip) if class == Class::Public => {
+        IpAddr::V6(ip) if class == AddressClass::Public => {
             let [a, b, c, d, ..] = ip.segments();
             Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
         }
@@ -91,16 +91,22 @@ impl<K: Hash + Eq> Origins<K> {
     ///
     /// # Errors
     /// The cap that is reached.
-    pub fn admit(&mut self, id: K, ip: IpAddr, class: Class, private: usize) -> Result<(), Full> {
+    pub fn admit(
+        &mut self,
+        id: K,
+        ip: IpAddr,
+        class: AddressClass,
+        private: usize,
+    ) -> Result<(), CapReached> {
         let caps = Caps::of(class, private);
         let (host, network) = (host(ip, class), network(ip));
         let count =
             |counts: &HashMap<IpAddr, usize>, of| counts.get(of).copied().unwrap_or_default();
         if count(&self.hosts, &host) >= caps.of_an_address {
-            return Err(Full::Address);
+            return Err(CapReached::Address);
         }
         if count(&self.networks, &network) >= caps.of_a_network {
-            return Err(Full::Network);
+            return Err(CapReached::Network);
         }
         if self.open.insert(id, (host, network)).is_none() {
             *self.hosts.entry(host).or_default() += 1;
@@ -153,8 +159,11 @@ mod tests {
             "2a02:1:2:3::1".parse().unwrap(),
             "2a02:1:2:3:9::7".parse().unwrap(),
         );
-        assert_eq!(host(a, Class::Public), host(b, Class::Public));
-        assert_ne!(host(a, Class::Private), host(b, Class::Private));
+        assert_eq!(host(a, AddressClass::Public), host(b, AddressClass::Public));
+        assert_ne!(
+            host(a, AddressClass::Private),
+            host(b, AddressClass::Private)
+        );
     }
 
     #[test]
@@ -186,7 +195,7 @@ mod tests {
                 if comes {
                     let of_host = held.iter().filter(|(_, x, y)| (*x, *y) == (a, b)).count();
                     let of_network = held.iter().filter(|(_, x, _)| *x == a).count();
-                    let admitted = origins.admit(next, ip(a, b), Class::Public, 64);
+                    let admitted = origins.admit(next, ip(a, b), AddressClass::Public, 64);
                     // Only its own address and network decide.
                     let expected = of_host < OF_AN_ADDRESS && of_network < OF_A_NETWORK;
                     prop_assert_eq!(admitted.is_ok(), expected);

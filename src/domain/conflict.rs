@@ -9,7 +9,8 @@ mod evidence;
 mod tests;
 
 pub use evidence::{
-    Envelope, Evidence, Flaw, MAX_EVIDENCE, Proof, Proven, ProvenManifest, Stated, Statement,
+    Envelope, Evidence, Flaw, MAX_EVIDENCE, Proven, ProvenManifest, Stated, Statement,
+    VerifiedEvidence,
 };
 
 use std::{fmt, str::FromStr};
@@ -204,7 +205,7 @@ impl<'de> Deserialize<'de> for ConflictId {
 
 /// One of the conflicting statements and its signer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Side {
+pub struct ConflictSide {
     /// The signer.
     pub publisher: PublisherId,
     /// The trust that this node's person has given that key.
@@ -264,7 +265,7 @@ pub struct Case {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
     /// Two sides, or one for each key that claims the handle, at most [`MAX_SIDES`].
-    pub sides: Vec<Side>,
+    pub sides: Vec<ConflictSide>,
     /// The number of further keys that claim the handle.
     pub more: usize,
     /// The side that counts here.
@@ -275,7 +276,7 @@ pub struct Case {
 
 /// Every case that a node knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Conflicts {
+pub struct ConflictList {
     /// The cases, most recently seen first.
     pub cases: Vec<Case>,
     /// The number of older cases dropped for room since the database was made.
@@ -308,8 +309,8 @@ impl Case {
     }
 
     /// Returns one side for each key.
-    pub fn keys(&self) -> Vec<&Side> {
-        let mut keys: Vec<&Side> = Vec::new();
+    pub fn keys(&self) -> Vec<&ConflictSide> {
+        let mut keys: Vec<&ConflictSide> = Vec::new();
         for side in &self.sides {
             if keys.iter().all(|known| known.publisher != side.publisher) {
                 keys.push(side);
@@ -376,38 +377,55 @@ impl Case {
             .first()
             .map_or(String::new(), |side| side.publisher.fingerprint());
         match self.in_force {
-            InForce::Pinned => format!("the handle means the key {first} on this node, because it is pinned to it"),
-            InForce::Own => format!("the handle means the key {first} on this node, because it is your own"),
+            InForce::Pinned => format!(
+                "the handle means the key {first} on this node, because it \
+                is pinned to it"
+            ),
+            InForce::Own => format!(
+                "the handle means the key {first} on this node, because it is \
+                your own"
+            ),
             InForce::FirstSeen => "the manifest seen first counts, for good".to_owned(),
             InForce::Preferred => {
-                "the first of the two counts on every node: it has not expired, or has the lower hash".to_owned()
+                "the first of the two counts on every node: it has not expired, or has the lower \
+                hash"
+                    .to_owned()
             }
-            InForce::Superseded => "the publisher has signed a later state since, and that counts".to_owned(),
-            InForce::Nobody => "neither: the handle alone names nobody here until a key is pinned".to_owned(),
+            InForce::Superseded => "the publisher has signed a later state since, and that \
+                counts"
+                .to_owned(),
+            InForce::Nobody => "neither: the handle alone means nobody here until a key is \
+                pinned"
+                .to_owned(),
         }
     }
 
     /// Returns sentences that explain the conflict.
     pub fn meaning(&self) -> String {
         match self.kind {
-            Kind::Version => "One key signed two different manifests for this version. A release never changes, so either its \
-                              owner made a mistake, or somebody else has the key and wants other bytes to be installed. What \
-                              was seen first counts here; what was offered later was refused."
+            Kind::Version => "One key signed two different manifests for this version. A release \
+                never changes, so either its owner made a mistake, or somebody else has the key \
+                and wants other bytes to be installed. What was seen first counts here; what was \
+                offered later was refused."
                 .to_owned(),
-            Kind::File => "One key signed two manifests of this version that list a file of this name with different bytes. A file \
-                           of a release never changes, so either its owner made a mistake, or somebody else has the key and \
-                           wants other bytes to be installed. What was seen first counts here."
+            Kind::File => "One key signed two manifests of this version that list a file of this \
+                name with different bytes. A file of a release never changes, so either its owner \
+                made a mistake, or somebody else has the key and wants other bytes to be \
+                installed. What was seen first counts here."
                 .to_owned(),
-            Kind::Removed => "One key signed a state of the package that lacks what its state before listed. A release may be \
-                              yanked, and is never taken away, so either its owner made a mistake, or somebody else has the key."
+            Kind::Removed => "One key signed a state of the package that lacks what its state \
+                before listed. A release may be yanked, and is never taken away, so either its \
+                owner made a mistake, or somebody else has the key."
                 .to_owned(),
-            Kind::Fork => "One key signed two states of the package with the same number. That happens when a publisher \
-                           publishes from two machines at once, and its next state joins them. It is no misdeed by itself."
+            Kind::Fork => "One key signed two states of the package with the same number. That \
+                happens when a publisher publishes from two machines at once, and its next state \
+                joins them. It is no misdeed by itself."
                 .to_owned(),
             Kind::Handle => format!(
-                "{} keys call themselves {}. Anybody may claim a handle, so that is no misdeed by itself; only one of them may \
-                 be whom you mean, and the fingerprints are what tells them apart. \
-                 The one that was seen here first comes first, which proves nothing by itself.",
+                "{} keys call themselves {}. Anybody may claim a handle, so that is no misdeed by \
+                itself; only one of them may be whom you mean, and the fingerprints are what \
+                tells them apart. The one that was seen here first comes first, which proves \
+                nothing by itself.",
                 self.sides.len() + self.more,
                 self.handle.as_ref().map_or("so", Handle::as_str),
             ),
@@ -418,27 +436,28 @@ impl Case {
     pub fn remedy(&self) -> &'static str {
         match (self.kind, self.is_settled()) {
             (Kind::Version | Kind::File | Kind::Removed, false) => {
-                "Ask the publisher, over another channel, which one is meant. Export the evidence to show it to others; \
-                 distrust the key if it is not in good hands."
+                "Ask the publisher, over another channel, which one is meant. Export the evidence \
+                to show it to others; distrust the key if it is not in good hands."
             }
             (Kind::Version | Kind::File | Kind::Removed, true) => {
                 "The key is distrusted, and nothing more has to be done here."
             }
             (Kind::Fork, false) => {
-                "Nothing, as a rule: the publisher's next state settles it. Where that does not come, ask the publisher."
+                "Usually nothing: the publisher's next state settles it. If none comes, ask the \
+                publisher."
             }
-            (Kind::Fork, true) => "Nothing: the publisher has gone on.",
+            (Kind::Fork, true) => "Nothing: the publisher has moved on.",
             (Kind::Handle, false) => {
-                "Compare the fingerprints with what the publisher told you, then trust the one you mean. publisher-id/name \
-                 always works."
+                "Compare the fingerprints with what the publisher told you, then trust the one \
+                you mean. publisher-id/name always works."
             }
-            (Kind::Handle, true) => "Nothing: it is clear here whom the handle means.",
+            (Kind::Handle, true) => "Nothing: this node knows whom the handle means.",
         }
     }
 
     /// Returns the one sentence shown when the conflict is first seen. It begins with the event,
     /// because a narrow row cuts off the end.
-    pub fn news(&self) -> String {
+    pub fn headline(&self) -> String {
         let about = self.about();
         match self.kind {
             Kind::Version => format!("changed by its publisher and refused: {about}"),

@@ -29,7 +29,7 @@ pub const LEAST: u64 = 16 * 1_024;
 
 /// A release whose bytes are kept for others.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Copy {
+pub struct Replica {
     /// The hash of its manifest.
     pub release: Hash,
     /// The publisher of the release.
@@ -55,7 +55,7 @@ pub struct CopyFigures {
 
 /// The answer to a peer that asks this node to keep a release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admission {
+pub enum ReplicaDecision {
     /// Take it.
     Take,
     /// Take it once this many bytes have been freed.
@@ -108,14 +108,14 @@ pub fn admit(
     is_known: impl Fn(&PublisherId) -> bool,
     (publisher, bytes): (&PublisherId, u64),
     room: u64,
-) -> Admission {
+) -> ReplicaDecision {
     let all: u64 = kept.values().sum();
     let fits = |taken: u64, most: u64| taken.saturating_add(bytes) <= most;
     if is_known(publisher) {
         return match all.saturating_add(bytes).saturating_sub(room) {
-            _ if bytes > room => Admission::Decline,
-            0 => Admission::Take,
-            excess => Admission::MakeRoom(excess),
+            _ if bytes > room => ReplicaDecision::Decline,
+            0 => ReplicaDecision::Take,
+            excess => ReplicaDecision::MakeRoom(excess),
         };
     }
     let unknown: u64 = kept
@@ -125,9 +125,9 @@ pub fn admit(
         .sum();
     let own = kept.get(publisher).copied().unwrap_or(0);
     if fits(own, room / OF_ONE_UNKNOWN) && fits(unknown, room / OF_UNKNOWN) && fits(all, room) {
-        Admission::Take
+        ReplicaDecision::Take
     } else {
-        Admission::Decline
+        ReplicaDecision::Decline
     }
 }
 
@@ -136,12 +136,12 @@ pub fn admit(
 /// a publisher, those with most copies elsewhere go first, then the oldest. Returns `None` if that
 /// does not free enough.
 pub fn make_room(
-    kept: &[Copy],
+    kept: &[Replica],
     is_known: impl Fn(&PublisherId) -> bool,
     spared: u64,
     excess: u64,
 ) -> Option<Vec<Hash>> {
-    let mut copies: Vec<&Copy> = kept.iter().collect();
+    let mut copies: Vec<&Replica> = kept.iter().collect();
     // Candidates are popped from the end.
     copies.sort_by(|a, b| {
         a.elsewhere
@@ -149,10 +149,10 @@ pub fn make_room(
             .then(b.since.cmp(&a.since))
             .then(a.release.0.cmp(&b.release.0))
     });
-    let (known, mut unknown): (Vec<&Copy>, Vec<&Copy>) = copies
+    let (known, mut unknown): (Vec<&Replica>, Vec<&Replica>) = copies
         .into_iter()
         .partition(|copy| is_known(&copy.publisher));
-    let mut of: HashMap<PublisherId, (u64, Vec<&Copy>)> = HashMap::new();
+    let mut of: HashMap<PublisherId, (u64, Vec<&Replica>)> = HashMap::new();
     for copy in known {
         let (bytes, copies) = of.entry(copy.publisher).or_default();
         *bytes += copy.bytes;
@@ -243,7 +243,7 @@ mod tests {
     /// A node's decisions about replicas, without its disk.
     #[derive(Default)]
     struct Shelf {
-        copies: Vec<Copy>,
+        copies: Vec<Replica>,
         next: u64,
     }
 
@@ -263,23 +263,23 @@ mod tests {
             bytes: u64,
             elsewhere: u64,
             is_known: impl Fn(&PublisherId) -> bool,
-        ) -> Option<Vec<Copy>> {
+        ) -> Option<Vec<Replica>> {
             let totals = self.totals();
             let gone = match admit(&totals, &is_known, (&publisher, bytes), ROOM) {
-                Admission::Take => Vec::new(),
-                Admission::Decline => return None,
-                Admission::MakeRoom(excess) => {
+                ReplicaDecision::Take => Vec::new(),
+                ReplicaDecision::Decline => return None,
+                ReplicaDecision::MakeRoom(excess) => {
                     let spared = totals.get(&publisher).copied().unwrap_or(0) + bytes;
                     make_room(&self.copies, &is_known, spared, excess)?
                 }
             };
-            let (went, stay): (Vec<Copy>, Vec<Copy>) = std::mem::take(&mut self.copies)
+            let (went, stay): (Vec<Replica>, Vec<Replica>) = std::mem::take(&mut self.copies)
                 .into_iter()
                 .partition(|copy| gone.contains(&copy.release));
             self.copies = stay;
             self.next += 1;
             let release = Hash::of(&self.next.to_be_bytes());
-            self.copies.push(Copy {
+            self.copies.push(Replica {
                 release,
                 publisher,
                 bytes,
@@ -314,7 +314,8 @@ mod tests {
                     prop_assert!(is_known(&publisher), "who is not known displaces nobody");
                     let had = before[&copy.publisher];
                     let mine = before.get(&publisher).copied().unwrap_or(0) + bytes;
-                    prop_assert!(!is_known(&copy.publisher) || had > mine, "who has less is left alone");
+                    prop_assert!(!is_known(&copy.publisher) || had > mine, "who has less is left \
+                        alone");
                 }
             }
         }
@@ -325,7 +326,7 @@ mod tests {
         let [known, unknown] = publishers(2)[..] else {
             unreachable!()
         };
-        let copy = |n: u64, publisher, elsewhere| Copy {
+        let copy = |n: u64, publisher, elsewhere| Replica {
             release: Hash::of(&[n as u8]),
             publisher,
             bytes: 10,

@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     manifest::limit,
-    name::{Asked, Handle, Owner, PackageId, PackageName, PackageRef, PublisherId, WrittenName},
+    name::{Handle, NameRef, Owner, PackageId, PackageName, PackageRef, PublisherId, WrittenName},
     text::has_unsafe,
     version::RequirementText,
 };
-use crate::ecosystem::{Ecosystem, Refused, pypi::marker::Marker};
+use crate::ecosystem::{Ecosystem, InvalidText, pypi::marker::Marker};
 
 /// Another package that a release needs. A draft may name it by handle. A manifest names it by key,
 /// because anybody may claim a handle and each node knows other claims, or by its bare name, as the
@@ -20,13 +20,13 @@ use crate::ecosystem::{Ecosystem, Refused, pypi::marker::Marker};
 #[serde(try_from = "Raw", into = "Raw")]
 pub struct Dependency {
     /// The package it names.
-    pub on: On,
+    pub on: DependencyOn,
     /// The requirement on the package's version.
     pub requirement: RequirementText,
     /// The release also works without it.
     pub optional: bool,
     /// The purpose of the dependency.
-    pub kind: Kind,
+    pub kind: DependencyKind,
     /// Optional parts of it that are needed: extras in `pypi`, features in `cargo`.
     pub extras: Vec<String>,
     /// The extra or feature of the dependent that enables it.
@@ -40,7 +40,7 @@ pub struct Dependency {
 
 /// The package that a dependency names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum On {
+pub enum DependencyOn {
     /// A package of a certain owner.
     Package {
         /// `handle/name` or `publisher-id/name` in a draft; always the latter in a manifest.
@@ -56,7 +56,7 @@ pub enum On {
 /// The purpose of a dependency. A word unknown to this version is kept as written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub enum Kind {
+pub enum DependencyKind {
     /// Needed to use the release.
     #[default]
     Runtime,
@@ -72,7 +72,7 @@ pub enum Kind {
     Other(Box<str>),
 }
 
-impl Kind {
+impl DependencyKind {
     /// Returns the word for the purpose.
     pub fn as_str(&self) -> &str {
         match self {
@@ -90,16 +90,16 @@ impl Kind {
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for DependencyKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }
 }
 
-impl FromStr for Kind {
-    type Err = Refused;
+impl FromStr for DependencyKind {
+    type Err = InvalidText;
 
-    fn from_str(word: &str) -> Result<Self, Refused> {
+    fn from_str(word: &str) -> Result<Self, InvalidText> {
         Ok(match word {
             "runtime" => Self::Runtime,
             "build" => Self::Build,
@@ -112,7 +112,7 @@ impl FromStr for Kind {
                 Self::Other(word.into())
             }
             _ => {
-                return Err(Refused(
+                return Err(InvalidText(
                     "the kind must be 1 to 20 letters a to z and hyphens, such as runtime or dev"
                         .into(),
                 ));
@@ -121,16 +121,16 @@ impl FromStr for Kind {
     }
 }
 
-impl TryFrom<String> for Kind {
-    type Error = Refused;
+impl TryFrom<String> for DependencyKind {
+    type Error = InvalidText;
 
-    fn try_from(word: String) -> Result<Self, Refused> {
+    fn try_from(word: String) -> Result<Self, InvalidText> {
         word.parse()
     }
 }
 
-impl From<Kind> for String {
-    fn from(kind: Kind) -> Self {
+impl From<DependencyKind> for String {
+    fn from(kind: DependencyKind) -> Self {
         kind.as_str().to_owned()
     }
 }
@@ -148,8 +148,8 @@ struct Raw {
     requirement: RequirementText,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     optional: bool,
-    #[serde(default, skip_serializing_if = "Kind::is_runtime")]
-    kind: Kind,
+    #[serde(default, skip_serializing_if = "DependencyKind::is_runtime")]
+    kind: DependencyKind,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     extras: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -177,16 +177,14 @@ impl TryFrom<Raw> for Dependency {
             platform,
         } = raw;
         let on = match (package, name) {
-            (Some(package), None) => On::Package { package, handle },
-            (None, Some(name)) if handle.is_none() => On::Bare(name),
+            (Some(package), None) => DependencyOn::Package { package, handle },
+            (None, Some(name)) if handle.is_none() => DependencyOn::Bare(name),
             (None, Some(_)) => {
-                return Err(
-                    "a dependency by name has no handle: write package for one of somebody's",
-                );
+                return Err("a dependency by name has no handle; use package to name its owner");
             }
             (Some(_), Some(_)) => return Err("a dependency has a package or a name, not both"),
             (None, None) => {
-                return Err("the key package is missing, or name for a name of the ecosystem");
+                return Err("the key package is missing, or name for a bare name of the ecosystem");
             }
         };
         Ok(Self {
@@ -215,8 +213,8 @@ impl From<Dependency> for Raw {
             platform,
         } = dependency;
         let (package, handle, name) = match on {
-            On::Package { package, handle } => (Some(package), handle, None),
-            On::Bare(name) => (None, None, Some(name)),
+            DependencyOn::Package { package, handle } => (Some(package), handle, None),
+            DependencyOn::Bare(name) => (None, None, Some(name)),
         };
         Self {
             package,
@@ -233,14 +231,14 @@ impl From<Dependency> for Raw {
     }
 }
 
-impl From<On> for Dependency {
+impl From<DependencyOn> for Dependency {
     /// Creates a dependency on any version, unconditionally.
-    fn from(on: On) -> Self {
+    fn from(on: DependencyOn) -> Self {
         Self {
             on,
             requirement: RequirementText::any(),
             optional: false,
-            kind: Kind::Runtime,
+            kind: DependencyKind::Runtime,
             extras: Vec::new(),
             under: None,
             marker: None,
@@ -254,7 +252,7 @@ impl Dependency {
     pub fn on(package: impl Into<String>, requirement: RequirementText) -> Self {
         Self {
             requirement,
-            ..On::Package {
+            ..DependencyOn::Package {
                 package: package.into(),
                 handle: None,
             }
@@ -266,21 +264,21 @@ impl Dependency {
     pub fn bare(name: WrittenName, requirement: RequirementText) -> Self {
         Self {
             requirement,
-            ..On::Bare(name).into()
+            ..DependencyOn::Bare(name).into()
         }
     }
 
     /// Returns the package as written: `publisher-id/name`, or a name.
     pub fn written(&self) -> &str {
         match &self.on {
-            On::Package { package, .. } => package,
-            On::Bare(name) => name.as_str(),
+            DependencyOn::Package { package, .. } => package,
+            DependencyOn::Bare(name) => name.as_str(),
         }
     }
 
     /// Returns the package if it is named by key and in normal form.
     pub fn id(&self) -> Option<PackageId> {
-        let On::Package { package, .. } = &self.on else {
+        let DependencyOn::Package { package, .. } = &self.on else {
             return None;
         };
         package
@@ -291,14 +289,14 @@ impl Dependency {
 
     /// Returns true if it means the same on every node: it is named by key or by name.
     pub fn is_settled(&self) -> bool {
-        matches!(self.on, On::Bare(_)) || self.id().is_some()
+        matches!(self.on, DependencyOn::Bare(_)) || self.id().is_some()
     }
 
     /// Returns the package, taking a bare name to mean one of `owner`.
-    pub fn id_beside(&self, owner: PublisherId, ecosystem: &Ecosystem) -> Option<PackageId> {
+    pub fn id_for_owner(&self, owner: PublisherId, ecosystem: &Ecosystem) -> Option<PackageId> {
         match &self.on {
-            On::Package { .. } => self.id(),
-            On::Bare(name) => Some(PackageId {
+            DependencyOn::Package { .. } => self.id(),
+            DependencyOn::Bare(name) => Some(PackageId {
                 owner,
                 name: PackageName::of(ecosystem, name).ok()?,
             }),
@@ -307,7 +305,7 @@ impl Dependency {
 
     /// Returns the handle that names it, if one does.
     pub fn named_by(&self) -> Option<Handle> {
-        let On::Package { package, .. } = &self.on else {
+        let DependencyOn::Package { package, .. } = &self.on else {
             return None;
         };
         match package.parse::<PackageRef>().ok()?.owner {
@@ -319,8 +317,8 @@ impl Dependency {
     /// Returns the handle by which the manifest's author knows the key.
     pub fn label(&self) -> Option<&Handle> {
         match &self.on {
-            On::Package { handle, .. } => handle.as_ref(),
-            On::Bare(_) => None,
+            DependencyOn::Package { handle, .. } => handle.as_ref(),
+            DependencyOn::Bare(_) => None,
         }
     }
 
@@ -336,7 +334,7 @@ impl Dependency {
         ecosystem: &Ecosystem,
         meaning: impl FnOnce(&Handle) -> Result<PublisherId, E>,
     ) -> Result<Self, E> {
-        let On::Package {
+        let DependencyOn::Package {
             package,
             handle: label,
         } = &self.on
@@ -363,7 +361,7 @@ impl Dependency {
             Owner::Publisher(owner) => (owner, label.clone()),
             Owner::Handle(handle) => (meaning(&handle)?, Some(handle)),
         };
-        let on = On::Package {
+        let on = DependencyOn::Package {
             package: PackageId { owner, name }.to_string(),
             handle,
         };
@@ -396,7 +394,7 @@ impl Dependency {
     pub fn circumstances(&self) -> String {
         let kind = (!self.kind.is_runtime()).then(|| self.kind.to_string());
         let optional =
-            (self.optional && self.kind != Kind::Optional).then(|| "optional".to_owned());
+            (self.optional && self.kind != DependencyKind::Optional).then(|| "optional".to_owned());
         let under = self.under.as_ref().map(|under| format!("with {under}"));
         let parts = [
             kind,
@@ -414,7 +412,7 @@ impl Dependency {
     }
 
     /// Returns the whole dependency on one line, for display.
-    pub fn told(&self) -> String {
+    pub fn describe(&self) -> String {
         format!(
             "{}@{}{}",
             self.called(),
@@ -427,24 +425,24 @@ impl Dependency {
     /// `ecosystem`, naming the field.
     pub fn problem(&self, ecosystem: &Ecosystem) -> Option<String> {
         let of = match &self.on {
-            On::Package { package, .. } if package.len() > limit::PACKAGE => {
+            DependencyOn::Package { package, .. } if package.len() > limit::PACKAGE => {
                 return Some("an entry is too long".to_owned());
             }
-            On::Package { package, .. } => match package.parse::<PackageRef>() {
+            DependencyOn::Package { package, .. } => match package.parse::<PackageRef>() {
                 Err(error) => return Some(error.to_string()),
                 Ok(PackageRef {
                     requirement: Some(_),
                     ..
                 }) if self.requirement != RequirementText::any() => {
-                    return Some("an entry has two requirements; write both as one".to_owned());
+                    return Some("an entry has two requirements; combine them into one".to_owned());
                 }
                 Ok(PackageRef {
-                    name: Asked::Exactly(name),
+                    name: NameRef::Exactly(name),
                     ..
                 }) => Some(name),
                 Ok(_) => None,
             },
-            On::Bare(name) => match PackageName::of(ecosystem, name) {
+            DependencyOn::Bare(name) => match PackageName::of(ecosystem, name) {
                 Ok(name) => Some(name),
                 Err(error) => return Some(error.to_string()),
             },

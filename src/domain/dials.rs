@@ -10,7 +10,7 @@ use libp2p::{Multiaddr, multiaddr::Protocol};
 
 use super::{
     allowance::Allowance,
-    prefix::{Class, Classes, ip_of, network},
+    prefix::{AddressClass, Classes, ip_of, network},
     time::Timestamp,
 };
 
@@ -47,7 +47,7 @@ impl Dials {
 
     fn target(&self, address: &Multiaddr) -> Option<(Target, (f64, f64))> {
         if let Some(ip) = ip_of(address) {
-            let bound = if self.classes.of(ip) == Class::Public {
+            let bound = if self.classes.of(ip) == AddressClass::Public {
                 OF_A_PREFIX
             } else {
                 OF_A_LAN

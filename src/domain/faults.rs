@@ -33,13 +33,11 @@ pub const IDENTITIES: usize = 3;
 pub const LONGEST_BAN: Duration = Duration::from_secs(24 * 3_600);
 /// Faults kept for each peer, for display.
 pub const KEPT: usize = 16;
-/// A ban by a rule counts against [`SHARE`] for this long, and a peer that only the share spared is
-/// doubted for this long.
+/// A ban by a rule counts against [`SHARE`], and a spared peer is doubted, for this long.
 pub const SHARE_WINDOW: Duration = Duration::from_secs(3_600);
 /// One in this many peers may be banned within [`SHARE_WINDOW`] for the same fault by a rule. If
-/// more of them seem to break it, the rule is wrong or this node applies it wrongly. This also
-/// keeps a signer of records that honest nodes forward from setting those nodes against one
-/// another.
+/// more seem to break it, the rule is wrong or wrongly applied here, or somebody signs records to
+/// set honest nodes against one another.
 pub const SHARE: usize = 3;
 /// The most peers in the ledger; those with the fewest points are dropped first.
 pub const MAX_PEERS: usize = 4_096;
@@ -47,12 +45,10 @@ pub const MAX_PEERS: usize = 4_096;
 /// Behaviour that an honest node does not show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Fault {
-    /// It forwarded a record, or asked us to store one, whose signature does not match its bytes:
-    /// it made or altered the bytes itself.
+pub enum PeerFault {
+    /// It forwarded or stored a record whose signature does not match: it altered the bytes itself.
     ForgedRecord,
-    /// It forwarded a record, or asked us to store one, that is signed but breaks a rule. Somebody
-    /// else made it.
+    /// It forwarded or stored a record that is signed but breaks a rule. Somebody else made it.
     UnfitRecord,
     /// It answered a request with something that does not verify or that was not asked for.
     WrongAnswer,
@@ -64,7 +60,7 @@ pub enum Fault {
     Stalling,
 }
 
-impl Fault {
+impl PeerFault {
     /// All faults.
     pub const ALL: [Self; 6] = [
         Self::ForgedRecord,
@@ -81,9 +77,9 @@ impl Fault {
         matches!(self, Self::UnfitRecord | Self::WrongAnswer)
     }
 
-    /// Returns the points of the fault. A ban takes two forged records, because gossip itself drops
-    /// a peer that sends that many; four wrong answers; three damaged contents, each of which cost
-    /// a transfer; or ten silences in a row, at most one of which is counted for each ping.
+    /// Returns the points of the fault. A ban takes two forged records, after which gossip itself
+    /// drops the sender; four wrong answers; three damaged contents; or ten silences, one for each
+    /// ping.
     pub fn points(self) -> f64 {
         match self {
             Self::ForgedRecord | Self::UnfitRecord => 50.0,
@@ -109,22 +105,19 @@ impl Fault {
     pub fn hint(self) -> &'static str {
         match self {
             Self::ForgedRecord => {
-                "it passed on a record whose signature does not match, which no honest node lets through"
+                "it forwarded a record whose signature does not match, which no honest node does"
             }
-            Self::UnfitRecord => {
-                "it passed on a record that is signed, and breaks a rule of its kind"
-            }
+            Self::UnfitRecord => "it forwarded a signed record that breaks a rule",
             Self::WrongAnswer => {
-                "it answered with something that does not verify, or that nobody asked for"
+                "it answered with something that does not verify or was not asked for"
             }
-            Self::HashMismatch => "it gave bytes that are not what the manifest's hash says",
+            Self::HashMismatch => "it sent bytes that do not match the hash in the manifest",
             Self::Flooding => "it sent far more messages than anybody needs",
-            Self::Stalling => "it answers pings, and not what it is asked",
+            Self::Stalling => "it answers pings but no requests",
         }
     }
 
-    /// Returns the fault that an outcome is by itself. Silence is a fault only if the peer still
-    /// answers pings, so it is not decided here.
+    /// Returns the fault that an outcome is by itself. Silence is one only if pings are answered.
     pub fn of(outcome: Outcome) -> Option<Self> {
         match outcome {
             Outcome::RecordInvalid => Some(Self::ForgedRecord),
@@ -138,17 +131,17 @@ impl Fault {
 
 /// A fault and the time at which it was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct LoggedFault {
     /// The time of the fault.
     pub at: Timestamp,
     /// The fault.
-    pub fault: Fault,
+    pub fault: PeerFault,
 }
 
 /// The origin of a ban.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Judge {
+pub enum BanOrigin {
     /// The ledger, because of the peer's points.
     Points,
     /// A person.
@@ -157,16 +150,16 @@ pub enum Judge {
 
 /// A ban of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ban {
+pub struct PeerBan {
     /// The origin of the ban.
-    pub by: Judge,
+    pub by: BanOrigin,
     /// The beginning of the ban.
     pub since: Timestamp,
     /// The end of the ban; `None` if it lasts until a person lifts it.
     pub until: Option<Timestamp>,
 }
 
-impl Ban {
+impl PeerBan {
     /// Returns true if the ban is in force.
     pub fn holds(&self, now: Timestamp) -> bool {
         self.until.is_none_or(|until| until > now)
@@ -175,7 +168,7 @@ impl Ban {
 
 /// The record of one peer: its faults, its ban and a person's rulings.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Sheet {
+pub struct PenaltyRecord {
     /// Points as of `at`.
     points: f64,
     /// The time from which points fade: that of the last fault, or of the answer that cleared some.
@@ -186,14 +179,14 @@ pub struct Sheet {
     #[serde(default)]
     ruled: f64,
     /// The number of times each fault was seen.
-    pub counts: BTreeMap<Fault, u32>,
+    pub counts: BTreeMap<PeerFault, u32>,
     /// The latest faults, newest last.
-    pub log: VecDeque<Entry>,
+    pub log: VecDeque<LoggedFault>,
     /// The latest ban, in force or not.
-    pub ban: Option<Ban>,
+    pub ban: Option<PeerBan>,
     /// The fault by a rule that the ban rests on, if it is one.
     #[serde(default)]
-    pub by_rule: Option<Fault>,
+    pub by_rule: Option<PeerFault>,
     /// The time at which only the share of peers that a rule may ban spared it.
     #[serde(default)]
     pub spared: Option<Timestamp>,
@@ -205,7 +198,7 @@ pub struct Sheet {
     pub prefix: Option<Prefix>,
 }
 
-impl Sheet {
+impl PenaltyRecord {
     /// Returns the points that have not faded yet.
     pub fn points(&self, now: Timestamp) -> f64 {
         let decaying = now
@@ -229,7 +222,7 @@ impl Sheet {
     }
 
     /// Returns the ban in force.
-    pub fn ban(&self, now: Timestamp) -> Option<Ban> {
+    pub fn ban(&self, now: Timestamp) -> Option<PeerBan> {
         self.ban.filter(|ban| ban.holds(now))
     }
 
@@ -241,11 +234,11 @@ impl Sheet {
     }
 
     fn is_by_hand(&self, now: Timestamp) -> bool {
-        self.protected || self.ban(now).is_some_and(|ban| ban.by == Judge::Person)
+        self.protected || self.ban(now).is_some_and(|ban| ban.by == BanOrigin::Person)
     }
 
     /// Returns a sentence about the whole record.
-    pub fn told(&self, now: Timestamp) -> String {
+    pub fn describe(&self, now: Timestamp) -> String {
         let counts: Vec<String> = self
             .counts
             .iter()
@@ -258,23 +251,24 @@ impl Sheet {
         parts.push(match self.ban(now) {
             None => String::new(),
             Some(ban) => {
-                let by = if ban.by == Judge::Person {
+                let by = if ban.by == BanOrigin::Person {
                     "by hand"
                 } else {
                     "for its faults"
                 };
                 match ban.until {
                     Some(until) => format!("banned {by}, for {} more", Ago(until.since(now))),
-                    None => format!("banned {by}, until that is taken back"),
+                    None => format!("banned {by}, until it is unbanned"),
                 }
             }
         });
         parts.push(if self.protected {
-            "protected: kept whatever it does".to_owned()
+            "protected from penalties".to_owned()
         } else {
             String::new()
         });
-        let doubted = "not banned, because too many peers would be for the same: asked last, and counted in no quorum";
+        let doubted = "not banned, because too many peers would be banned for the same fault: \
+            asked last and counted in no quorum";
         parts.push(if self.is_doubted(now) {
             doubted.to_owned()
         } else {
@@ -303,7 +297,10 @@ impl Sheet {
 pub enum Ruling {
     /// Disconnects it and keeps it out for some seconds, or until the ban is lifted. Its protection
     /// ends.
-    Ban { seconds: Option<u64> },
+    Ban {
+        /// Length of the ban; `None` has no end.
+        seconds: Option<u64>,
+    },
     /// Lifts a ban and clears the points that led to it.
     Unban,
     /// Protects it from penalties and lifts a ban.
@@ -314,13 +311,13 @@ pub enum Ruling {
 
 /// The consequence of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sentence {
+pub enum Penalty {
     /// It is only noted.
     Noted,
     /// The peer is disconnected.
     Disconnect,
     /// The peer is banned.
-    Ban(Ban),
+    Ban(PeerBan),
     /// Only the share of peers that a rule may ban spares it from a ban: it is disconnected, and
     /// doubted for an hour.
     Spared,
@@ -328,12 +325,12 @@ pub enum Sentence {
 
 /// The unit in which peers are counted: all peers behind one public prefix count as one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Counted {
+enum PeerGroup {
     Prefix(Prefix),
     Peer(PeerId),
 }
 
-impl Counted {
+impl PeerGroup {
     fn of(peer: PeerId, prefix: Option<Prefix>) -> Self {
         prefix.map_or(Self::Peer(peer), Self::Prefix)
     }
@@ -341,23 +338,23 @@ impl Counted {
 
 /// The penalties of all peers.
 #[derive(Clone, Debug)]
-pub struct Ledger {
-    sheets: HashMap<PeerId, Sheet>,
+pub struct PenaltyLedger {
+    sheets: HashMap<PeerId, PenaltyRecord>,
     /// Peers dropped for room since the last [`settle`](Self::settle).
     dropped: Vec<PeerId>,
     /// The length of a first ban.
     ban_time: Duration,
 }
 
-impl Ledger {
+impl PenaltyLedger {
     /// Creates a ledger. `ban_time` is the length of a peer's first ban. If there are too many
     /// records, a person's rulings are kept.
     pub fn new(
-        sheets: impl IntoIterator<Item = (PeerId, Sheet)>,
+        sheets: impl IntoIterator<Item = (PeerId, PenaltyRecord)>,
         ban_time: Duration,
         now: Timestamp,
     ) -> Self {
-        let mut sheets: Vec<(PeerId, Sheet)> = sheets.into_iter().collect();
+        let mut sheets: Vec<(PeerId, PenaltyRecord)> = sheets.into_iter().collect();
         sheets.sort_by_key(|(_, sheet)| (!sheet.is_by_hand(now), sheet.ban(now).is_none()));
         let dropped = sheets
             .iter()
@@ -372,17 +369,17 @@ impl Ledger {
     }
 
     /// Returns the record of a peer.
-    pub fn sheet(&self, peer: &PeerId) -> Option<&Sheet> {
+    pub fn sheet(&self, peer: &PeerId) -> Option<&PenaltyRecord> {
         self.sheets.get(peer)
     }
 
     /// Returns all records.
-    pub fn all(&self) -> impl Iterator<Item = (&PeerId, &Sheet)> {
+    pub fn all(&self) -> impl Iterator<Item = (&PeerId, &PenaltyRecord)> {
         self.sheets.iter()
     }
 
     /// Returns the ban of a peer that is in force.
-    pub fn ban(&self, peer: &PeerId, now: Timestamp) -> Option<Ban> {
+    pub fn ban(&self, peer: &PeerId, now: Timestamp) -> Option<PeerBan> {
         self.sheets.get(peer)?.ban(now)
     }
 
@@ -396,16 +393,16 @@ impl Ledger {
     pub fn note(
         &mut self,
         peer: PeerId,
-        fault: Fault,
+        fault: PeerFault,
         prefix: Option<Prefix>,
         peers: &[(PeerId, Option<Prefix>)],
         now: Timestamp,
-    ) -> Sentence {
+    ) -> Penalty {
         let ban_time = self.ban_time;
         let has_share = !fault.is_by_rule() || self.has_share(peer, fault, prefix, peers, now);
         let sheet = self.entry(peer, now);
         sheet.fade(now);
-        sheet.silent += if fault == Fault::Stalling {
+        sheet.silent += if fault == PeerFault::Stalling {
             fault.points()
         } else {
             0.0
@@ -425,40 +422,40 @@ impl Ledger {
         if sheet.log.len() >= KEPT {
             sheet.log.pop_front();
         }
-        sheet.log.push_back(Entry { at: now, fault });
+        sheet.log.push_back(LoggedFault { at: now, fault });
         if sheet.protected || sheet.ban(now).is_some() {
-            return Sentence::Noted;
+            return Penalty::Noted;
         }
         if sheet.points < BAN {
             // A silent peer may be in trouble, and reconnecting would not help it.
-            let stays = sheet.points < DISCONNECT || fault == Fault::Stalling;
+            let stays = sheet.points < DISCONNECT || fault == PeerFault::Stalling;
             return if stays {
-                Sentence::Noted
+                Penalty::Noted
             } else {
-                Sentence::Disconnect
+                Penalty::Disconnect
             };
         }
         let by_rule = sheet.points - sheet.ruled < BAN;
         match (by_rule, fault.is_by_rule()) {
             (true, true) if !has_share => {
                 sheet.spared = Some(now);
-                return Sentence::Spared;
+                return Penalty::Spared;
             }
             // Faults by a rule do not bring about a ban for other faults.
-            (true, false) if fault == Fault::Stalling => return Sentence::Noted,
-            (true, false) => return Sentence::Disconnect,
+            (true, false) if fault == PeerFault::Stalling => return Penalty::Noted,
+            (true, false) => return Penalty::Disconnect,
             _ => {}
         }
         let time = ban_time.saturating_mul(2u32.saturating_pow(sheet.bans.min(16)));
-        let ban = Ban {
-            by: Judge::Points,
+        let ban = PeerBan {
+            by: BanOrigin::Points,
             since: now,
             until: Some(now.after(time.min(LONGEST_BAN.max(ban_time)))),
         };
         sheet.bans = sheet.bans.saturating_add(1);
         (sheet.ban, sheet.prefix) = (Some(ban), prefix.or(sheet.prefix));
         sheet.by_rule = by_rule.then_some(fault);
-        Sentence::Ban(ban)
+        Penalty::Ban(ban)
     }
 
     /// Returns true if the peer may be banned for a fault by a rule: with it, those banned for it
@@ -466,27 +463,27 @@ impl Ledger {
     fn has_share(
         &self,
         peer: PeerId,
-        fault: Fault,
+        fault: PeerFault,
         prefix: Option<Prefix>,
         peers: &[(PeerId, Option<Prefix>)],
         now: Timestamp,
     ) -> bool {
-        let is_banned = |sheet: &Sheet| {
-            let lately = sheet
-                .ban
-                .is_some_and(|ban| ban.by == Judge::Points && now.since(ban.since) < SHARE_WINDOW);
+        let is_banned = |sheet: &PenaltyRecord| {
+            let lately = sheet.ban.is_some_and(|ban| {
+                ban.by == BanOrigin::Points && now.since(ban.since) < SHARE_WINDOW
+            });
             lately && sheet.by_rule == Some(fault)
         };
-        let mut banned: HashSet<Counted> = self
+        let mut banned: HashSet<PeerGroup> = self
             .sheets
             .iter()
             .filter(|(_, sheet)| is_banned(sheet))
-            .map(|(peer, sheet)| Counted::of(*peer, sheet.prefix))
+            .map(|(peer, sheet)| PeerGroup::of(*peer, sheet.prefix))
             .collect();
-        banned.insert(Counted::of(peer, prefix));
-        let all: HashSet<Counted> = peers
+        banned.insert(PeerGroup::of(peer, prefix));
+        let all: HashSet<PeerGroup> = peers
             .iter()
-            .map(|(peer, prefix)| Counted::of(*peer, *prefix))
+            .map(|(peer, prefix)| PeerGroup::of(*peer, *prefix))
             .chain(banned.iter().copied())
             .collect();
         banned.len() <= (all.len() / SHARE).max(1)
@@ -512,7 +509,7 @@ impl Ledger {
     }
 
     /// Applies a person's ruling. Returns false if it changes nothing.
-    pub fn obey(&mut self, peer: PeerId, ruling: Ruling, now: Timestamp) -> bool {
+    pub fn apply(&mut self, peer: PeerId, ruling: Ruling, now: Timestamp) -> bool {
         let before = self.sheets.get(&peer).cloned().unwrap_or_default();
         if ruling == Ruling::Unban && before.ban(now).is_none() && !before.is_doubted(now) {
             return false;
@@ -522,8 +519,8 @@ impl Ledger {
             Ruling::Ban { seconds } => {
                 let until = seconds.map(|seconds| now.after(Duration::from_secs(seconds)));
                 (sheet.ban, sheet.protected) = (
-                    Some(Ban {
-                        by: Judge::Person,
+                    Some(PeerBan {
+                        by: BanOrigin::Person,
                         since: now,
                         until,
                     }),
@@ -543,14 +540,14 @@ impl Ledger {
         }
     }
 
-    /// Returns the prefixes with so many banned identities that unknown ones get little there, each
-    /// with the time at which that ends. Peers with a good record are unaffected: a whole site may
-    /// share one address, and three bans cost an attacker little.
+    /// Returns the prefixes with so many banned identities that unknown ones get little there, and
+    /// the end of that. Peers with a good record are unaffected: a whole site may share one
+    /// address.
     pub fn doubtful(&self, now: Timestamp) -> BTreeMap<Prefix, Timestamp> {
         let mut ends: BTreeMap<Prefix, Vec<Timestamp>> = BTreeMap::new();
         for sheet in self.sheets.values() {
             // Bans by a person say nothing about the neighbours.
-            let ban = sheet.ban(now).filter(|ban| ban.by == Judge::Points);
+            let ban = sheet.ban(now).filter(|ban| ban.by == BanOrigin::Points);
             if let (Some(prefix), Some(until)) = (sheet.prefix, ban.and_then(|ban| ban.until)) {
                 ends.entry(prefix).or_default().push(until);
             }
@@ -578,14 +575,15 @@ impl Ledger {
             .collect()
     }
 
-    fn entry(&mut self, peer: PeerId, now: Timestamp) -> &mut Sheet {
+    fn entry(&mut self, peer: PeerId, now: Timestamp) -> &mut PenaltyRecord {
         if self.sheets.len() >= MAX_PEERS && !self.sheets.contains_key(&peer) {
             let least = self
                 .sheets
                 .iter()
                 .filter(|(_, sheet)| !sheet.is_by_hand(now))
                 .min_by(|(_, a), (_, b)| {
-                    let weight = |sheet: &Sheet| (sheet.ban(now).is_some(), sheet.points(now));
+                    let weight =
+                        |sheet: &PenaltyRecord| (sheet.ban(now).is_some(), sheet.points(now));
                     let (a, b) = (weight(a), weight(b));
                     a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))
                 });
@@ -594,9 +592,9 @@ impl Ledger {
                 self.dropped.push(least);
             }
         }
-        self.sheets.entry(peer).or_insert_with(|| Sheet {
+        self.sheets.entry(peer).or_insert_with(|| PenaltyRecord {
             at: now,
-            ..Sheet::default()
+            ..PenaltyRecord::default()
         })
     }
 }

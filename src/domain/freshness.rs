@@ -42,8 +42,8 @@ impl Freshness {
     }
 
     /// Returns text such as "confirmed 3 min ago by 3 peers".
-    pub fn told(&self, now: Timestamp) -> Told {
-        Told {
+    pub fn describe(&self, now: Timestamp) -> FreshnessText {
+        FreshnessText {
             freshness: *self,
             now,
         }
@@ -57,12 +57,12 @@ pub fn confirms(holding: usize, connected: usize) -> bool {
 }
 
 /// Displays a [`Freshness`] at a point in time.
-pub struct Told {
+pub struct FreshnessText {
     freshness: Freshness,
     now: Timestamp,
 }
 
-impl fmt::Display for Told {
+impl fmt::Display for FreshnessText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { freshness, now } = self;
         let Freshness {
@@ -75,7 +75,7 @@ impl fmt::Display for Told {
         if freshness.is_expired(*now) {
             write!(
                 f,
-                "expired {} ago: its publisher has not renewed it; ",
+                "expired {} ago because its publisher did not renew it; ",
                 Ago(now.since(*expires))
             )?;
         }
@@ -91,7 +91,7 @@ impl fmt::Display for Told {
             None if *own => f.write_str("signed here"),
             None => write!(
                 f,
-                "unconfirmed since it came {} ago",
+                "unconfirmed since it arrived {} ago",
                 Ago(now.since(*received_at))
             ),
         }
@@ -113,8 +113,8 @@ mod tests {
             ..Freshness::default()
         };
         assert_eq!(
-            held.told(NOW).to_string(),
-            "unconfirmed since it came 90 min ago"
+            held.describe(NOW).to_string(),
+            "unconfirmed since it arrived 90 min ago"
         );
         let confirmed = Freshness {
             confirmed_at: Some(NOW.before(minutes(3))),
@@ -122,7 +122,7 @@ mod tests {
             ..held
         };
         assert_eq!(
-            confirmed.told(NOW).to_string(),
+            confirmed.describe(NOW).to_string(),
             "confirmed 3 min ago by 3 peers"
         );
         assert!(
@@ -131,7 +131,7 @@ mod tests {
                 && !confirmed.is_fresh(NOW.after(minutes(8)))
         );
         let later = NOW.after(minutes(20));
-        let told = confirmed.told(later).to_string();
+        let told = confirmed.describe(later).to_string();
         assert!(
             told.starts_with("expired 11 min ago")
                 && told.ends_with("confirmed 23 min ago by 3 peers"),

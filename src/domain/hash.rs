@@ -158,7 +158,7 @@ pub struct Digester {
 
 /// The digests of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Digests {
+pub struct FileDigests {
     /// The SHA-256 digest.
     pub sha256: Sha256Digest,
     /// The SHA-512 digest, if the ecosystem uses it.
@@ -187,9 +187,9 @@ impl Digester {
     }
 
     /// Returns the digests of all bytes added.
-    pub fn finish(self) -> Digests {
+    pub fn finish(self) -> FileDigests {
         let (sha512, sha1) = self.more.unzip();
-        Digests {
+        FileDigests {
             sha256: Digest(self.sha256.finalize().into()),
             sha512: sha512.map(|sha512| Digest(sha512.finalize().into())),
             sha1: sha1.map(|sha1| Digest(sha1.finalize().into())),
@@ -329,7 +329,7 @@ mod tests {
         );
         assert_eq!(
             digests(Ecosystem::Cargo),
-            Digests {
+            FileDigests {
                 sha512: None,
                 sha1: None,
                 ..npm

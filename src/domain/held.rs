@@ -25,7 +25,7 @@ pub struct Share {
 
 /// The origin of content that was fetched.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Origin {
+pub struct FetchOrigin {
     /// The parts that peers supplied.
     pub shares: Vec<Share>,
     /// Time from the request to the complete content, in milliseconds.
@@ -53,11 +53,12 @@ pub struct Held {
     pub for_others: bool,
     /// The time at which it was added.
     pub added_at: Timestamp,
+    /// The time at which it was last read or fetched.
     pub used_at: Timestamp,
     /// The release it belongs to, for display.
     pub what: Option<String>,
     /// `None` if it was added on this machine.
-    pub origin: Option<Origin>,
+    pub origin: Option<FetchOrigin>,
     /// Stored in a file of its own rather than in the database.
     pub in_file: bool,
 }
@@ -97,7 +98,7 @@ pub enum Holding {
 
 /// The storage used for content, and its quota.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Usage {
+pub struct StorageUsage {
     /// Bytes used.
     pub bytes: u64,
     /// Bytes that are own or pinned and so never evicted.

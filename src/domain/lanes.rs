@@ -304,7 +304,8 @@ mod tests {
                 let was = lanes.relay(&via, &authors[author], false, now);
                 taken += u32::from(was);
                 let cost = before - lanes.left(&via, lane, now);
-                prop_assert!((cost - f64::from(u8::from(was))).abs() < 1e-6, "what is not taken costs nothing");
+                prop_assert!((cost - f64::from(u8::from(was))).abs() < 1e-6, "what is not taken \
+                    costs nothing");
             }
             let whole = lane.allowance(NOW);
             prop_assert!(f64::from(taken) <= whole.left(NOW) + now.since(NOW).as_secs_f64() * 200.0);

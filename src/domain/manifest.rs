@@ -1,61 +1,25 @@
 //! The signed description of a release, and the draft it comes from.
 
+mod file_name;
+pub mod limit;
+
 use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
-pub use super::dependency::{Dependency, Kind, On};
+pub(crate) use file_name::check_file;
+pub use file_name::{DESCRIPTION, file_of};
+
+pub use super::dependency::{Dependency, DependencyKind, DependencyOn};
 use super::{
-    hash::{ContentRoot, Digester, Digests, Sha1Digest, Sha256Digest, Sha512Digest},
+    hash::{ContentRoot, Digester, FileDigests, Sha1Digest, Sha256Digest, Sha512Digest},
     name::{Handle, NameError, PackageId, PackageName, PublisherId, WrittenName},
     record::{Ext, MAX_NUMBER},
-    text::{as_file, is_joiner, is_unsafe_char, printable, safe_or_not},
+    text::{is_joiner, printable, safe_or_not},
     time::Timestamp,
     version::VersionText,
 };
 pub use crate::ecosystem::Ecosystem;
-
-/// Limits on a manifest's fields, in characters unless stated otherwise, or in entries. Together
-/// they stay well under the 8 KiB allowed for a manifest, which a DHT record can carry with room
-/// for the envelope.
-pub mod limit {
-    /// Longest title.
-    pub const TITLE: usize = 120;
-    /// Longest description.
-    pub const DESCRIPTION: usize = 1_000;
-    /// Longest license expression.
-    pub const LICENSE: usize = 120;
-    /// Longest link.
-    pub const LINK: usize = 200;
-    /// Longest category or tag.
-    pub const LABEL: usize = 40;
-    /// The most categories.
-    pub const CATEGORIES: usize = 8;
-    /// The most tags.
-    pub const TAGS: usize = 16;
-    /// The most authors.
-    pub const AUTHORS: usize = 8;
-    /// Longest author.
-    pub const AUTHOR: usize = 100;
-    /// The most dependencies.
-    pub const DEPENDENCIES: usize = 256;
-    /// Longest reference to a dependency in bytes, with its owner's id.
-    pub const PACKAGE: usize = 300;
-    /// Most extras or features of one dependency, and the longest one in bytes.
-    pub const EXTRAS: usize = 128;
-    /// Longest extra in bytes.
-    pub const EXTRA: usize = 64;
-    /// Longest condition and longest platform of a dependency, in bytes.
-    pub const MARKER: usize = 1_024;
-    /// Longest platform in bytes.
-    pub const PLATFORM: usize = 1_024;
-    /// Longest file name in bytes.
-    pub const FILE: usize = 160;
-    /// Files of one manifest; a release with more files has several manifests.
-    pub const FILES: usize = 32;
-    /// Largest readme, and largest native data of an ecosystem, in bytes.
-    pub const BESIDE: u64 = 1 << 20;
-}
 
 /// Content, identified by its BLAKE3 root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -153,7 +117,7 @@ impl PutFile {
     }
 
     /// Returns the file with its digests. `called` supplies a missing name.
-    pub fn with(self, digests: Digests, called: impl FnOnce() -> String) -> File {
+    pub fn with(self, digests: FileDigests, called: impl FnOnce() -> String) -> File {
         File {
             name: self.name.unwrap_or_else(called),
             root: self.content.root,
@@ -466,7 +430,10 @@ impl Manifest {
             if values.len() > most {
                 refuse(
                     field,
-                    format!("has {} entries, {most} at most", values.len()),
+                    format!(
+                        "has {} entries, but at most {most} are allowed",
+                        values.len()
+                    ),
                 );
             }
             for value in values {
@@ -474,7 +441,7 @@ impl Manifest {
                 if length > longest {
                     refuse(
                         field,
-                        format!("is {length} characters long, {longest} at most"),
+                        format!("is {length} characters long, but at most {longest} are allowed"),
                     );
                 }
                 let multiline = field == "description";
@@ -529,11 +496,14 @@ impl Manifest {
         match self.files.len() {
             0 => refuse(
                 "files",
-                "has no entry; a release has one file at least".to_owned(),
+                "has no entry; a release has at least one file".to_owned(),
             ),
             count if count > limit::FILES => refuse(
                 "files",
-                format!("has {count} entries, {} at most", limit::FILES),
+                format!(
+                    "has {count} entries, but at most {} are allowed",
+                    limit::FILES
+                ),
             ),
             _ => {}
         }
@@ -544,7 +514,7 @@ impl Manifest {
                 Ok(()) if !names.insert(&file.name) => Some("is there twice".to_owned()),
                 Ok(()) if file.size > MAX_NUMBER => Some("is larger than any file".to_owned()),
                 Ok(()) if file.published_at.is_some_and(|at| at > self.signed_at) => {
-                    Some("says that it was published after it was signed".to_owned())
+                    Some("claims to be published after it was signed".to_owned())
                 }
                 Ok(()) => None,
             };
@@ -595,7 +565,7 @@ impl Manifest {
 
     /// Returns every distinct content, with the one whose providers also offer it. Native data of a
     /// file goes with the file; the release's readme and native data go with the first file.
-    pub fn contents_beside(&self) -> Vec<(Content, Option<ContentRoot>)> {
+    pub fn contents_with_hosts(&self) -> Vec<(Content, Option<ContentRoot>)> {
         let files = self.files.iter().flat_map(|file| {
             [
                 Some((file.content(), None)),
@@ -614,7 +584,7 @@ impl Manifest {
 
     /// Returns every distinct content: files, readme and native data.
     pub fn contents(&self) -> Vec<Content> {
-        self.contents_beside()
+        self.contents_with_hosts()
             .into_iter()
             .map(|(content, _)| content)
             .collect()
@@ -634,31 +604,6 @@ impl Manifest {
             None => self.description.lines().next().unwrap_or_default(),
         }
     }
-}
-
-/// File name suffix of a Debian index stanza that stands in for a package that was not available.
-pub const DESCRIPTION: &str = ".control";
-
-/// Returns the release's name and version as a valid file name.
-pub fn file_of(name: &WrittenName, version: &VersionText) -> String {
-    format!("{}-{}", as_file(name.as_str()), as_file(version.as_str()))
-}
-
-/// Checks that a name is a single file in any directory on any system.
-pub(crate) fn check_file(file: &str) -> Result<(), String> {
-    let wrong = if file.is_empty() || file.len() > limit::FILE {
-        "must have 1 to 160 bytes"
-    } else if file.starts_with(['.', '-']) || file.ends_with(['.', ' ']) {
-        "must not begin with a dot or a hyphen, nor end with a dot or a space"
-    } else if file
-        .chars()
-        .any(|c| is_unsafe_char(c) || r#"/\:*?"<>|"#.contains(c))
-    {
-        "is no name of a file: it has a character that means something to a system or a terminal"
-    } else {
-        return Ok(());
-    };
-    Err(wrong.to_owned())
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ fn check_name(what: &'static str, text: &str) -> Result<(), NameError> {
         .bytes()
         .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b))
     {
-        "may have lower-case letters, digits, dots, underscores and hyphens only"
+        "may only have lower-case letters, digits, dots, underscores and hyphens"
     } else {
         return Ok(());
     };
@@ -176,7 +176,7 @@ impl FromStr for PublisherId {
             NameError::new(
                 "publisher id",
                 text,
-                "is no PeerId, which looks like 12D3KooW…",
+                "is not a PeerId, which looks like 12D3KooW…",
             )
         })
     }
@@ -212,7 +212,7 @@ impl FromStr for WrittenName {
         } else if text.len() > ecosystem::MAX_NAME {
             format!("is longer than {} bytes", ecosystem::MAX_NAME)
         } else if !text.bytes().all(|b| b.is_ascii_graphic()) {
-            "may have visible ASCII characters only".to_owned()
+            "may only have visible ASCII characters".to_owned()
         } else {
             return Ok(Self(text.to_owned()));
         };
@@ -317,7 +317,7 @@ pub fn qualified(text: &str) -> Result<(Ecosystem, WrittenName), NameError> {
     }
 }
 
-fn wrong_ecosystem(text: &str, refused: &ecosystem::Refused) -> NameError {
+fn wrong_ecosystem(text: &str, refused: &ecosystem::InvalidText) -> NameError {
     NameError::new(
         "package name",
         text,
@@ -368,7 +368,7 @@ impl FromStr for PackageId {
         match text.parse()? {
             PackageRef {
                 owner: Owner::Publisher(owner),
-                name: Asked::Exactly(name),
+                name: NameRef::Exactly(name),
                 requirement: None,
             } => Ok(Self { owner, name }),
             _ => Err(NameError::new(
@@ -401,14 +401,14 @@ impl fmt::Display for Owner {
 /// The right part of `owner/name`: with its ecosystem, or a bare name, which several packages may
 /// have.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Asked {
+pub enum NameRef {
     /// A package of a certain ecosystem.
     Exactly(PackageName),
     /// The owner's only package of that name, in whichever ecosystem.
     Bare(WrittenName),
 }
 
-impl Asked {
+impl NameRef {
     /// Returns the package, taking a bare name to be of `ecosystem`.
     ///
     /// # Errors
@@ -429,7 +429,7 @@ pub struct PackageRef {
     /// The owner.
     pub owner: Owner,
     /// The name.
-    pub name: Asked,
+    pub name: NameRef,
     /// The requirement on the version, if there is one.
     pub requirement: Option<RequirementText>,
 }
@@ -439,7 +439,7 @@ impl PackageRef {
     pub fn of(package: &PackageId) -> Self {
         Self {
             owner: Owner::Publisher(package.owner),
-            name: Asked::Exactly(package.name.clone()),
+            name: NameRef::Exactly(package.name.clone()),
             requirement: None,
         }
     }
@@ -449,12 +449,12 @@ impl fmt::Display for PackageRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let owner = &self.owner;
         match (owner, &self.name) {
-            (Owner::Handle(_), Asked::Exactly(name)) if name.ecosystem().is_generic() => {
+            (Owner::Handle(_), NameRef::Exactly(name)) if name.ecosystem().is_generic() => {
                 write!(f, "{owner}/generic:{name}")?;
             }
-            (Owner::Publisher(_), Asked::Bare(name)) => write!(f, "{owner}/*:{name}")?,
-            (_, Asked::Exactly(name)) => write!(f, "{owner}/{name}")?,
-            (_, Asked::Bare(name)) => write!(f, "{owner}/{name}")?,
+            (Owner::Publisher(_), NameRef::Bare(name)) => write!(f, "{owner}/*:{name}")?,
+            (_, NameRef::Exactly(name)) => write!(f, "{owner}/{name}")?,
+            (_, NameRef::Bare(name)) => write!(f, "{owner}/{name}")?,
         }
         self.requirement
             .as_ref()
@@ -501,17 +501,17 @@ impl FromStr for PackageRef {
         let name: WrittenName = name.parse()?;
         let requirement: Option<RequirementText> = requirement.map(str::parse).transpose()?;
         let name = match (ecosystem, &owner) {
-            (Some(ecosystem), _) => Asked::Exactly(PackageName::of(&ecosystem, &name)?),
+            (Some(ecosystem), _) => NameRef::Exactly(PackageName::of(&ecosystem, &name)?),
             (None, Owner::Publisher(_)) if !is_open => {
-                Asked::Exactly(PackageName::of(&Ecosystem::Generic, &name)?)
+                NameRef::Exactly(PackageName::of(&Ecosystem::Generic, &name)?)
             }
-            (None, _) => Asked::Bare(name),
+            (None, _) => NameRef::Bare(name),
         };
         if let Some(requirement) = &requirement {
             match &name {
-                Asked::Exactly(name) => requirement.read(name.ecosystem())?,
+                NameRef::Exactly(name) => requirement.read(name.ecosystem())?,
                 // Refuse a requirement that is valid in no ecosystem.
-                Asked::Bare(_) => match Ecosystem::KNOWN
+                NameRef::Bare(_) => match Ecosystem::KNOWN
                     .iter()
                     .find_map(|one| requirement.read(one).ok())
                 {

@@ -104,7 +104,7 @@ impl FromStr for NamePattern {
             return Err(NameError::new(
                 "pattern of names",
                 text,
-                format!("has {STAR} in it, which no name here may have"),
+                format!("contains {STAR}, which is reserved"),
             ));
         }
         let (ecosystem, glob) = match text.split_once(':') {
@@ -113,7 +113,7 @@ impl FromStr for NamePattern {
                     NameError::new(
                         "pattern of names",
                         text,
-                        format!("has before its : what {refused}"),
+                        format!("has an invalid ecosystem before its colon, which {refused}"),
                     )
                 };
                 (word.parse::<Ecosystem>().map_err(wrong)?, glob)
@@ -168,7 +168,7 @@ impl From<NamePattern> for String {
 /// The author of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Written {
+pub enum RuleAuthor {
     /// The settings, under `[names]`.
     Settings,
     /// The command `names set`.
@@ -183,7 +183,7 @@ pub struct NameRule {
     /// The owner that they mean.
     pub owner: PublisherId,
     /// The author of the rule.
-    pub written: Written,
+    pub written: RuleAuthor,
 }
 
 /// A key that a person trusts for names.
@@ -199,7 +199,7 @@ pub struct TrustedKey {
 
 /// A name, a version, or one file of a version that must not be served.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Block {
+pub struct NameBlock {
     /// The name.
     pub name: PackageName,
     /// `None` for all versions.
@@ -215,7 +215,7 @@ pub struct Block {
 
 /// The owner from which a name was first served.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Served {
+pub struct ServedName {
     /// The name.
     pub name: PackageName,
     /// The owner from which it was served.
@@ -232,14 +232,14 @@ pub struct NameTable {
     /// The keys trusted for names.
     pub trusted: Vec<TrustedKey>,
     /// The blocked names.
-    pub blocks: Vec<Block>,
+    pub blocks: Vec<NameBlock>,
     /// The names served so far.
-    pub served: Vec<Served>,
+    pub served: Vec<ServedName>,
 }
 
 /// The facts by which a name is decided.
 #[derive(Clone, Debug, Default)]
-pub struct Known<'a> {
+pub struct NameFacts<'a> {
     /// A person's rules.
     pub rules: &'a [NameRule],
     /// The keys trusted for names.
@@ -252,7 +252,7 @@ pub struct Known<'a> {
     /// The owner from which the name was first served.
     pub first: Option<PublisherId>,
     /// The block of the name, if there is one.
-    pub block: Option<&'a Block>,
+    pub block: Option<&'a NameBlock>,
 }
 
 /// The reason why a name means an owner's package.
@@ -272,7 +272,7 @@ pub enum By {
 /// The meaning of a name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Meaning {
+pub enum NameMeaning {
     /// The name means this owner's package.
     Owner {
         /// The owner.
@@ -290,17 +290,17 @@ pub enum Meaning {
 
 /// The meaning of a name, and its other claimants.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Decided {
+pub struct NameDecision {
     /// The name.
     pub name: PackageName,
     /// Its meaning.
-    pub meaning: Meaning,
+    pub meaning: NameMeaning,
     /// Other trusted keys that have the name too.
     pub passed_over: Vec<PublisherId>,
 }
 
 /// Decides whose package a name means. The order of rules, keys and claimants does not matter.
-pub fn decide(name: &PackageName, known: &Known<'_>) -> Decided {
+pub fn decide(name: &PackageName, known: &NameFacts<'_>) -> NameDecision {
     let mut claimants = known.claimants.to_vec();
     claimants.sort_unstable();
     claimants.dedup();
@@ -323,47 +323,47 @@ pub fn decide(name: &PackageName, known: &Known<'_>) -> Decided {
         (
             rule.pattern.weight(),
             &rule.pattern,
-            rule.written == Written::Settings,
+            rule.written == RuleAuthor::Settings,
         )
     });
-    let owner = |owner, by| Meaning::Owner { owner, by };
+    let owner = |owner, by| NameMeaning::Owner { owner, by };
     let own = known.own.filter(|own| claimants.contains(own));
     let first = known.first.filter(|first| trusted.contains(first));
     let meaning = if let Some(block) = known.block {
-        Meaning::Blocked(block.why.clone())
+        NameMeaning::Blocked(block.why.clone())
     } else if let Some(rule) = rule {
         owner(rule.owner, By::Rule(rule.clone()))
     } else if let Some(own) = own {
         owner(own, By::Own)
     } else {
         match (trusted.as_slice(), first) {
-            ([], _) => Meaning::Nobody(claimants),
+            ([], _) => NameMeaning::Nobody(claimants),
             ([only], _) => owner(
                 *only,
                 By::Trusted(scope(only).cloned().unwrap_or_else(NamePattern::all)),
             ),
             (_, Some(first)) => owner(first, By::First),
-            (several, None) => Meaning::Several(several.to_vec()),
+            (several, None) => NameMeaning::Several(several.to_vec()),
         }
     };
     let passed_over = match &meaning {
-        Meaning::Owner { owner, .. } => {
+        NameMeaning::Owner { owner, .. } => {
             trusted.into_iter().filter(|other| other != owner).collect()
         }
         _ => Vec::new(),
     };
-    Decided {
+    NameDecision {
         name: name.clone(),
         meaning,
         passed_over,
     }
 }
 
-impl Decided {
+impl NameDecision {
     /// Returns the owner that the name means, if it means one.
     pub fn owner(&self) -> Option<PublisherId> {
         match &self.meaning {
-            Meaning::Owner { owner, .. } => Some(*owner),
+            NameMeaning::Owner { owner, .. } => Some(*owner),
             _ => None,
         }
     }
@@ -388,27 +388,30 @@ impl Decided {
         };
         let commands = |keys: &[PublisherId]| match keys.first() {
             Some(key) => format!(
-                "`swarmdex names set {name} {key}` for this name, or `swarmdex trust {key}` for all of that key's"
+                "`swarmdex names set {name} {key}` for this name, or `swarmdex trust {key}` for \
+                all of that key's"
             ),
             None => String::new(),
         };
         Some(match &self.meaning {
-            Meaning::Owner { .. } => return None,
-            Meaning::Blocked(why) => {
+            NameMeaning::Owner { .. } => return None,
+            NameMeaning::Blocked(why) => {
                 format!(
-                    "{name} is blocked on this node: {why}; `swarmdex unblock {name}` takes that back"
+                    "{name} is blocked on this node: {why}; unblock it with `swarmdex unblock \
+                    {name}`"
                 )
             }
-            Meaning::Several(keys) => format!(
-                "{name} has several owners whom this node trusts: {}; say whose it is with {}",
+            NameMeaning::Several(keys) => format!(
+                "{name} has several owners that this node trusts: {}; choose one with {}",
                 list(keys),
                 commands(keys)
             ),
-            Meaning::Nobody(keys) if keys.is_empty() => {
+            NameMeaning::Nobody(keys) if keys.is_empty() => {
                 format!("nobody known to this node has a package {name}")
             }
-            Meaning::Nobody(keys) => format!(
-                "{name} is published by keys that this node trusts for no names: {}; say whose it is with {}",
+            NameMeaning::Nobody(keys) => format!(
+                "{name} is only published by keys that this node does not trust for names: {}; \
+                choose one with {}",
                 list(keys),
                 commands(keys)
             ),
@@ -418,11 +421,11 @@ impl Decided {
     /// Returns the reason for the meaning, in words.
     pub fn reason(&self) -> String {
         match &self.meaning {
-            Meaning::Owner { by, .. } => match by {
+            NameMeaning::Owner { by, .. } => match by {
                 By::Rule(rule) => {
                     let place = match rule.written {
-                        Written::Settings => "the settings say so",
-                        Written::Command => "`names set` said so",
+                        RuleAuthor::Settings => "the settings say so",
+                        RuleAuthor::Command => "`names set` said so",
                     };
                     format!("{place} for {}", rule.pattern)
                 }

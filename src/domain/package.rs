@@ -192,7 +192,7 @@ impl ReleaseState {
             Some(why) => Some(format!("yanked by its owner: {}", printable(why))),
             None => self
                 .yanked
-                .then(|| "yanked by its owner, who asks not to choose it".to_owned()),
+                .then(|| "yanked by its owner, who advises against using it".to_owned()),
         };
         let deprecated = self
             .deprecated
@@ -281,7 +281,7 @@ impl Release {
 
 /// This node's publisher and its packages.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Own {
+pub struct OwnPackages {
     /// `None` before the first publish, which creates a key.
     pub publisher: Option<PublisherId>,
     /// The path of the publisher's key on the node's machine. The file may not exist yet.
@@ -324,7 +324,7 @@ pub struct OwnPackage {
 
 /// This node's publisher, whose key exists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Publisher {
+pub struct OwnPublisher {
     /// The publisher.
     pub id: PublisherId,
     /// Path of the key if this call created it, so that it can be backed up.

@@ -22,7 +22,7 @@ const SHARE_OF_A_PREFIX: usize = 8;
 
 /// The size of a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Size {
+pub struct PoolSize {
     /// The number of slots.
     pub places: usize,
     /// The most slots of one peer.
@@ -31,7 +31,7 @@ pub struct Size {
     pub yields: bool,
 }
 
-impl Size {
+impl PoolSize {
     /// Returns the most slots that all unknown peers together may hold.
     pub fn of_unknown(self) -> usize {
         self.places / 2
@@ -55,11 +55,11 @@ pub struct Caller {
 }
 
 /// The number of a slot, never reused.
-pub type Place = u64;
+pub type SlotId = u64;
 
 /// The reason why no slot was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Full {
+pub enum PoolFull {
     /// The peer holds as many as one may.
     Peer,
     /// All slots it may use are taken by others.
@@ -67,7 +67,7 @@ pub enum Full {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Held {
+struct TakenSlot {
     caller: Caller,
     /// The bytes moved pay for the slot up to this time.
     paid: Instant,
@@ -76,15 +76,15 @@ struct Held {
 
 /// The slots of a pool that are taken.
 #[derive(Debug)]
-pub struct Places {
-    size: Size,
-    held: HashMap<Place, Held>,
-    next: Place,
+pub struct SlotPool {
+    size: PoolSize,
+    held: HashMap<SlotId, TakenSlot>,
+    next: SlotId,
 }
 
-impl Places {
+impl SlotPool {
     /// Creates a pool with all slots free.
-    pub fn new(size: Size) -> Self {
+    pub fn new(size: PoolSize) -> Self {
         Self {
             size,
             held: HashMap::new(),
@@ -96,12 +96,16 @@ impl Places {
     ///
     /// # Errors
     /// There is none for this peer.
-    pub fn take(&mut self, caller: Caller, now: Instant) -> Result<(Place, Option<Place>), Full> {
+    pub fn take(
+        &mut self,
+        caller: Caller,
+        now: Instant,
+    ) -> Result<(SlotId, Option<SlotId>), PoolFull> {
         let of = |is: &dyn Fn(&Caller) -> bool| {
             self.held.values().filter(|held| is(&held.caller)).count()
         };
         if of(&|other| other.peer == caller.peer) >= self.size.of_a_peer {
-            return Err(Full::Peer);
+            return Err(PoolFull::Peer);
         }
         let of_prefix = |other: &Caller| {
             !other.good && caller.prefix.is_some() && other.prefix == caller.prefix
@@ -125,12 +129,12 @@ impl Places {
             None => None,
             Some(is) => {
                 let may_go =
-                    |held: &Held| self.size.yields && is(&held.caller) && is_idle(held, now);
+                    |held: &TakenSlot| self.size.yields && is(&held.caller) && is_idle(held, now);
                 let idle = self.held.iter().filter(|(_, held)| may_go(held));
                 let idlest = idle
                     .min_by_key(|(place, held)| (held.paid, **place))
                     .map(|(place, _)| *place);
-                Some(idlest.ok_or(Full::Pool)?)
+                Some(idlest.ok_or(PoolFull::Pool)?)
             }
         };
         instead.map(|place| self.held.remove(&place));
@@ -138,7 +142,7 @@ impl Places {
         self.next = self.next.wrapping_add(1);
         self.held.insert(
             place,
-            Held {
+            TakenSlot {
                 caller,
                 paid: now,
                 bytes: 0,
@@ -148,7 +152,7 @@ impl Places {
     }
 
     /// Records bytes that were moved on a slot.
-    pub fn moved(&mut self, place: Place, bytes: u64, now: Instant) {
+    pub fn moved(&mut self, place: SlotId, bytes: u64, now: Instant) {
         if let Some(held) = self.held.get_mut(&place) {
             held.bytes = held.bytes.saturating_add(bytes);
             let time = Duration::from_millis(bytes.saturating_mul(1_000) / PACE).min(IDLE);
@@ -157,13 +161,13 @@ impl Places {
     }
 
     /// Returns a slot. One that was already taken away changes nothing.
-    pub fn give_back(&mut self, place: Place) {
+    pub fn give_back(&mut self, place: SlotId) {
         self.held.remove(&place);
     }
 
     /// Returns the peers that are moving bytes, those that moved most first.
     pub fn moving(&self, now: Instant) -> Vec<Caller> {
-        let mut moving: Vec<&Held> = self
+        let mut moving: Vec<&TakenSlot> = self
             .held
             .values()
             .filter(|held| held.bytes > 0 && !is_idle(held, now))
@@ -183,7 +187,7 @@ impl Places {
     }
 }
 
-fn is_idle(held: &Held, now: Instant) -> bool {
+fn is_idle(held: &TakenSlot, now: Instant) -> bool {
     now.saturating_duration_since(held.paid) >= IDLE
 }
 
@@ -195,7 +199,7 @@ mod tests {
 
     use super::*;
 
-    const SIZE: Size = Size {
+    const SIZE: PoolSize = PoolSize {
         places: 16,
         of_a_peer: 4,
         yields: true,
@@ -219,7 +223,7 @@ mod tests {
 
     #[test]
     fn unknown_peers_hold_half_and_a_prefix_an_eighth() {
-        let (mut places, now) = (Places::new(SIZE), Instant::now());
+        let (mut places, now) = (SlotPool::new(SIZE), Instant::now());
         let one: Vec<_> = (0..100)
             .map(|_| places.take(unknown(Some(1)), now))
             .collect();
@@ -230,7 +234,7 @@ mod tests {
                 .count(),
             6
         );
-        assert_eq!(places.take(unknown(Some(200)), now), Err(Full::Pool));
+        assert_eq!(places.take(unknown(Some(200)), now), Err(PoolFull::Pool));
         assert_eq!(
             (0..100)
                 .filter(|_| places.take(good(), now).is_ok())
@@ -241,13 +245,16 @@ mod tests {
 
     #[test]
     fn who_moves_nothing_makes_room_and_who_moves_bytes_does_not() {
-        let (mut places, now) = (Places::new(Size { places: 4, ..SIZE }), Instant::now());
+        let (mut places, now) = (
+            SlotPool::new(PoolSize { places: 4, ..SIZE }),
+            Instant::now(),
+        );
         let (idle, trickling) = (
             places.take(unknown(None), now).unwrap().0,
             places.take(unknown(None), now).unwrap().0,
         );
         let later = now + IDLE;
-        let mut firm = Places::new(Size {
+        let mut firm = SlotPool::new(PoolSize {
             places: 2,
             yields: false,
             ..SIZE
@@ -255,7 +262,7 @@ mod tests {
         firm.take(unknown(None), now).unwrap();
         assert_eq!(
             firm.take(unknown(None), later),
-            Err(Full::Pool),
+            Err(PoolFull::Pool),
             "where none yields one waits"
         );
         // One small request a second is not worth a slot.
@@ -263,7 +270,7 @@ mod tests {
         places.moved(idle, 0, later);
         assert_eq!(
             places.take(unknown(None), now + IDLE / 2),
-            Err(Full::Pool),
+            Err(PoolFull::Pool),
             "not yet"
         );
         let (first, instead) = places.take(unknown(None), later).unwrap();
@@ -277,7 +284,7 @@ mod tests {
         }
         assert_eq!(
             places.take(unknown(None), later + IDLE * 5 / 2),
-            Err(Full::Pool)
+            Err(PoolFull::Pool)
         );
         assert_eq!(places.moving(later + IDLE * 5 / 2).len(), 2);
     }
@@ -305,7 +312,7 @@ mod tests {
             // The first ten are good, the others strangers from five prefixes.
             let callers: Vec<Caller> =
                 (0..40u8).map(|n| if n < 10 { good() } else { unknown(Some(n % 5)) }).collect();
-            let (mut places, mut now, mut open) = (Places::new(SIZE), Instant::now(), Vec::new());
+            let (mut places, mut now, mut open) = (SlotPool::new(SIZE), Instant::now(), Vec::new());
             for step in steps {
                 match step {
                     Step::Take { peer, wait } => {
@@ -331,7 +338,7 @@ mod tests {
                     Step::Move { .. } | Step::Back { .. } => {}
                 }
                 prop_assert!(places.len() <= SIZE.places && places.len() == open.len());
-                let strangers: Vec<&Held> = places.held.values().filter(|held| !held.caller.good).collect();
+                let strangers: Vec<&TakenSlot> = places.held.values().filter(|held| !held.caller.good).collect();
                 prop_assert!(strangers.len() <= SIZE.of_unknown());
                 for n in 0..5 {
                     let prefix = unknown(Some(n)).prefix;

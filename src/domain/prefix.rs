@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 /// The class of an address, by how nodes share it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Class {
+pub enum AddressClass {
     /// One party can have many of them cheaply.
     Public,
     /// A LAN, a container network or this machine, whose nodes share addresses honestly.
@@ -34,7 +34,7 @@ pub enum Classes {
 
 impl Classes {
     /// Returns the class of an address.
-    pub fn of(self, ip: IpAddr) -> Class {
+    pub fn of(self, ip: IpAddr) -> AddressClass {
         let is_public = match ip.to_canonical() {
             IpAddr::V4(ip) => is_public(ip),
             IpAddr::V6(ip) => {
@@ -44,9 +44,9 @@ impl Classes {
             }
         };
         if self == Self::AllPublic || is_public {
-            Class::Public
+            AddressClass::Public
         } else {
-            Class::Private
+            AddressClass::Private
         }
     }
 }
@@ -91,7 +91,7 @@ impl Prefix {
 
     /// Returns the prefix of an address, with `classes` deciding which are public.
     pub fn classed(ip: IpAddr, classes: Classes) -> Option<Self> {
-        (classes.of(ip) == Class::Public).then(|| Self(network(ip)))
+        (classes.of(ip) == AddressClass::Public).then(|| Self(network(ip)))
     }
 
     /// Returns the prefix of a multiaddress's IP address; `None` for a DNS name, a relay or a
@@ -137,7 +137,7 @@ impl FromStr for Prefix {
             .and_then(|ip| ip.parse().ok())
             .and_then(Self::of);
         ip.filter(|prefix| prefix.to_string() == text)
-            .ok_or_else(|| format!("\"{text}\" is no public /24 or /48"))
+            .ok_or_else(|| format!("\"{text}\" is not a public /24 or /48"))
     }
 }
 

@@ -112,8 +112,13 @@ pub enum PublishStep {
         /// The number of peers to which it was sent.
         peers: usize,
     },
-    /// `nodes` of the `wanted` nodes have the bytes.
-    Copied { nodes: usize, wanted: usize },
+    /// Replicas of the bytes were made.
+    Copied {
+        /// Nodes that have the bytes, this one not counted.
+        nodes: usize,
+        /// Nodes that are to have them.
+        wanted: usize,
+    },
 }
 
 impl fmt::Display for PublishStep {

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 
 use super::{hash::Hash, text::safe_or_not, version::VersionText};
-use crate::ecosystem::{Ecosystem, Requirement, Version};
+use crate::ecosystem::{Ecosystem, Plain, Requirement, Version};
 
 /// Longest reason of a yank and longest message of a deprecation, in characters.
 pub const MAX_REASON: usize = 500;
@@ -173,7 +173,9 @@ impl ReleaseEntry {
 pub fn check_reason(text: &str) -> Result<(), String> {
     let length = text.chars().count();
     if length > MAX_REASON {
-        return Err(format!("is {length} characters long, {MAX_REASON} at most"));
+        return Err(format!(
+            "is {length} characters long, but at most {MAX_REASON} are allowed"
+        ));
     }
     let is_bad = |(c, is_unsafe): (char, bool)| is_unsafe && c != '\n';
     match safe_or_not(text).any(is_bad) {
@@ -256,15 +258,20 @@ pub fn resolve<'a>(
 /// Returns the highest release proper that is not yanked, or the highest pre-release if there is
 /// nothing else. Of plain versions, by far the most frequent, only the highest is parsed.
 fn latest<'a>(ecosystem: &Ecosystem, releases: &'a [ReleaseEntry]) -> Option<&'a ReleaseEntry> {
-    let live = || releases.iter().filter(|release| !release.is_yanked());
-    let plain = |entry: &'a ReleaseEntry| ecosystem.plain_version(entry.version.as_str());
-    let highest_plain = live()
-        .filter_map(|entry| Some((plain(entry)?, entry)))
-        .max_by_key(|(version, _)| *version)
-        .map(|(_, entry)| entry);
-    let read: Vec<(Version, &ReleaseEntry)> = live()
-        .filter(|entry| plain(entry).is_none())
-        .chain(highest_plain)
+    let mut highest_plain: Option<(Plain<'_>, &ReleaseEntry)> = None;
+    let mut others = Vec::new();
+    for entry in releases.iter().filter(|release| !release.is_yanked()) {
+        match ecosystem.plain_version(entry.version.as_str()) {
+            Some(plain) if highest_plain.is_none_or(|(highest, _)| plain >= highest) => {
+                highest_plain = Some((plain, entry));
+            }
+            Some(_) => {}
+            None => others.push(entry),
+        }
+    }
+    let read: Vec<(Version, &ReleaseEntry)> = others
+        .into_iter()
+        .chain(highest_plain.map(|(_, entry)| entry))
         .filter_map(|entry| Some((entry.version.read(ecosystem).ok()?, entry)))
         .collect();
     let highest = |wanted: fn(&Version) -> bool| {
@@ -297,7 +304,7 @@ pub fn find<'a>(
     let key = version.key(ecosystem);
     releases
         .iter()
-        .find(|entry| entry.version.key(ecosystem) == key)
+        .find(|entry| entry.version.has_key(ecosystem, &key))
 }
 
 /// Suggests versions for a requirement that matches none: other builds of the version named,
@@ -386,14 +393,14 @@ pub fn removed(
 /// The entries of a head in preparation: the newest ones, which it lists itself, and those in
 /// pages, which do not change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Entries {
+pub struct HeadEntries {
     /// The entries that the head lists itself.
     pub recent: Vec<ReleaseEntry>,
     /// The merged entries of all records that are held.
     pub all: Vec<ReleaseEntry>,
 }
 
-impl Entries {
+impl HeadEntries {
     /// Adds a manifest to a version, or adds the version.
     pub fn add(&mut self, ecosystem: &Ecosystem, version: &VersionText, manifest: Hash) {
         if find(ecosystem, &self.all, version).is_some() {
@@ -417,7 +424,7 @@ impl Entries {
         change: impl Fn(&mut ReleaseEntry),
     ) -> bool {
         let key = version.key(ecosystem);
-        let is_it = |entry: &&mut ReleaseEntry| entry.version.key(ecosystem) == key;
+        let is_it = |entry: &&mut ReleaseEntry| entry.version.has_key(ecosystem, &key);
         let Some(whole) = self.all.iter_mut().find(is_it) else {
             return false;
         };

@@ -11,10 +11,10 @@ use super::{hash::Hash, release::ReleaseEntry};
 
 /// Releases in order of publication.
 #[derive(Clone, Debug, Default)]
-pub struct Releases(Arc<Shared>);
+pub struct Releases(Arc<SharedReleases>);
 
 #[derive(Debug, Default)]
-struct Shared {
+struct SharedReleases {
     entries: Vec<ReleaseEntry>,
     digest: OnceLock<Hash>,
 }
@@ -90,7 +90,7 @@ impl PartialEq for Releases {
 
 impl From<Vec<ReleaseEntry>> for Releases {
     fn from(entries: Vec<ReleaseEntry>) -> Self {
-        Self(Arc::new(Shared {
+        Self(Arc::new(SharedReleases {
             entries,
             digest: OnceLock::new(),
         }))

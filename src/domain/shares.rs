@@ -24,14 +24,14 @@ pub const OF_OURSELVES: u64 = 4;
 /// The holder of an item. The prefix is an argument and not derived from an address here, so that
 /// tests on loopback can run the strict rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Origin {
+pub struct HolderId {
     /// The identity; `None` for this node itself.
     pub peer: Option<PeerId>,
     /// The public prefix of its connection; peers without one are not grouped.
     pub prefix: Option<Prefix>,
 }
 
-impl Origin {
+impl HolderId {
     /// This node itself.
     pub const OURSELVES: Self = Self {
         peer: None,
@@ -48,24 +48,24 @@ impl Origin {
 }
 
 /// Holders are numbered, because an identity takes 80 bytes and every item refers to one.
-type Number = u32;
+type HolderNumber = u32;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Group {
     Prefix(Prefix),
-    Alone(Number),
+    Alone(HolderNumber),
 }
 
-struct Item {
-    holder: Number,
+struct ShareItem {
+    holder: HolderNumber,
     charge: u64,
     /// Grows with each item that is put or touched.
     age: u64,
     distance: u64,
 }
 
-struct Holder<K> {
-    origin: Origin,
+struct ShareHolder<K> {
+    origin: HolderId,
     charge: u64,
     oldest_first: BTreeMap<u64, K>,
     farthest_last: BTreeSet<(u64, K)>,
@@ -81,14 +81,14 @@ pub struct Shares<K> {
     place: u64,
     total: u64,
     ages: u64,
-    items: HashMap<K, Item>,
-    numbers: HashMap<Option<PeerId>, Number>,
-    holders: HashMap<Number, Holder<K>>,
-    next_number: Number,
+    items: HashMap<K, ShareItem>,
+    numbers: HashMap<Option<PeerId>, HolderNumber>,
+    holders: HashMap<HolderNumber, ShareHolder<K>>,
+    next_number: HolderNumber,
     groups: BTreeMap<Group, u64>,
     largest_last: BTreeSet<(u64, Group)>,
     /// The holders of each prefix, the largest last.
-    within: BTreeMap<Prefix, BTreeSet<(u64, Number)>>,
+    within: BTreeMap<Prefix, BTreeSet<(u64, HolderNumber)>>,
 }
 
 impl<K: Copy + Ord + Hash> Shares<K> {
@@ -113,12 +113,12 @@ impl<K: Copy + Ord + Hash> Shares<K> {
     /// with the key itself among them if there is no room for it.
     ///
     /// `distance` orders eviction when the store is full: the greater goes first.
-    pub fn put(&mut self, key: K, origin: Origin, bytes: usize, distance: u64) -> Vec<K> {
+    pub fn put(&mut self, key: K, origin: HolderId, bytes: usize, distance: u64) -> Vec<K> {
         self.remove(&key);
         let holder = self.enter(origin);
         let charge = (bytes as u64).max(self.place);
         self.ages += 1;
-        let item = Item {
+        let item = ShareItem {
             holder,
             charge,
             age: self.ages,
@@ -139,8 +139,8 @@ impl<K: Copy + Ord + Hash> Shares<K> {
     }
 
     /// Returns the next item to evict after `newcomer` has added one.
-    fn next_to_go(&self, newcomer: Number) -> Option<K> {
-        let oldest = |of: &Holder<K>| of.oldest_first.first_key_value().map(|(_, key)| *key);
+    fn next_to_go(&self, newcomer: HolderNumber) -> Option<K> {
+        let oldest = |of: &ShareHolder<K>| of.oldest_first.first_key_value().map(|(_, key)| *key);
         let holder = self.holders.get(&newcomer)?;
         let share = if holder.origin.peer.is_none() {
             OF_OURSELVES
@@ -181,14 +181,14 @@ impl<K: Copy + Ord + Hash> Shares<K> {
         of.farthest_last.last().map(|(_, key)| *key)
     }
 
-    fn largest_within(&self, prefix: Prefix) -> Option<&Holder<K>> {
+    fn largest_within(&self, prefix: Prefix) -> Option<&ShareHolder<K>> {
         let (_, number) = self.within.get(&prefix)?.last()?;
         self.holders.get(number)
     }
 
     /// Returns the holder's number. If it now connects from another prefix, its items move there
     /// with it.
-    fn enter(&mut self, origin: Origin) -> Number {
+    fn enter(&mut self, origin: HolderId) -> HolderNumber {
         let number = match self.numbers.get(&origin.peer) {
             Some(number) => *number,
             None => {
@@ -214,7 +214,7 @@ impl<K: Copy + Ord + Hash> Shares<K> {
                 let (oldest_first, farthest_last) = (BTreeMap::new(), BTreeSet::new());
                 self.holders.insert(
                     number,
-                    Holder {
+                    ShareHolder {
                         origin,
                         charge: 0,
                         oldest_first,
@@ -226,7 +226,7 @@ impl<K: Copy + Ord + Hash> Shares<K> {
         number
     }
 
-    fn charge(&mut self, number: Number, by: i64) {
+    fn charge(&mut self, number: HolderNumber, by: i64) {
         let Some(holder) = self.holders.get_mut(&number) else {
             return;
         };
@@ -242,7 +242,7 @@ impl<K: Copy + Ord + Hash> Shares<K> {
     }
 
     /// Updates a holder's charge within its group from `before` to `after`.
-    fn regroup(&mut self, number: Number, origin: &Origin, before: u64, after: u64) {
+    fn regroup(&mut self, number: HolderNumber, origin: &HolderId, before: u64, after: u64) {
         let group = group_of(number, origin);
         let had = self.groups.remove(&group).unwrap_or(0);
         self.largest_last.remove(&(had, group));
@@ -289,7 +289,7 @@ impl<K: Copy + Ord + Hash> Shares<K> {
     }
 
     /// Returns the holder of an item.
-    pub fn origin(&self, key: &K) -> Option<Origin> {
+    pub fn origin(&self, key: &K) -> Option<HolderId> {
         Some(self.holders.get(&self.items.get(key)?.holder)?.origin)
     }
 
@@ -309,7 +309,7 @@ impl<K: Copy + Ord + Hash> Shares<K> {
     }
 }
 
-fn group_of(number: Number, origin: &Origin) -> Group {
+fn group_of(number: HolderNumber, origin: &HolderId) -> Group {
     origin.prefix.map_or(Group::Alone(number), Group::Prefix)
 }
 
@@ -333,7 +333,7 @@ mod tests {
     }
 
     /// Counts the charge of a holder or a prefix from the items alone.
-    fn counted(shares: &Shares<u64>, is: impl Fn(&Origin) -> bool) -> (u64, u64) {
+    fn counted(shares: &Shares<u64>, is: impl Fn(&HolderId) -> bool) -> (u64, u64) {
         let of = shares
             .items
             .iter()
@@ -347,40 +347,40 @@ mod tests {
     fn whoever_exceeds_its_share_displaces_its_own_oldest() {
         let mut shares = Shares::new(ROOM, PLACES);
         let (greedy, other) = (PeerId::random(), PeerId::random());
-        assert!(shares.put(0, Origin::of(other, None), 1, 0).is_empty());
+        assert!(shares.put(0, HolderId::of(other, None), 1, 0).is_empty());
         for n in 1..=4 {
-            assert!(shares.put(n, Origin::of(greedy, None), 1, n).is_empty());
+            assert!(shares.put(n, HolderId::of(greedy, None), 1, n).is_empty());
         }
         shares.touch(&1);
         assert_eq!(
-            shares.put(5, Origin::of(greedy, None), 1, 5),
+            shares.put(5, HolderId::of(greedy, None), 1, 5),
             [2],
             "what was put again is no longer the oldest"
         );
         assert_eq!(
-            shares.put(6, Origin::of(greedy, None), 13, 6),
+            shares.put(6, HolderId::of(greedy, None), 13, 6),
             [3, 4, 1, 5],
             "bytes count as places do"
         );
         assert_eq!(
-            shares.put(7, Origin::of(greedy, None), 17, 7),
+            shares.put(7, HolderId::of(greedy, None), 17, 7),
             [6, 7],
             "it is larger than a share"
         );
         assert_eq!(
             (shares.len(), shares.origin(&0)),
-            (1, Some(Origin::of(other, None)))
+            (1, Some(HolderId::of(other, None)))
         );
     }
 
     #[test]
     fn a_prefix_has_a_share_whoever_is_in_it_and_nobody_else_pays() {
         let mut shares = Shares::new(ROOM, PLACES);
-        let honest = Origin::of(PeerId::random(), prefix(2));
+        let honest = HolderId::of(PeerId::random(), prefix(2));
         assert!(shares.put(0, honest, 1, u64::MAX).is_empty());
         let mut gone = 0;
         for (n, peer) in (1u64..).zip(peers(100)) {
-            gone += shares.put(n, Origin::of(peer, prefix(1)), 1, n).len();
+            gone += shares.put(n, HolderId::of(peer, prefix(1)), 1, n).len();
         }
         assert_eq!(shares.len(), (PLACES / OF_PREFIX) as usize + 1);
         assert_eq!(gone, 100 - (PLACES / OF_PREFIX) as usize);
@@ -394,10 +394,10 @@ mod tests {
         for peer in peers(64) {
             for _ in 0..4 {
                 n += 1;
-                assert!(shares.put(n, Origin::of(peer, None), 1, n % 4).is_empty());
+                assert!(shares.put(n, HolderId::of(peer, None), 1, n % 4).is_empty());
             }
         }
-        let late = Origin::of(PeerId::random(), None);
+        let late = HolderId::of(PeerId::random(), None);
         let gone = shares.put(1_000, late, 1, u64::MAX);
         assert_eq!(
             gone.iter().map(|key| key % 4).collect::<Vec<_>>(),
@@ -426,17 +426,17 @@ mod tests {
             let mut shares: Shares<u64> = Shares::new(ROOM, PLACES);
             for (who, group, key, bytes, distance, what) in steps {
                 let group = (group > 3).then(|| prefix(group)).flatten();
-                let origin = if who == 0 { Origin::OURSELVES } else { Origin::of(peers[who], group) };
+                let origin = if who == 0 { HolderId::OURSELVES } else { HolderId::of(peers[who], group) };
                 match what {
                     0 => shares.remove(&key),
                     1 => shares.touch(&key),
                     _ => {
-                        let held: Vec<(u64, Origin)> = shares
+                        let held: Vec<(u64, HolderId)> = shares
                             .items
                             .keys()
                             .filter_map(|key| Some((*key, shares.origin(key)?)))
                             .collect();
-                        let had = |is: &dyn Fn(&Origin) -> bool| {
+                        let had = |is: &dyn Fn(&HolderId) -> bool| {
                             held.iter().filter(|(_, origin)| is(origin)).map(|(key, _)| shares.items[key].charge).sum::<u64>()
                         };
                         let charges: HashMap<u64, u64> =
@@ -448,8 +448,10 @@ mod tests {
                             let Some((_, whose)) = held.iter().find(|(key, _)| key == lost) else { continue };
                             if !moved && !same_group(whose, &origin) && whose.peer != origin.peer {
                                 let has = counted(&shares, |other| same_group(other, &origin)).1;
-                                prop_assert!(charges[lost] >= has, "{} lost to {has}", charges[lost]);
-                                prop_assert!(whose.peer.is_some(), "nobody displaces this node's own");
+                                prop_assert!(charges[lost] >= has, "{} lost to \
+                                    {has}", charges[lost]);
+                                prop_assert!(whose.peer.is_some(), "nobody displaces this node's \
+                                    own");
                             }
                         }
                         prop_assert_eq!(shares.items.contains_key(&key), !gone.contains(&key));
@@ -474,7 +476,7 @@ mod tests {
         }
     }
 
-    fn same_group(a: &Origin, b: &Origin) -> bool {
+    fn same_group(a: &HolderId, b: &HolderId) -> bool {
         match (a.prefix, b.prefix) {
             (None, None) => a.peer == b.peer,
             (a, b) => a == b,

@@ -68,8 +68,8 @@ fn unknown(message: &str) -> Option<String> {
         .trim_start_matches("one of ");
     let known = known.replace('`', "").replace(" or ", ", ");
     Some(match is_key {
-        true => format!("there is no key {given} here; there are {known}"),
-        false => format!("\"{given}\" is none of {known}"),
+        true => format!("unknown key {given}; the known keys are {known}"),
+        false => format!("\"{given}\" is not one of {known}"),
     })
 }
 
@@ -104,15 +104,15 @@ mod tests {
         for (text, said) in [
             (
                 "dependencies = \"alice/json\"",
-                "here is the text \"alice/json\", where a list in square brackets belongs",
+                "found the text \"alice/json\", expected a list in square brackets",
             ),
             (
                 "dependencies = [\"alice/json\"]",
-                "here is the text \"alice/json\", where a table in curly brackets belongs",
+                "found the text \"alice/json\", expected a table in curly brackets",
             ),
             (
                 "[dependencies]\njson = \"1\"",
-                "here is a table, where a list in square brackets belongs",
+                "found a table, expected a list in square brackets",
             ),
             (
                 "dependencies = [{ package = \"a/b\" }]",
@@ -120,27 +120,25 @@ mod tests {
             ),
             (
                 "dependencies = [{ package = \"a/b\", req = \"1\" }]",
-                "there is no key req here; there are package, handle, name, requirement, optional, kind, extras, under, marker, platform",
+                "unknown key req; the known keys are package, handle, name, requirement, \
+                optional, kind, extras, under, marker, platform",
             ),
             (
                 "dependencies = [{ package = \"a/b\", requirement = \"1\", optional = \"yes\" }]",
-                "here is the text \"yes\", where true or false belongs",
+                "found the text \"yes\", expected true or false",
             ),
             (
                 "tags = [1]",
-                "here is the number 1, where a text in quotes belongs",
+                "found the number 1, expected a text in quotes",
             ),
-            (
-                "title = true",
-                "here is true, where a text in quotes belongs",
-            ),
+            ("title = true", "found true, expected a text in quotes"),
             (
                 "description = 1.5",
-                "here is the number 1.5, where a text in quotes belongs",
+                "found the number 1.5, expected a text in quotes",
             ),
             (
                 "authors = {}",
-                "here is a table, where a list in square brackets belongs",
+                "found a table, expected a list in square brackets",
             ),
         ] {
             assert_eq!(draft(text), said, "{text}");
@@ -148,16 +146,16 @@ mod tests {
         let version = toml::from_str::<Draft>("name = \"x\"\nversion = 1").unwrap_err();
         assert_eq!(
             in_toml(version.message()),
-            "here is the number 1, where a text in quotes belongs"
+            "found the number 1, expected a text in quotes"
         );
         let numbers = |text: &str| in_toml(toml::from_str::<Numbers>(text).unwrap_err().message());
         assert_eq!(
             numbers("whole = \"x\""),
-            "here is the text \"x\", where a whole number belongs"
+            "found the text \"x\", expected a whole number"
         );
         assert_eq!(
             numbers("kind = \"blue\""),
-            "\"blue\" is none of dark, light"
+            "\"blue\" is not one of dark, light"
         );
         assert_eq!(in_toml("duplicate key"), "duplicate key");
     }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     hash::ContentRoot,
-    held::Origin,
+    held::FetchOrigin,
     manifest::{Content, File, Manifest},
     name::PackageId,
     package::Release,
@@ -291,7 +291,7 @@ pub struct Fetched {
     /// It was already held.
     pub was_held: bool,
     /// Its origin; `None` for content that was added on this machine.
-    pub origin: Option<Origin>,
+    pub origin: Option<FetchOrigin>,
 }
 
 /// A person's command to a transfer.

@@ -92,7 +92,7 @@ pub struct Claims {
 
 /// The meaning of a handle on this node.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Meaning {
+pub enum HandleMeaning {
     /// It is bound to this key.
     Bound(PublisherId),
     /// Only this key claims it, as far as is known.
@@ -120,11 +120,11 @@ pub enum Unsure {
 impl fmt::Display for Unsure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unanswered => f.write_str("no peer answered who else claims it"),
+            Self::Unanswered => f.write_str("no peer reported who else claims it"),
             Self::TooFew { answered, needed } => {
                 write!(
                     f,
-                    "{answered} of {needed} peers answered who else claims it"
+                    "{answered} of {needed} peers reported who else claims it"
                 )
             }
         }
@@ -133,12 +133,12 @@ impl fmt::Display for Unsure {
 
 impl Claims {
     /// Returns the meaning of the handle.
-    pub fn meaning(&self) -> Meaning {
+    pub fn meaning(&self) -> HandleMeaning {
         match (self.bound, self.claimants.as_slice()) {
-            (Some((publisher, _)), _) => Meaning::Bound(publisher),
-            (None, []) => Meaning::Nobody,
-            (None, [one]) => Meaning::One(one.publisher),
-            (None, several) => Meaning::Several(several.to_vec()),
+            (Some((publisher, _)), _) => HandleMeaning::Bound(publisher),
+            (None, []) => HandleMeaning::Nobody,
+            (None, [one]) => HandleMeaning::One(one.publisher),
+            (None, several) => HandleMeaning::Several(several.to_vec()),
         }
     }
 
@@ -212,9 +212,9 @@ mod tests {
         let key = || PublisherId::of(&Keypair::generate_ed25519().public());
         let (a, b) = (key(), key());
         let meaning = |bound, keys: &[PublisherId]| claims(bound, keys, 0, 0).meaning();
-        assert_eq!(meaning(None, &[]), Meaning::Nobody);
-        assert_eq!(meaning(None, &[a]), Meaning::One(a));
-        let Meaning::Several(several) = meaning(None, &[b, a]) else {
+        assert_eq!(meaning(None, &[]), HandleMeaning::Nobody);
+        assert_eq!(meaning(None, &[a]), HandleMeaning::One(a));
+        let HandleMeaning::Several(several) = meaning(None, &[b, a]) else {
             panic!()
         };
         assert_eq!(
@@ -222,8 +222,8 @@ mod tests {
             [b, a],
             "first seen first"
         );
-        assert_eq!(meaning(Some(a), &[b]), Meaning::Bound(a));
-        assert_eq!(meaning(Some(a), &[]), Meaning::Bound(a));
+        assert_eq!(meaning(Some(a), &[b]), HandleMeaning::Bound(a));
+        assert_eq!(meaning(Some(a), &[]), HandleMeaning::Bound(a));
     }
 
     proptest! {

@@ -97,6 +97,15 @@ impl VersionText {
             .version_key(&self.0)
             .unwrap_or_else(|| self.0.to_string())
     }
+
+    /// Returns whether this is its key: as comparing with [`Self::key`], which is made only where
+    /// it is another than the text.
+    pub fn has_key(&self, ecosystem: &Ecosystem, key: &str) -> bool {
+        match ecosystem.plain_version(&self.0) {
+            Some(plain) => plain.key() == key,
+            None => self.key(ecosystem) == key,
+        }
+    }
 }
 
 impl RequirementText {

@@ -3,26 +3,26 @@
 
 use semver::{BuildMetadata, Comparator, Op, Version, VersionReq};
 
-use super::Refused;
+use super::InvalidText;
 
 /// Longest name of a crate that registries accept.
 const MAX_NAME: usize = 64;
 
 /// Normalises a letter followed by letters, digits, `-` and `_`, 64 at most, to lower case with `-`
 /// for `_`, because cargo treats both as one name.
-pub(super) fn normalise(name: &str) -> Result<String, Refused> {
+pub(super) fn normalise(name: &str) -> Result<String, InvalidText> {
     if name.len() > MAX_NAME {
-        return Err(Refused::because("is longer than 64 characters"));
+        return Err(InvalidText::because("is longer than 64 characters"));
     }
     if !name.starts_with(|c: char| c.is_ascii_alphabetic()) {
-        return Err(Refused::because("must start with a letter"));
+        return Err(InvalidText::because("must start with a letter"));
     }
     if !name
         .bytes()
         .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
     {
-        return Err(Refused::because(
-            "may have letters, digits, hyphens and underscores only",
+        return Err(InvalidText::because(
+            "may only have letters, digits, hyphens and underscores",
         ));
     }
     Ok(name.to_ascii_lowercase().replace('_', "-"))
@@ -66,9 +66,9 @@ pub(super) enum Builds {
 }
 
 impl Requirement {
-    pub(super) fn parse(text: &str, builds: Builds) -> Result<Self, Refused> {
+    pub(super) fn parse(text: &str, builds: Builds) -> Result<Self, InvalidText> {
         let semver = VersionReq::parse(text)
-            .map_err(|error| Refused(format!("does not follow semver: {error}")))?;
+            .map_err(|error| InvalidText(format!("does not follow semver: {error}")))?;
         // `*` has none. Commas occur neither within a comparator nor within a build.
         let written = text
             .split(',')
@@ -76,12 +76,13 @@ impl Requirement {
         let mut exact = Vec::new();
         for (comparator, build) in semver.comparators.iter().zip(written) {
             let build = BuildMetadata::new(build)
-                .map_err(|error| Refused(format!("does not follow semver: {error}")))?;
+                .map_err(|error| InvalidText(format!("does not follow semver: {error}")))?;
             match named(comparator) {
                 Some(version) => exact.push(Version { build, ..version }),
                 None if !build.is_empty() => {
-                    return Err(Refused(format!(
-                        "asks for the build +{build}, which can only be asked for exactly: write = and the whole version"
+                    return Err(InvalidText(format!(
+                        "asks for the build +{build}, which can only be requested exactly: write = and \
+                        the full version"
                     )));
                 }
                 None => {}

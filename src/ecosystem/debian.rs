@@ -3,26 +3,26 @@
 
 use std::{cmp::Ordering, fmt};
 
-use super::{Refused, number::Number};
+use super::{InvalidText, number::DecimalNumber};
 
 /// Highest epoch that dpkg accepts.
 const MAX_EPOCH: &str = "2147483647";
 
 /// Normalises to lower case, as dpkg-deb does. A single letter, which dpkg-deb accepts, is no valid
 /// name: Policy requires two.
-pub(super) fn normalise(name: &str) -> Result<String, Refused> {
+pub(super) fn normalise(name: &str) -> Result<String, InvalidText> {
     if name.len() < 2 {
-        return Err(Refused::because("is shorter than two characters"));
+        return Err(InvalidText::because("is shorter than two characters"));
     }
     if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) {
-        return Err(Refused::because("must start with a letter or a digit"));
+        return Err(InvalidText::because("must start with a letter or a digit"));
     }
     if !name
         .bytes()
         .all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
     {
-        return Err(Refused::because(
-            "may have letters, digits, plus signs, hyphens and dots only",
+        return Err(InvalidText::because(
+            "may only have letters, digits, plus signs, hyphens and dots",
         ));
     }
     Ok(name.to_ascii_lowercase())
@@ -31,15 +31,15 @@ pub(super) fn normalise(name: &str) -> Result<String, Refused> {
 /// `[epoch:]upstream[-revision]`, normalised for ordering: `1.0`, `0:1.00` and `1.0-0` are equal.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Version {
-    epoch: Number,
-    upstream: Parts,
-    revision: Parts,
+    epoch: DecimalNumber,
+    upstream: VersionParts,
+    revision: VersionParts,
 }
 
 /// Alternating non-digits and numbers. The first may begin with a number. The last is never empty
 /// text with zero.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Parts(Vec<(Letters, Number)>);
+struct VersionParts(Vec<(Letters, DecimalNumber)>);
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Letters(Box<str>);
@@ -47,28 +47,28 @@ struct Letters(Box<str>);
 impl Version {
     /// Accepts the versions that `dpkg --validate-version` accepts, except for surrounding blanks
     /// and signed epochs.
-    pub(super) fn parse(text: &str) -> Result<Self, Refused> {
+    pub(super) fn parse(text: &str) -> Result<Self, InvalidText> {
         let (epoch, rest) = text
             .split_once(':')
             .map_or((None, text), |(epoch, rest)| (Some(epoch), rest));
         let (upstream, revision) = rest
             .rsplit_once('-')
             .map_or((rest, None), |(up, revision)| (up, Some(revision)));
-        let epoch = epoch.map_or(Ok(Number::default()), |epoch| {
+        let epoch = epoch.map_or(Ok(DecimalNumber::default()), |epoch| {
             if epoch.is_empty() || !epoch.bytes().all(|b| b.is_ascii_digit()) {
-                return Err(Refused::because(
+                return Err(InvalidText::because(
                     "has an epoch, before the colon, that is not a number",
                 ));
             }
-            let epoch = Number::of(epoch);
-            if epoch > Number::of(MAX_EPOCH) {
-                return Err(Refused(format!("has an epoch above {MAX_EPOCH}")));
+            let epoch = DecimalNumber::of(epoch);
+            if epoch > DecimalNumber::of(MAX_EPOCH) {
+                return Err(InvalidText(format!("has an epoch above {MAX_EPOCH}")));
             }
             Ok(epoch)
         })?;
         if !upstream.starts_with(|c: char| c.is_ascii_digit()) {
-            return Err(Refused::because(
-                "must begin with a digit, behind its epoch if it has one",
+            return Err(InvalidText::because(
+                "must begin with a digit, after its epoch if it has one",
             ));
         }
         let valid = |text: &str, others: &[u8]| {
@@ -76,23 +76,25 @@ impl Version {
                 .all(|b| b.is_ascii_alphanumeric() || others.contains(&b))
         };
         if !valid(upstream, b".-+~:") {
-            return Err(Refused::because(
-                "may have letters, digits and .+-~ only, and a colon behind an epoch",
+            return Err(InvalidText::because(
+                "may only have letters, digits and .+-~, and a colon after an epoch",
             ));
         }
         if revision == Some("") {
-            return Err(Refused::because("has a hyphen and no revision behind it"));
+            return Err(InvalidText::because(
+                "has a hyphen without a revision after it",
+            ));
         }
         let revision = revision.unwrap_or_default();
         if !valid(revision, b".+~") {
-            return Err(Refused::because(
-                "may have letters, digits and .+~ only in its revision, behind the last hyphen",
+            return Err(InvalidText::because(
+                "may only have letters, digits and .+~ in its revision, after the last hyphen",
             ));
         }
         Ok(Self {
             epoch,
-            upstream: Parts::of(upstream),
-            revision: Parts::of(revision),
+            upstream: VersionParts::of(upstream),
+            revision: VersionParts::of(revision),
         })
     }
 
@@ -107,7 +109,7 @@ impl Version {
     }
 }
 
-impl Parts {
+impl VersionParts {
     fn of(text: &str) -> Self {
         let mut parts = Vec::new();
         let mut rest = text;
@@ -116,7 +118,7 @@ impl Parts {
             let after = digits.trim_start_matches(|c: char| c.is_ascii_digit());
             let letters = rest.strip_suffix(digits).unwrap_or_default();
             let number = digits.strip_suffix(after).unwrap_or_default();
-            parts.push((Letters(letters.into()), Number::of(number)));
+            parts.push((Letters(letters.into()), DecimalNumber::of(number)));
             rest = after;
         }
         // Zero equals the empty text; after letters it is part of the same pair.
@@ -130,9 +132,9 @@ impl Parts {
     }
 }
 
-impl Ord for Parts {
+impl Ord for VersionParts {
     fn cmp(&self, other: &Self) -> Ordering {
-        let nothing = (Letters::default(), Number::default());
+        let nothing = (Letters::default(), DecimalNumber::default());
         let padding = || std::iter::repeat(&nothing);
         let most = self.0.len().max(other.0.len());
         self.0
@@ -143,7 +145,7 @@ impl Ord for Parts {
     }
 }
 
-impl PartialOrd for Parts {
+impl PartialOrd for VersionParts {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
@@ -172,7 +174,7 @@ impl PartialOrd for Letters {
     }
 }
 
-impl fmt::Display for Parts {
+impl fmt::Display for VersionParts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() {
             return f.write_str("0");
@@ -198,7 +200,7 @@ enum Relation {
 }
 
 impl Requirement {
-    pub(super) fn parse(text: &str) -> Result<Self, Refused> {
+    pub(super) fn parse(text: &str) -> Result<Self, InvalidText> {
         if text.bytes().all(is_blank) {
             return Ok(Self(Vec::new()));
         }
@@ -238,7 +240,7 @@ fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
-fn relation(part: &str) -> Result<(Relation, Version), Refused> {
+fn relation(part: &str) -> Result<(Relation, Version), InvalidText> {
     let relations = [
         ("<<", Relation::Earlier),
         ("<=", Relation::EarlierEq),
@@ -252,18 +254,18 @@ fn relation(part: &str) -> Result<(Relation, Version), Refused> {
     let (relation, version) = found.unwrap_or((Relation::Exact, part));
     let version = version.trim_start_matches([' ', '\t']);
     if version.is_empty() {
-        return Err(Refused::because(
+        return Err(InvalidText::because(
             "has an empty part, or a relation without a version",
         ));
     }
     // dpkg takes `<` for `<=`, with a warning, and all other tools for `<<`.
     if version.starts_with(['<', '>', '=']) {
-        return Err(Refused::because(
-            "may have <<, <=, =, >= and >> only, of which each part has one",
+        return Err(InvalidText::because(
+            "may only have <<, <=, =, >= or >>, one in each part",
         ));
     }
     let version =
-        Version::parse(version).map_err(|why| Refused(format!("has a version that {why}")))?;
+        Version::parse(version).map_err(|why| InvalidText(format!("has a version that {why}")))?;
     Ok((relation, version))
 }
 

@@ -4,7 +4,7 @@
 
 use super::{Ecosystem, Requirement};
 
-enum Case {
+enum HardCase {
     /// The order of two versions.
     Order(&'static str, char, &'static str),
     /// A requirement and a version that matches or not.
@@ -17,9 +17,9 @@ enum Case {
     Name(&'static str, Option<&'static str>),
 }
 
-use Case::{Includes, Matches, Name, Order, Version};
+use HardCase::{Includes, Matches, Name, Order, Version};
 
-const PYPI: [Case; 13] = [
+const PYPI: [HardCase; 13] = [
     Order("1.0.dev1", '<', "1.0a1.dev2"),
     Order("1.0+ubuntu-1", '=', "1.0+ubuntu.1"),
     Order("1.0+2", '<', "1.0+18446744073709551616"),
@@ -31,11 +31,11 @@ const PYPI: [Case; 13] = [
     Matches("<1.0", "1.0rc1", false),
     Matches("===1", "1.0", false),
     Matches(">=1.0", "2.0a1", true),
-    Case::Requirement(">=1,", true),
+    HardCase::Requirement(">=1,", true),
     Name("A-_.b", Some("a-b")),
 ];
 
-const NPM: [Case; 13] = [
+const NPM: [HardCase; 13] = [
     Matches("*", "1.0.0-rc.1", false),
     Matches("", "1.0.0", true),
     Matches("~1.2.3 ||", "3.4.1", true),
@@ -45,23 +45,23 @@ const NPM: [Case; 13] = [
     Includes("<2", "2.0.0-rc", false),
     Includes(">=1.0.0 <2.0.0", "2.0.0-rc", true),
     Includes("^1", "1.0.0-rc", true),
-    Case::Requirement(">=2, <3", false),
+    HardCase::Requirement(">=2, <3", false),
     Version("01.2.3", false),
     Order("1.0.0+9", '=', "1.0.0+10"),
     Name("@a/_b", Some("@a/_b")),
 ];
 
-const CARGO: [Case; 7] = [
+const CARGO: [HardCase; 7] = [
     Order("1.0.0+9", '<', "1.0.0+10"),
     Matches("1.2", "1.9.0", true),
-    Case::Requirement(">=1 <2", false),
+    HardCase::Requirement(">=1 <2", false),
     Matches("^0.0.3", "0.0.4", false),
     Matches("^1.0.0-alpha", "1.0.1-beta", false),
     Version("18446744073709551615.0.0", true),
     Name("1a", None),
 ];
 
-const DEBIAN: [Case; 7] = [
+const DEBIAN: [HardCase; 7] = [
     Order("1.0", '=', "1.0-0"),
     Order("1.0~", '=', "1.0~0"),
     Order("1.0", '>', "1.0-~"),
@@ -72,7 +72,7 @@ const DEBIAN: [Case; 7] = [
     Name("Ab", Some("ab")),
 ];
 
-fn check(ecosystem: &Ecosystem, cases: &[Case]) {
+fn check(ecosystem: &Ecosystem, cases: &[HardCase]) {
     let version = |text| {
         ecosystem
             .version(text)
@@ -119,7 +119,7 @@ fn check(ecosystem: &Ecosystem, cases: &[Case]) {
                 answer,
                 "{ecosystem} {text}"
             ),
-            Case::Requirement(text, answer) => {
+            HardCase::Requirement(text, answer) => {
                 assert_eq!(
                     ecosystem.requirement(text).is_ok(),
                     answer,

@@ -49,9 +49,9 @@ pub enum Ecosystem {
 /// space`. The caller adds which text it was.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Refused(pub String);
+pub struct InvalidText(pub String);
 
-impl Refused {
+impl InvalidText {
     fn because(why: impl Into<String>) -> Self {
         Self(why.into())
     }
@@ -92,12 +92,12 @@ impl Ecosystem {
     ///
     /// # Errors
     /// The ecosystem does not allow the name.
-    pub fn normalise(&self, name: &str) -> Result<String, Refused> {
+    pub fn normalise(&self, name: &str) -> Result<String, InvalidText> {
         if name.is_empty() {
-            return Err(Refused::because("is empty"));
+            return Err(InvalidText::because("is empty"));
         }
         if name.len() > MAX_NAME {
-            return Err(Refused(format!("is longer than {MAX_NAME} bytes")));
+            return Err(InvalidText(format!("is longer than {MAX_NAME} bytes")));
         }
         match self {
             Self::Generic => generic::normalise(name),
@@ -113,7 +113,7 @@ impl Ecosystem {
     ///
     /// # Errors
     /// The ecosystem's tools reject it, or it is longer than [`MAX_VERSION`].
-    pub fn version(&self, text: &str) -> Result<Version, Refused> {
+    pub fn version(&self, text: &str) -> Result<Version, InvalidText> {
         Version::parse(self, text)
     }
 
@@ -132,7 +132,7 @@ impl Ecosystem {
     ///
     /// # Errors
     /// The ecosystem's tools reject it, or it is longer than [`MAX_REQUIREMENT`].
-    pub fn requirement(&self, text: &str) -> Result<Requirement, Refused> {
+    pub fn requirement(&self, text: &str) -> Result<Requirement, InvalidText> {
         Requirement::parse(self, text)
     }
 }
@@ -144,17 +144,17 @@ impl fmt::Display for Ecosystem {
 }
 
 impl TryFrom<String> for Ecosystem {
-    type Error = Refused;
+    type Error = InvalidText;
 
-    fn try_from(word: String) -> Result<Self, Refused> {
+    fn try_from(word: String) -> Result<Self, InvalidText> {
         word.parse()
     }
 }
 
 impl std::str::FromStr for Ecosystem {
-    type Err = Refused;
+    type Err = InvalidText;
 
-    fn from_str(word: &str) -> Result<Self, Refused> {
+    fn from_str(word: &str) -> Result<Self, InvalidText> {
         Ok(match word {
             "generic" => Self::Generic,
             "cargo" => Self::Cargo,
@@ -167,7 +167,7 @@ impl std::str::FromStr for Ecosystem {
                 Self::Other(word.into())
             }
             _ => {
-                return Err(Refused::because(
+                return Err(InvalidText::because(
                     "must be 1 to 20 letters a to z and hyphens, such as generic or cargo",
                 ));
             }

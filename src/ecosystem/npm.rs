@@ -8,7 +8,7 @@ mod version;
 pub(super) use range::Requirement;
 pub(super) use version::Version;
 
-use super::Refused;
+use super::InvalidText;
 
 /// Returns the name unchanged, with its scope: JSONStream and jsonstream are two packages.
 ///
@@ -16,56 +16,54 @@ use super::Refused;
 /// may no longer have. Two things that npm accepts are rejected: names of more than 214 bytes,
 /// allowed for old packages, and `node_modules` in a scope, which would be taken for a directory of
 /// packages.
-pub(super) fn normalise(name: &str) -> Result<String, Refused> {
+pub(super) fn normalise(name: &str) -> Result<String, InvalidText> {
     let own = match name.strip_prefix('@') {
         Some(scoped) => {
             let Some((scope, own)) = scoped.split_once('/') else {
-                return Err(Refused::because(
-                    "begins with @ and has no slash behind the scope: write @scope/name",
+                return Err(InvalidText::because(
+                    "begins with @ but has no slash after the scope: write @scope/name",
                 ));
             };
             check(scope)?;
             if own.starts_with('.') {
-                return Err(Refused::because(
-                    "must not have a dot at the beginning of its second part",
+                return Err(InvalidText::because(
+                    "must not begin its second part with a dot",
                 ));
             }
             own
         }
         None => {
             if name.starts_with(['.', '-', '_']) {
-                return Err(Refused::because(
+                return Err(InvalidText::because(
                     "must not begin with a dot, a hyphen or an underscore",
                 ));
             }
             if name.eq_ignore_ascii_case("favicon.ico") {
-                return Err(Refused::because(
-                    "is a name that npm keeps for something else",
-                ));
+                return Err(InvalidText::because("is reserved by npm"));
             }
             name
         }
     };
     check(own)?;
     if own.eq_ignore_ascii_case("node_modules") {
-        return Err(Refused::because(
-            "is the name of the directory that packages are in",
+        return Err(InvalidText::because(
+            "is reserved for the directory of packages",
         ));
     }
     Ok(name.to_owned())
 }
 
 /// Checks a scope or a name in one: characters that need no escaping in a URL.
-fn check(part: &str) -> Result<(), Refused> {
+fn check(part: &str) -> Result<(), InvalidText> {
     if part.is_empty() {
-        return Err(Refused::because("has nothing on one side of its slash"));
+        return Err(InvalidText::because("has an empty part beside its slash"));
     }
     if !part
         .bytes()
         .all(|b| b.is_ascii_alphanumeric() || b"-_.~'!()*".contains(&b))
     {
-        return Err(Refused::because(
-            "may have letters, digits and -_.~'!()* only, and one slash behind a scope",
+        return Err(InvalidText::because(
+            "may only have letters, digits and -_.~'!()*, and one slash after a scope",
         ));
     }
     Ok(())

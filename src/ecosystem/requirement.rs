@@ -3,25 +3,25 @@
 use std::fmt;
 
 use super::{
-    Ecosystem, MAX_REQUIREMENT, Refused, Version,
+    Ecosystem, InvalidText, MAX_REQUIREMENT, Version,
     cargo::{self, Builds},
     debian, npm, pypi,
-    version::Order,
+    version::VersionOrder,
 };
 
 /// A requirement on a package's version, in its ecosystem's own language.
 #[derive(Clone, Debug)]
 pub struct Requirement {
     text: Box<str>,
-    terms: Terms,
+    terms: RequirementTerms,
 }
 
 #[derive(Clone, Debug)]
-enum Terms {
+enum RequirementTerms {
     /// Any version.
     Any,
     /// One version only.
-    Exactly(Order),
+    Exactly(VersionOrder),
     Semver(cargo::Requirement),
     Debian(debian::Requirement),
     Npm(npm::Requirement),
@@ -31,19 +31,25 @@ enum Terms {
 }
 
 impl Requirement {
-    pub(super) fn parse(ecosystem: &Ecosystem, text: &str) -> Result<Self, Refused> {
+    pub(super) fn parse(ecosystem: &Ecosystem, text: &str) -> Result<Self, InvalidText> {
         if text.len() > MAX_REQUIREMENT {
-            return Err(Refused(format!("is longer than {MAX_REQUIREMENT} bytes")));
+            return Err(InvalidText(format!(
+                "is longer than {MAX_REQUIREMENT} bytes"
+            )));
         }
         let terms = match ecosystem {
-            Ecosystem::Generic => Terms::Semver(cargo::Requirement::parse(text, Builds::Count)?),
-            Ecosystem::Cargo => Terms::Semver(cargo::Requirement::parse(text, Builds::Open)?),
-            Ecosystem::Debian => Terms::Debian(debian::Requirement::parse(text)?),
-            Ecosystem::Npm => Terms::Npm(npm::Requirement::parse(text)?),
-            Ecosystem::Pypi => Terms::Pypi(pypi::Requirement::parse(text)?),
+            Ecosystem::Generic => {
+                RequirementTerms::Semver(cargo::Requirement::parse(text, Builds::Count)?)
+            }
+            Ecosystem::Cargo => {
+                RequirementTerms::Semver(cargo::Requirement::parse(text, Builds::Open)?)
+            }
+            Ecosystem::Debian => RequirementTerms::Debian(debian::Requirement::parse(text)?),
+            Ecosystem::Npm => RequirementTerms::Npm(npm::Requirement::parse(text)?),
+            Ecosystem::Pypi => RequirementTerms::Pypi(pypi::Requirement::parse(text)?),
             Ecosystem::Other(_) => match text {
-                "" => Terms::Any,
-                _ => Terms::Bytes(
+                "" => RequirementTerms::Any,
+                _ => RequirementTerms::Bytes(
                     ecosystem
                         .version(text.trim_start_matches('='))?
                         .as_str()
@@ -62,7 +68,7 @@ impl Requirement {
     pub fn any() -> Self {
         Self {
             text: "*".into(),
-            terms: Terms::Any,
+            terms: RequirementTerms::Any,
         }
     }
 
@@ -71,7 +77,7 @@ impl Requirement {
     pub fn only(version: &Version) -> Self {
         Self {
             text: format!("==={version}").into(),
-            terms: Terms::Exactly(version.order().clone()),
+            terms: RequirementTerms::Exactly(version.order().clone()),
         }
     }
 
@@ -85,13 +91,21 @@ impl Requirement {
     /// pre-releases match.
     pub fn matches(&self, version: &Version) -> bool {
         match (&self.terms, version.order()) {
-            (Terms::Semver(terms), Order::Semver(version)) => terms.matches(version),
-            (Terms::Debian(terms), Order::Debian(version)) => terms.matches(version),
-            (Terms::Npm(terms), Order::Npm(version)) => terms.matches(version),
-            (Terms::Pypi(terms), Order::Pypi(order)) => terms.matches(order, version.as_str()),
-            (Terms::Bytes(wanted), Order::Bytes(version)) => wanted == version,
-            (Terms::Exactly(wanted), order) => wanted == order,
-            (Terms::Any, order) => !version.is_pre_release() || matches!(order, Order::Pypi(_)),
+            (RequirementTerms::Semver(terms), VersionOrder::Semver(version)) => {
+                terms.matches(version)
+            }
+            (RequirementTerms::Debian(terms), VersionOrder::Debian(version)) => {
+                terms.matches(version)
+            }
+            (RequirementTerms::Npm(terms), VersionOrder::Npm(version)) => terms.matches(version),
+            (RequirementTerms::Pypi(terms), VersionOrder::Pypi(order)) => {
+                terms.matches(order, version.as_str())
+            }
+            (RequirementTerms::Bytes(wanted), VersionOrder::Bytes(version)) => wanted == version,
+            (RequirementTerms::Exactly(wanted), order) => wanted == order,
+            (RequirementTerms::Any, order) => {
+                !version.is_pre_release() || matches!(order, VersionOrder::Pypi(_))
+            }
             _ => false,
         }
     }
@@ -99,9 +113,11 @@ impl Requirement {
     /// Returns true if the version would match if pre-releases were wanted. This is an outer bound.
     pub fn includes(&self, version: &Version) -> bool {
         match (&self.terms, version.order()) {
-            (Terms::Semver(terms), Order::Semver(version)) => terms.includes(version),
-            (Terms::Npm(terms), Order::Npm(version)) => terms.includes(version),
-            (Terms::Any, _) => true,
+            (RequirementTerms::Semver(terms), VersionOrder::Semver(version)) => {
+                terms.includes(version)
+            }
+            (RequirementTerms::Npm(terms), VersionOrder::Npm(version)) => terms.includes(version),
+            (RequirementTerms::Any, _) => true,
             _ => self.matches(version),
         }
     }
@@ -110,8 +126,8 @@ impl Requirement {
     /// pre-releases by naming one.
     pub fn names(&self, version: &Version) -> bool {
         let asked = match &self.terms {
-            Terms::Pypi(terms) => !version.is_pre_release() || terms.names_pre_release(),
-            Terms::Any => !version.is_pre_release(),
+            RequirementTerms::Pypi(terms) => !version.is_pre_release() || terms.names_pre_release(),
+            RequirementTerms::Any => !version.is_pre_release(),
             _ => true,
         };
         asked && self.matches(version)
@@ -121,12 +137,18 @@ impl Requirement {
     /// file does. Only this admits a yanked release.
     pub fn is_exactly(&self, version: &Version) -> bool {
         match (&self.terms, version.order()) {
-            (Terms::Semver(terms), Order::Semver(version)) => terms.is_exactly(version),
-            (Terms::Debian(terms), Order::Debian(version)) => terms.is_exactly(version),
-            (Terms::Npm(terms), Order::Npm(version)) => terms.is_exactly(version),
-            (Terms::Pypi(terms), Order::Pypi(order)) => terms.is_exactly(order, version.as_str()),
-            (Terms::Bytes(wanted), Order::Bytes(version)) => wanted == version,
-            (Terms::Exactly(wanted), order) => wanted == order,
+            (RequirementTerms::Semver(terms), VersionOrder::Semver(version)) => {
+                terms.is_exactly(version)
+            }
+            (RequirementTerms::Debian(terms), VersionOrder::Debian(version)) => {
+                terms.is_exactly(version)
+            }
+            (RequirementTerms::Npm(terms), VersionOrder::Npm(version)) => terms.is_exactly(version),
+            (RequirementTerms::Pypi(terms), VersionOrder::Pypi(order)) => {
+                terms.is_exactly(order, version.as_str())
+            }
+            (RequirementTerms::Bytes(wanted), VersionOrder::Bytes(version)) => wanted == version,
+            (RequirementTerms::Exactly(wanted), order) => wanted == order,
             _ => false,
         }
     }
@@ -134,7 +156,9 @@ impl Requirement {
     /// Returns true if the version differs at most in build metadata from one named in full.
     pub fn names_build_of(&self, version: &Version) -> bool {
         match (&self.terms, version.order()) {
-            (Terms::Semver(terms), Order::Semver(version)) => terms.names_build_of(version),
+            (RequirementTerms::Semver(terms), VersionOrder::Semver(version)) => {
+                terms.names_build_of(version)
+            }
             _ => false,
         }
     }
@@ -143,7 +167,7 @@ impl Requirement {
     /// takes, if there is only one.
     pub fn comparators(&self) -> Option<Vec<(semver::Comparator, Option<semver::Version>)>> {
         match &self.terms {
-            Terms::Semver(terms) => Some(terms.comparators()),
+            RequirementTerms::Semver(terms) => Some(terms.comparators()),
             _ => None,
         }
     }
@@ -151,12 +175,12 @@ impl Requirement {
     /// Returns true if every version that is not a pre-release matches.
     pub fn is_any(&self) -> bool {
         match &self.terms {
-            Terms::Semver(terms) => terms.is_any(),
-            Terms::Debian(terms) => terms.is_any(),
-            Terms::Npm(terms) => terms.is_any(),
-            Terms::Pypi(terms) => terms.is_any(),
-            Terms::Any => true,
-            Terms::Bytes(_) | Terms::Exactly(_) => false,
+            RequirementTerms::Semver(terms) => terms.is_any(),
+            RequirementTerms::Debian(terms) => terms.is_any(),
+            RequirementTerms::Npm(terms) => terms.is_any(),
+            RequirementTerms::Pypi(terms) => terms.is_any(),
+            RequirementTerms::Any => true,
+            RequirementTerms::Bytes(_) | RequirementTerms::Exactly(_) => false,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::{
     hash::{Hash, Hasher},
 };
 
-use super::{Ecosystem, MAX_VERSION, Refused, debian, npm, pypi};
+use super::{Ecosystem, InvalidText, MAX_VERSION, debian, npm, pypi};
 
 /// A version of one ecosystem. Equality and hash follow the ecosystem (`1.0` and `1.0.0` of `pypi`
 /// are equal, and `1.0` and `1.0-0` of `debian`); it is displayed as written. In `generic` and
@@ -14,13 +14,13 @@ use super::{Ecosystem, MAX_VERSION, Refused, debian, npm, pypi};
 #[derive(Clone, Debug)]
 pub struct Version {
     text: Box<str>,
-    order: Order,
+    order: VersionOrder,
 }
 
 /// The comparable form. Versions of two ecosystems never belong to one package, but they are
 /// ordered all the same, by ecosystem.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Order {
+pub(super) enum VersionOrder {
     Semver(semver::Version),
     Debian(debian::Version),
     Npm(npm::Version),
@@ -29,26 +29,26 @@ pub(super) enum Order {
 }
 
 impl Version {
-    pub(super) fn parse(ecosystem: &Ecosystem, text: &str) -> Result<Self, Refused> {
+    pub(super) fn parse(ecosystem: &Ecosystem, text: &str) -> Result<Self, InvalidText> {
         if text.is_empty() {
-            return Err(Refused::because("is empty"));
+            return Err(InvalidText::because("is empty"));
         }
         if text.len() > MAX_VERSION {
-            return Err(Refused(format!("is longer than {MAX_VERSION} bytes")));
+            return Err(InvalidText(format!("is longer than {MAX_VERSION} bytes")));
         }
         let order = match ecosystem {
-            Ecosystem::Generic | Ecosystem::Cargo => Order::Semver(
+            Ecosystem::Generic | Ecosystem::Cargo => VersionOrder::Semver(
                 semver::Version::parse(text)
-                    .map_err(|error| Refused(format!("does not follow semver: {error}")))?,
+                    .map_err(|error| InvalidText(format!("does not follow semver: {error}")))?,
             ),
-            Ecosystem::Debian => Order::Debian(debian::Version::parse(text)?),
-            Ecosystem::Npm => Order::Npm(npm::Version::parse(text)?),
-            Ecosystem::Pypi => Order::Pypi(pypi::Version::parse(text)?),
+            Ecosystem::Debian => VersionOrder::Debian(debian::Version::parse(text)?),
+            Ecosystem::Npm => VersionOrder::Npm(npm::Version::parse(text)?),
+            Ecosystem::Pypi => VersionOrder::Pypi(pypi::Version::parse(text)?),
             Ecosystem::Other(_) => {
                 if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
-                    return Err(Refused::because("has a space or a control character"));
+                    return Err(InvalidText::because("has a space or a control character"));
                 }
-                Order::Bytes(text.into())
+                VersionOrder::Bytes(text.into())
             }
         };
         Ok(Self {
@@ -65,11 +65,11 @@ impl Version {
     /// Returns a key for tables: the same text for equal versions, and different texts for others.
     pub fn key(&self) -> String {
         match &self.order {
-            Order::Semver(version) => version.to_string(),
-            Order::Debian(version) => version.key(),
-            Order::Npm(version) => version.key(),
-            Order::Pypi(version) => version.key(),
-            Order::Bytes(text) => text.to_string(),
+            VersionOrder::Semver(version) => version.to_string(),
+            VersionOrder::Debian(version) => version.key(),
+            VersionOrder::Npm(version) => version.key(),
+            VersionOrder::Pypi(version) => version.key(),
+            VersionOrder::Bytes(text) => text.to_string(),
         }
     }
 
@@ -88,17 +88,19 @@ impl Version {
     /// pre-releases.
     pub fn is_pre_release(&self) -> bool {
         match &self.order {
-            Order::Semver(version) => !version.pre.is_empty(),
-            Order::Npm(version) => version.is_pre_release(),
-            Order::Pypi(version) => version.is_pre_release(),
-            Order::Debian(_) | Order::Bytes(_) => false,
+            VersionOrder::Semver(version) => !version.pre.is_empty(),
+            VersionOrder::Npm(version) => version.is_pre_release(),
+            VersionOrder::Pypi(version) => version.is_pre_release(),
+            VersionOrder::Debian(_) | VersionOrder::Bytes(_) => false,
         }
     }
 
     /// Returns true if the two differ at most in build metadata.
     pub fn is_build_of(&self, other: &Self) -> bool {
         match (&self.order, &other.order) {
-            (Order::Semver(version), Order::Semver(other)) => version.cmp_precedence(other).is_eq(),
+            (VersionOrder::Semver(version), VersionOrder::Semver(other)) => {
+                version.cmp_precedence(other).is_eq()
+            }
             (order, other) => order == other,
         }
     }
@@ -106,12 +108,12 @@ impl Version {
     /// Returns the semver version, in `generic` and `cargo`.
     pub fn semver(&self) -> Option<&semver::Version> {
         match &self.order {
-            Order::Semver(version) => Some(version),
+            VersionOrder::Semver(version) => Some(version),
             _ => None,
         }
     }
 
-    pub(super) fn order(&self) -> &Order {
+    pub(super) fn order(&self) -> &VersionOrder {
         &self.order
     }
 }
@@ -126,6 +128,11 @@ const PLAIN_DIGITS: usize = 15;
 pub struct Plain<'a>(&'a str);
 
 impl<'a> Plain<'a> {
+    /// The key of the version.
+    pub fn key(&self) -> &'a str {
+        self.0
+    }
+
     pub(super) fn of(ecosystem: &Ecosystem, text: &'a str) -> Option<Self> {
         let is_plain = |number: &str| {
             (1..=PLAIN_DIGITS).contains(&number.len())
@@ -174,7 +181,7 @@ impl From<semver::Version> for Version {
     fn from(version: semver::Version) -> Self {
         Self {
             text: version.to_string().into(),
-            order: Order::Semver(version),
+            order: VersionOrder::Semver(version),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Answers, in the forms that every client understands.
+//! Responses in the forms that every client understands.
 
 use axum::{
     body::{Body, HttpBody},
@@ -11,26 +11,27 @@ use serde::Serialize;
 use super::{range, told};
 use crate::RegistryError;
 
-/// What changes: asked again each time, and sent only when it is another.
+/// The caching of an answer that may change: it is revalidated each time, and sent only if it
+/// changed.
 pub const CHANGES: HeaderValue = HeaderValue::from_static("no-cache");
-/// After so many seconds a client that was told that it is too early asks again.
+/// Seconds after which a client that came too early should try again.
 const AGAIN: &str = "2";
 
-/// An answer that never changes: its address has its digest in it.
+/// The caching of an answer that never changes, because its URL contains its digest.
 const FIXED: HeaderValue = HeaderValue::from_static("max-age=31536000, immutable");
 
-/// A text that changes, with an entity tag of its content.
+/// Returns a text that may change, with an entity tag of its content.
 pub fn document(headers: &HeaderMap, kind: &'static str, text: String) -> Response {
     let etag = etag_of(text.as_bytes());
     tagged(headers, kind, &etag, text.into())
 }
 
-/// The entity tag of a text.
+/// Returns the entity tag of a text.
 pub fn etag_of(text: &[u8]) -> String {
     format!("\"{}\"", blake3::hash(text).to_hex())
 }
 
-/// A text that changes and has this entity tag.
+/// Returns a text that may change, with this entity tag.
 pub fn tagged(headers: &HeaderMap, kind: &'static str, etag: &str, text: Bytes) -> Response {
     let length = text.len();
     let mut response = match range::is_known(headers, etag) {
@@ -50,7 +51,7 @@ pub fn tagged(headers: &HeaderMap, kind: &'static str, etag: &str, text: Bytes) 
     response
 }
 
-/// A document as it is sent, to be sent again.
+/// A document as it was sent, to be sent again.
 pub struct Written {
     pub text: Bytes,
     pub etag: String,
@@ -66,12 +67,12 @@ impl Written {
     }
 }
 
-/// Has clients keep an answer for good.
+/// Lets clients cache an answer for good.
 pub fn never_changes(response: &mut Response) {
     response.headers_mut().insert(header::CACHE_CONTROL, FIXED);
 }
 
-/// A value as JSON, that nobody keeps.
+/// Returns a value as JSON that is not cached.
 pub fn json(status: StatusCode, value: &impl Serialize) -> Response {
     match serde_json::to_string(value) {
         Ok(text) => {
@@ -91,7 +92,7 @@ pub fn json(status: StatusCode, value: &impl Serialize) -> Response {
     }
 }
 
-/// A sentence as text.
+/// Returns a sentence as plain text.
 pub fn sentence(status: StatusCode, text: &str) -> Response {
     told::refusal(status, text);
     let fields = [
@@ -104,9 +105,9 @@ pub fn sentence(status: StatusCode, text: &str) -> Response {
     (status, fields, format!("{text}\n")).into_response()
 }
 
-/// Nobody is connected yet who could know.
+/// Returns the answer of a node without peers, which cannot know yet.
 pub fn too_early() -> Response {
-    let text = "this node has just started and has no peer yet, so that it does not know; it is asked again in a moment";
+    let text = "this node has just started and has no peers yet; try again in a moment";
     let mut response = sentence(StatusCode::SERVICE_UNAVAILABLE, text);
     response
         .headers_mut()
@@ -114,8 +115,8 @@ pub fn too_early() -> Response {
     response
 }
 
-/// The status that goes with an error of the node's. What is not there, as far as can be told, is
-/// 404: clients go on with another registry then, and stop at anything else.
+/// Returns the HTTP status of a node's error. Missing packages are 404, on which clients try their
+/// next registry; any other status stops them.
 pub fn status_of(error: &RegistryError) -> StatusCode {
     match error.code() {
         "not_found" | "no_content" | "no_match" | "no_version" | "unknown_handle" | "fetch"
@@ -123,7 +124,7 @@ pub fn status_of(error: &RegistryError) -> StatusCode {
         "version_taken" | "history_unknown" | "ambiguous_handle" | "unpinned_handle" => {
             StatusCode::CONFLICT
         }
-        // As the index of Python's packages has it.
+        // As the official Python package index does.
         "file_taken" => StatusCode::BAD_REQUEST,
         "not_yours" => StatusCode::FORBIDDEN,
         "too_large" => StatusCode::PAYLOAD_TOO_LARGE,
@@ -134,7 +135,7 @@ pub fn status_of(error: &RegistryError) -> StatusCode {
     }
 }
 
-/// An answer without a body that says how long the body would be.
+/// Returns the response without its body, but with the body's length.
 pub fn head_of(mut response: Response) -> Response {
     let length = response.body().size_hint().exact();
     *response.body_mut() = Body::empty();

@@ -1,5 +1,4 @@
-//! Documents beside the files of releases: fetched with them, read once, and kept in memory as they
-//! were understood.
+//! Companion files of releases: fetched with them, parsed once, and cached.
 
 use std::{
     collections::HashMap,
@@ -22,14 +21,12 @@ use crate::{
     registry::{Wanted, claimed, read_whole},
 };
 
-/// Bytes that may be kept in memory, about. There are half a dozen of these, which together keep
-/// less than 40 MiB.
+/// Approximate bytes of one cache. There are half a dozen, which together keep less than 40 MiB.
 const MOST: usize = 6 << 20;
 
-/// Documents of releases as they were understood, by the hashes of their manifests: neither
-/// changes.
+/// A cache of parsed documents of releases, by the hashes of their manifests, which never change.
 pub struct Known<T> {
-    /// Bytes that may be kept, about.
+    /// Approximate bytes that may be kept.
     most: usize,
     held: Mutex<(usize, HashMap<Hash, Arc<T>>)>,
 }
@@ -41,7 +38,7 @@ impl<T> Default for Known<T> {
 }
 
 impl<T> Known<T> {
-    /// Keeps so many bytes at most.
+    /// Creates a cache of at most `most` bytes.
     pub fn of(most: usize) -> Self {
         Self {
             most,
@@ -58,14 +55,14 @@ impl<T> Known<T> {
             .cloned()
     }
 
-    /// Keeps a value that takes so many bytes; when there is no room all others go.
+    /// Adds a value of `weight` bytes; if there is no room, all others are dropped.
     pub fn keep(&self, hash: Hash, weight: usize, value: T) -> Arc<T> {
         let value = Arc::new(value);
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if held.0 + weight > self.most {
             *held = (0, HashMap::new());
         }
-        // What two have read at the same time is kept once.
+        // If two tasks parsed the same document, count it once.
         if held.1.insert(hash, value.clone()).is_none() {
             held.0 += weight;
         }
@@ -73,8 +70,8 @@ impl<T> Known<T> {
     }
 }
 
-/// The manifests and documents that releases of one package need. Nobody waits for them beyond one
-/// deadline.
+/// The manifests and companion files needed from releases of one package, with one deadline for all
+/// of them.
 pub struct Ahead<'a> {
     service: &'a Service,
     id: &'a PackageId,
@@ -94,8 +91,8 @@ impl<'a> Ahead<'a> {
         }
     }
 
-    /// For the releases with these manifests, of which all is brought here together; `beside` says
-    /// which contents travel beside which files of one.
+    /// Fetches all that is needed for the releases with these manifests; `beside` returns the
+    /// companion files of a manifest.
     pub async fn of(
         service: &'a Service,
         id: &'a PackageId,
@@ -106,7 +103,7 @@ impl<'a> Ahead<'a> {
         if hashes.is_empty() {
             return ahead;
         }
-        // What goes wrong here is told by whoever asks for one of them.
+        // Errors are reported by the later calls for single documents.
         let found = service
             .registry()
             .manifests_of(id, hashes, service.options.wait)
@@ -142,7 +139,7 @@ impl<'a> Ahead<'a> {
         }
     }
 
-    /// A manifest, once.
+    /// Returns a manifest, read once.
     pub async fn manifest(&self, hash: &Hash) -> Result<Manifest> {
         if let Some(manifest) = self.lock().remove(hash) {
             return Ok(manifest);
@@ -155,8 +152,7 @@ impl<'a> Ahead<'a> {
         asked.map_err(|_| self.late(&format!("a manifest of {}", claimed(self.id, None))))?
     }
 
-    /// Reads a document that is beside the file with this root, here or from whoever has it; `what`
-    /// names it.
+    /// Reads the companion file of the file with this root, here or from peers; `what` names it.
     pub async fn read(&self, file: &ContentRoot, content: Content, what: &str) -> Result<Vec<u8>> {
         let contents = self.service.contents();
         if contents.held(content.root).await?.is_none() {
@@ -179,7 +175,7 @@ fn wanted_beside(id: &PackageId, file: ContentRoot, content: Content, what: &str
     }
 }
 
-/// Returns what is beside the first file of a release, if there is anything.
+/// Returns the companion files of a release's first file.
 pub fn of_first(manifest: &Manifest) -> Vec<(ContentRoot, Content)> {
     manifest
         .native
@@ -188,14 +184,20 @@ pub fn of_first(manifest: &Manifest) -> Vec<(ContentRoot, Content)> {
         .collect()
 }
 
-/// Packages of which something is being made: whoever wants the same waits, and then finds most of
-/// it in memory.
+/// Returns the companion files to fetch for a release's first file.
+pub fn wanted_of(id: &PackageId, manifest: &Manifest) -> Option<Wanted> {
+    let what = format!("what is beside {} {}", claimed(id, None), manifest.version);
+    let (file, content) = of_first(manifest).pop()?;
+    Some(wanted_beside(id, file, content, &what))
+}
+
+/// Locks per package: a second task that needs the same waits, and then finds most of it in the
+/// cache.
 #[derive(Default)]
 pub struct Turns(Mutex<HashMap<PackageId, Arc<tokio::sync::Mutex<()>>>>);
 
 impl Turns {
-    /// Waits until nobody else makes anything of this package; it is the caller's turn as long as
-    /// this is there.
+    /// Waits for the package's lock, which is released when the guard is dropped.
     pub async fn of(&self, id: &PackageId) -> OwnedMutexGuard<()> {
         let turn = {
             let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! Asking a gateway whether it is the node's: something else may have its port.
+//! Checks that a gateway belongs to this node, because another program may have its port.
 
 use std::time::Duration;
 
@@ -11,26 +11,26 @@ use tokio::{net::TcpStream, time::timeout};
 
 use crate::domain::proof::Proof;
 
-/// Time for all of it: the gateway is on this machine.
+/// Time for the whole check: the gateway is on this machine.
 const MOST: Duration = Duration::from_secs(5);
-/// Bytes of a proof; it has about 500.
+/// Most bytes of a proof, which has about 500.
 const PROOF: usize = 4_096;
-/// The name that this asks under.
+/// The user agent of the check.
 const AGENT: &str = concat!("swarmdex/", env!("CARGO_PKG_VERSION"));
-/// Bytes of randomness in a nonce.
+/// Random bytes in a nonce.
 const NONCE: usize = 16;
 
-/// Returns whether this node answers at a URL.
+/// Checks that this node answers at a URL.
 ///
 /// # Errors
-/// A sentence's end that says what answers there instead, such as "nothing answers there:
-/// Connection refused".
+/// The end of a sentence that says what answers instead, such as "nothing answers there: Connection
+/// refused".
 pub async fn check(url: &str, node: &PeerId) -> Result<(), String> {
     let nonce = data_encoding::HEXLOWER.encode(&rand::random::<[u8; NONCE]>());
     let answered = timeout(MOST, proof(url, &nonce)).await;
     let proof = answered.map_err(|_| {
         format!(
-            "what answers there has not done so within {} s",
+            "the server there did not answer within {} s",
             MOST.as_secs()
         )
     })??;
@@ -47,7 +47,7 @@ async fn proof(url: &str, nonce: &str) -> Result<Proof, String> {
         .trim_end_matches('/');
     let nothing = |error: &dyn std::fmt::Display| format!("nothing answers there: {error}");
     let stranger =
-        |error: &dyn std::fmt::Display| format!("what answers there is no gateway: {error}");
+        |error: &dyn std::fmt::Display| format!("the server there is no gateway: {error}");
     let stream = TcpStream::connect(authority)
         .await
         .map_err(|error| nothing(&error))?;
@@ -70,7 +70,7 @@ async fn proof(url: &str, nonce: &str) -> Result<Proof, String> {
             .map_err(|error| stranger(&error))?;
         serde_json::from_slice(&body.to_bytes()).map_err(|error| stranger(&error))
     };
-    // The connection is driven for as long as the answer takes, and no longer.
+    // Drive the connection only until the answer is there.
     tokio::select! {
         proof = asking => proof,
         ended = connection => Err(match ended {

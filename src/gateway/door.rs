@@ -1,4 +1,4 @@
-//! The door: who is let in, how many at once, and for how long without a word.
+//! Accepts connections, with limits on their number and on their silence.
 
 use std::{
     collections::HashMap,
@@ -25,20 +25,21 @@ use super::{
     service::{self, Client, Service},
 };
 
-/// Connections at once; further ones wait to be accepted.
+/// Most concurrent connections; further ones wait to be accepted.
 const MAX_CONNECTIONS: usize = 256;
-/// Of one address, further ones are closed: a browser has 6, npm 15, and two of each still fit.
+/// Most connections from one address; further ones are closed. A browser opens 6 and npm 15, and
+/// two of each still fit.
 const MAX_OF_AN_ADDRESS: usize = 32;
-/// Time to send the head of a request, also of the next one on a connection that is kept.
+/// Time to send the head of a request, also of the next one on a kept connection.
 const HEAD_TIME: Duration = Duration::from_secs(60);
-/// A client that takes no byte of its answer for so long is cut off.
+/// A client that reads no byte of its answer for this long is disconnected.
 const SLOWEST: Duration = Duration::from_secs(60);
-/// Bytes of a request's head.
+/// Most bytes of a request's head.
 const MAX_HEAD: usize = 64 << 10;
-/// Out of descriptors, most likely: some are free again in a moment.
+/// Pause after a failed accept, which is usually due to a lack of descriptors.
 const BREATH: Duration = Duration::from_millis(100);
 
-/// Connections by address.
+/// The number of connections of each address.
 #[derive(Default)]
 struct Guests(Mutex<HashMap<IpAddr, usize>>);
 
@@ -47,7 +48,7 @@ impl Guests {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a place for one more of an address; `None` when it has all it may have.
+    /// Takes a slot for one more connection from an address; `None` if it has none left.
     fn enter(self: &Arc<Self>, from: IpAddr) -> Option<Guest> {
         let mut held = self.lock();
         let count = held.entry(from).or_default();
@@ -61,7 +62,7 @@ impl Guests {
     }
 }
 
-/// A place that is given back when it is dropped.
+/// A slot, which is free again when this is dropped.
 struct Guest {
     guests: Arc<Guests>,
     from: IpAddr,
@@ -79,7 +80,7 @@ impl Drop for Guest {
     }
 }
 
-/// Takes connections until the gateway ends.
+/// Accepts connections until the gateway ends.
 pub async fn keep(
     listener: TcpListener,
     service: Arc<Service>,
@@ -105,7 +106,7 @@ pub async fn keep(
                     ));
                 }
                 None => {
-                    tracing::warn!(from = %from.ip(), "the gateway has as many connections of it as it takes")
+                    tracing::warn!(from = %from.ip(), "the gateway has too many connections from an address")
                 }
             },
             Err(error) => {
@@ -123,8 +124,7 @@ async fn connection(
     _places: (OwnedSemaphorePermit, Guest),
     stop: CancellationToken,
 ) {
-    // Answers are written whole; what waits for more to send would wait for an acknowledgement of
-    // what went before.
+    // Answers are written whole; without this, the rest of one would wait for an acknowledgement.
     let _ = io.set_nodelay(true);
     let reset = Reset::default();
     let client = Client {
@@ -134,9 +134,9 @@ async fn connection(
     let answer =
         any(move |request: Request| service::answer(service.clone(), client.clone(), request));
     let router = Router::new().fallback(answer);
-    // Answers are flushed one by one: to gather those of a pipeline (`pipeline_flush`), hyper 1.12
-    // copies every body behind its head, and of a document of megabytes that takes as long as to
-    // send it.
+    // Answers are flushed one by one. To gather those of a pipeline (`pipeline_flush`), hyper 1.12
+    // copies every body behind its head, which for a document of megabytes takes as long as sending
+    // it.
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME)

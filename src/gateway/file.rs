@@ -1,5 +1,5 @@
-//! Files of releases: streamed while they come, and withheld where they are not what the release
-//! says.
+//! Files of releases: streamed while they are fetched, and withheld if they do not match the
+//! release.
 
 use std::{
     collections::HashMap,
@@ -26,7 +26,7 @@ use super::{
 use crate::{
     RegistryError, Result,
     domain::{
-        hash::{ContentRoot, Digester, Digests, Sha1Digest, Sha512Digest},
+        hash::{ContentRoot, Digester, FileDigests, Sha1Digest, Sha512Digest},
         name::PackageId,
         version::VersionText,
     },
@@ -34,13 +34,13 @@ use crate::{
     registry::Wanted,
 };
 
-/// Smaller files are whole before the first byte is sent, so that what is wrong with them can still
-/// be said in words.
+/// A smaller file is verified before its first byte is sent, so that an error can still be
+/// explained.
 const SMALL: u64 = 1 << 20;
-/// Files whose digest is known to be right are remembered, this many.
+/// Most files remembered as having the right digest.
 const REMEMBERED: usize = 65_536;
 
-/// Files that were sent whole once, with the digests that they have.
+/// Files that were once sent as a whole, with their digests.
 #[derive(Default)]
 pub struct Files(Mutex<HashMap<ContentRoot, String>>);
 
@@ -60,24 +60,23 @@ impl Files {
     }
 }
 
-/// A file of a release that a client asks for.
+/// A requested file of a release.
 #[derive(Clone)]
 pub struct File {
     pub wanted: Wanted,
-    /// SHA-256 in lower-case hexadecimal, as the release's signer says.
+    /// SHA-256 digest in lower-case hexadecimal, as the release's signer states it.
     pub digest: String,
     pub others: Others,
     pub package: PackageId,
     pub version: VersionText,
-    /// Its name, where its version may have other files too.
+    /// Its name, if its version may have other files, too.
     pub name: Option<String>,
     pub kind: &'static str,
-    /// Its address has its digest in it.
+    /// True if its URL contains its digest.
     pub fixed: bool,
 }
 
-/// Digests beside the first that a release's signer says of a file, because its clients compare
-/// them.
+/// Further digests stated by a release's signer, because clients compare them.
 #[derive(Clone, Default)]
 pub struct Others {
     pub sha512: Option<Sha512Digest>,
@@ -85,7 +84,7 @@ pub struct Others {
 }
 
 impl File {
-    /// All that is said of its bytes.
+    /// Returns all stated digests, as one text.
     fn digests(&self) -> String {
         let Self {
             digest,
@@ -97,7 +96,7 @@ impl File {
 
     fn digester(&self) -> Digester {
         let Others { sha512, sha1 } = &self.others;
-        // The others are what files of npm's have.
+        // Only npm's files have the others.
         if sha512.is_some() || sha1.is_some() {
             Digester::of(&Ecosystem::Npm)
         } else {
@@ -105,8 +104,9 @@ impl File {
         }
     }
 
-    /// The first digest that is not what the signer says: its name, that, and what it is.
-    fn differs(&self, found: &Digests) -> Option<(&'static str, String, String)> {
+    /// Returns the first digest that differs from the signer's: its name, the stated value, and the
+    /// actual one.
+    fn differs(&self, found: &FileDigests) -> Option<(&'static str, String, String)> {
         let Others { sha512, sha1 } = &self.others;
         let all = [
             (
@@ -139,7 +139,7 @@ impl File {
     }
 }
 
-/// Answers with the file, or the part of it that is asked for.
+/// Answers with the file, or the requested part of it.
 pub async fn answer(
     service: &std::sync::Arc<Service>,
     file: File,
@@ -170,7 +170,7 @@ pub async fn answer(
         return fields(StatusCode::OK.into_response(), &file, part);
     }
     let root = file.wanted.content.root;
-    // A disk that cannot be asked sends no file either.
+    // If the disk fails here, sending the file fails, too.
     told::file(
         root,
         service
@@ -180,16 +180,12 @@ pub async fn answer(
             .is_ok_and(|held| held.is_some()),
     );
     let is_right = service.files.is_right(&file);
-    // Of a part nobody can say whether it is of the right whole: the whole is looked at once.
+    // A part cannot be verified by itself, so the whole file is verified once before.
     let whole_first = file.size() < SMALL || part.is_some() && !is_right;
-    let sent = if whole_first && !is_right {
-        checked(service, &file).await
-    } else {
-        Ok(())
-    };
-    let pieces = match sent {
-        Ok(()) => begin(service, &file, part.as_ref().map_or(0, |part| part.start)).await,
-        Err(error) => Err(error),
+    let from = part.as_ref().map_or(0, |part| part.start);
+    let pieces = match whole_first && !is_right {
+        true => checked(service, &file, from).await,
+        false => begin(service, &file, from).await,
     };
     let (first, pieces) = match pieces {
         Ok(pieces) => pieces,
@@ -215,7 +211,7 @@ pub async fn answer(
     fields(body.into_response(), &file, part)
 }
 
-/// The head of an answer with the file, or a part of it.
+/// Sets the headers of an answer with the file or a part of it.
 fn fields(mut response: Response, file: &File, part: Option<Range<u64>>) -> Response {
     let size = file.size();
     if let Some(part) = &part {
@@ -259,7 +255,7 @@ fn late(what: &str, wait: Duration) -> RegistryError {
     }
 }
 
-/// The next piece, if it comes in time; `None` at the end.
+/// Returns the next piece if it arrives in time; `None` at the end.
 async fn next(pieces: &mut Pieces, what: &str, wait: Duration) -> Result<Option<Bytes>> {
     match timeout(wait, pieces.recv()).await {
         Ok(piece) => piece.transpose(),
@@ -267,25 +263,38 @@ async fn next(pieces: &mut Pieces, what: &str, wait: Duration) -> Result<Option<
     }
 }
 
-/// The first piece from `from` on, and those that follow.
+/// Returns the first piece from `from` on, and the stream of those after it.
 async fn begin(service: &Service, file: &File, from: u64) -> Result<(Option<Bytes>, Pieces)> {
     let mut pieces = service.contents().stream(file.wanted.clone(), from).await?;
     let first = next(&mut pieces, &file.wanted.what, service.options.wait).await?;
     Ok((first, pieces))
 }
 
-/// Reads the whole file, and compares it with what its signer says.
-async fn checked(service: &Service, file: &File) -> Result<()> {
+/// Reads the whole file, compares it with the signer's digests, and returns it from `from` on. A
+/// small file is not read again for that.
+async fn checked(service: &Service, file: &File, from: u64) -> Result<(Option<Bytes>, Pieces)> {
     let (mut piece, mut pieces) = begin(service, file, 0).await?;
-    let mut digest = file.digester();
+    let (mut digest, mut whole) = (file.digester(), Vec::new());
     while let Some(bytes) = piece {
         digest.update(&bytes);
+        if file.size() < SMALL {
+            whole.push(bytes);
+        }
         piece = next(&mut pieces, &file.wanted.what, service.options.wait).await?;
     }
-    settle(service, file, digest).await
+    settle(service, file, digest).await?;
+    if file.size() >= SMALL {
+        return begin(service, file, from).await;
+    }
+    let whole = match <[Bytes; 1]>::try_from(whole) {
+        Ok([whole]) => whole,
+        Err(pieces) => pieces.concat().into(),
+    };
+    let from = usize::try_from(from).unwrap_or(usize::MAX).min(whole.len());
+    Ok((Some(whole.slice(from..)), pieces))
 }
 
-/// Notes what a whole file has been found to be; one that is not what its signer says is not served
+/// Records the digests of a whole file. A file that differs from the signer's digests is not served
 /// again.
 async fn settle(service: &Service, file: &File, digest: Digester) -> Result<()> {
     let Some((kind, said, found)) = file.differs(&digest.finish()) else {
@@ -299,7 +308,8 @@ async fn settle(service: &Service, file: &File, digest: Digester) -> Result<()> 
         ..
     } = file;
     let why = format!(
-        "{} signed that {} has the {kind} {said}, and it has {found}; what was signed is to blame, and no peer",
+        "{} signed that {} has the {kind} {said}, and it has {found}; what was signed is to \
+         blame, and no peer",
         package.owner,
         name.as_deref().unwrap_or("its file")
     );
@@ -329,9 +339,9 @@ struct Sending {
     client: Client,
     pieces: Pieces,
     first: Option<Bytes>,
-    /// What is not sent yet, because it may be the last.
+    /// The bytes held back, because they may be the last.
     held: Option<Bytes>,
-    /// Bytes that are to come.
+    /// Bytes still to come.
     left: u64,
     digest: Option<Digester>,
 }
@@ -343,7 +353,7 @@ impl Sending {
             Ok(piece) => Some((Ok(piece?), Some(sending))),
             Err(error) => {
                 tracing::warn!(what = %sending.file.wanted.what, %error, "a file is broken off");
-                // Never ended: a client would take a part for the whole.
+                // The body must not end normally, or the client would take a part for the whole.
                 sending.client.reset.set();
                 Some((Err(error), None))
             }
@@ -398,7 +408,7 @@ mod tests {
             digester.finish()
         };
         let right = found(bytes);
-        let file = |sha256: Digests, sha512, sha1| {
+        let file = |sha256: FileDigests, sha512, sha1| {
             let package = PackageId {
                 owner: PublisherId::nobody(),
                 name: "npm:a".parse().unwrap(),
@@ -443,7 +453,7 @@ mod tests {
             wrong(file(right, None, Some(Digest([0; 20])))),
             Some("SHA-1")
         );
-        // One that was right by one digest is not known to be right by others.
+        // A file that matched one digest is not known to match others.
         let files = Files::default();
         files.note(&file(right, None, None));
         assert!(

@@ -1,24 +1,23 @@
-//! Who may do what: the host that a request names, the page it comes from, and the word it says.
-//! Pure.
+//! Access rules: the host that a request names, the page that it comes from, and its token. Pure.
 
 use std::net::IpAddr;
 
 use axum::http::{HeaderMap, header};
 use data_encoding::BASE64;
 
-/// Why a request is refused before anybody looks at what it asks.
+/// The reason why a request is refused before it is parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// A name that somebody may have pointed at this machine.
+    /// A name that an attacker may have pointed at this machine.
     Host(String),
-    /// A page of somebody else's.
+    /// A page of another origin.
     Origin(String),
 }
 
-/// What the gateway is called: by what a client asked for, if that is one of its names.
+/// Returns the name by which the client addressed the gateway, if that is one of its names.
 ///
-/// An address cannot be pointed anywhere else, as the name of a page can (DNS rebinding), so that
-/// every address is one of its names.
+/// Every IP address is allowed: unlike the name of a page, it cannot be pointed elsewhere (DNS
+/// rebinding).
 pub fn host(headers: &HeaderMap, public: Option<&str>) -> Result<String, Refused> {
     let text = |name| {
         headers
@@ -43,13 +42,13 @@ pub fn host(headers: &HeaderMap, public: Option<&str>) -> Result<String, Refused
     }
 }
 
-/// The host and port of a URL.
+/// Returns the host and port of a URL.
 fn authority(url: &str) -> Option<&str> {
     url.split_once("://")
         .map(|(_, rest)| rest.split('/').next().unwrap_or(rest))
 }
 
-/// An IP address or `localhost`, and a port.
+/// Returns true for an IP address or `localhost`, with a port.
 fn is_address(host: &str) -> bool {
     let name = match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
@@ -58,7 +57,7 @@ fn is_address(host: &str) -> bool {
     name == "localhost" || name.parse::<IpAddr>().is_ok()
 }
 
-/// The words that a request says, in each of the ways in which clients say them: the bare value
+/// Returns the tokens of a request, in each of the ways that clients send them: the bare value
 /// (cargo), `Bearer`, and the password of `Basic`.
 pub fn words(headers: &HeaderMap) -> Vec<String> {
     let said = headers
@@ -86,7 +85,7 @@ pub fn words(headers: &HeaderMap) -> Vec<String> {
         .collect()
 }
 
-/// Returns whether one of the words is the token; in the same time for every word.
+/// Returns true if one of the words is the token. Takes the same time for every word.
 pub fn says(words: &[String], token: &str) -> bool {
     // Hashes are compared in constant time.
     words

@@ -1,8 +1,8 @@
-//! The gateway: one HTTP server by which package managers use a node as the registries that they
-//! know.
+//! The gateway: one HTTP server through which package managers use a node as one of their
+//! registries.
 //!
-//! It knows a node by its traits and by `ecosystem/`. Reading on loopback needs no word; whatever
-//! signs or changes something needs the one in `gateway.token`, on every address.
+//! It knows a node by its traits and by `ecosystem/`. Reading on loopback needs no token; signing
+//! or changing anything needs the one in `gateway.token`, on every address.
 
 mod answer;
 mod beside;
@@ -34,43 +34,45 @@ use std::{
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{RegistryError, Result, bus::Requests, control::Control, disk, domain::proof::Prover};
+use crate::{
+    RegistryError, Result, bus::RequestLog, control::Control, disk, domain::proof::Prover,
+};
 pub use check::check;
 use service::Service;
 
-/// Where it listens unless told otherwise: one address for every client's configuration and lock
-/// file on every machine.
+/// The default address: the same for every client's configuration and lock file on every machine.
 pub const ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4810);
 /// [`Options::wait`] of a node without settings: cargo gives up after 30 s without a byte, pip
 /// after 15.
 pub const WAIT: Duration = Duration::from_secs(10);
-/// [`Options::upload`] likewise: larger files are rare in any of the registries.
+/// The same for [`Options::upload`]: larger files are rare in all registries.
 pub const UPLOAD: u64 = 512 << 20;
-/// Time for answers that are on their way when the node ends.
+/// Time for running answers when the node ends.
 const LAST_WORDS: Duration = Duration::from_millis(500);
-/// Bytes of randomness in the publish token.
+/// Random bytes in the publish token.
 const TOKEN: usize = 32;
 
-/// How the gateway is.
+/// The options of the gateway.
 #[derive(Clone, Debug)]
 pub struct Options {
     pub address: SocketAddr,
-    /// The word that lets one read beyond loopback.
+    /// The token for reading beyond loopback.
     pub token: Option<String>,
-    /// Package managers may publish, with the publish token.
+    /// True if package managers may publish, with the publish token.
     pub publish: bool,
-    /// Longest time in which the next bytes of a file must come.
+    /// Longest wait for the next bytes of a file.
     pub wait: Duration,
     /// Most bytes of one upload.
     pub upload: u64,
-    /// Peers that a publish waits for to have its records and bytes, for a minute at most.
+    /// Number of peers that a publish waits for to have its records and bytes, for at most a
+    /// minute.
     pub replicas: usize,
-    /// What addresses in answers begin with, behind a proxy.
+    /// The beginning of URLs in answers, behind a proxy.
     pub url: Option<String>,
 }
 
 impl Options {
-    /// Those of a gateway on this machine, on whatever port is free.
+    /// Returns the options of a gateway on this machine, on any free port.
     pub fn on_any_port() -> Self {
         Self {
             address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
@@ -84,7 +86,7 @@ impl Options {
     }
 }
 
-/// A gateway that is open. It ends when it is told to [`stop`](Gateway::stop), or dropped.
+/// A running gateway. It ends on [`stop`](Gateway::stop), or when it is dropped.
 pub struct Gateway {
     bound: SocketAddr,
     stop: CancellationToken,
@@ -98,13 +100,13 @@ impl Drop for Gateway {
 }
 
 impl Gateway {
-    /// Opens the gateway of a node, at exactly this address.
+    /// Starts the gateway of a node, at exactly this address.
     ///
     /// # Errors
-    /// A sentence's end, such as "Address already in use".
+    /// The end of a sentence, such as "Address already in use".
     pub async fn open(
         node: Arc<dyn Control>,
-        (requests, prover): (Requests, Prover),
+        (requests, prover): (RequestLog, Prover),
         data_dir: &Path,
         options: Options,
     ) -> Result<Self, String> {
@@ -122,6 +124,7 @@ impl Gateway {
             bound,
             token,
             uploads,
+            stop.clone(),
         ));
         tokio::spawn(door::keep(
             listener,
@@ -137,7 +140,7 @@ impl Gateway {
         })
     }
 
-    /// What clients on this machine call it by.
+    /// Returns the URL for clients on this machine.
     pub fn url(&self) -> String {
         let host = match self.bound.ip() {
             ip if ip.is_unspecified() => {
@@ -148,21 +151,21 @@ impl Gateway {
         format!("http://{host}")
     }
 
-    /// Takes no more requests, and waits a moment for answers that are on their way.
+    /// Stops accepting requests, and waits a moment for running answers.
     pub async fn stop(self) {
         self.stop.cancel();
         self.connections.close();
-        // What takes longer than that is a file, or somebody who does not read.
+        // Anything longer is a file, or a client that does not read.
         let _ = tokio::time::timeout(LAST_WORDS, self.connections.wait()).await;
     }
 }
 
-/// The file with the word that lets one publish.
+/// Returns the path of the file with the publish token.
 pub fn token_path(data_dir: &Path) -> PathBuf {
     data_dir.join("gateway.token")
 }
 
-/// The word that lets one publish, made once.
+/// Returns the publish token, creating it the first time.
 fn publish_token(data_dir: &Path) -> Result<String> {
     let path = token_path(data_dir);
     disk::tighten(&path).map_err(RegistryError::file(&path, "made private"))?;
@@ -180,7 +183,7 @@ fn publish_token(data_dir: &Path) -> Result<String> {
     Ok(token)
 }
 
-/// The directory of uploads on their way, without those that an earlier run left.
+/// Creates the directory of running uploads, without those of an earlier run.
 fn fresh_uploads(data_dir: &Path) -> Result<PathBuf> {
     let dir = data_dir.join("uploads");
     match std::fs::remove_dir_all(&dir) {

@@ -1,7 +1,7 @@
-//! Paths of requests: their parts, decoded once.
+//! Paths of requests, split and decoded once.
 
-/// The parts between slashes, percent-escapes decoded in either case of hexadecimal; `None` where
-/// an escape is none, or what comes of it is no UTF-8. `+` stays as it is.
+/// Returns the parts between slashes with percent escapes decoded; `None` if an escape is invalid
+/// or the result is not UTF-8. A `+` is kept.
 pub fn parts(path: &str) -> Option<Vec<String>> {
     path.strip_prefix('/')
         .unwrap_or(path)

@@ -1,5 +1,5 @@
-//! A connection whose other side must go on reading, and that is reset where an answer cannot be
-//! finished.
+//! A connection that fails if the other side stops reading, and that is reset if an answer cannot
+//! be finished.
 
 use std::{
     io,
@@ -18,8 +18,8 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-/// Resets the connection where it is set when the connection is dropped: a client then knows that
-/// it did not get all of a file, whatever it thinks of a connection that merely ends.
+/// If set, resets the connection when it is dropped. A client then notices that a file is
+/// incomplete, even if it would accept a connection that merely ends.
 #[derive(Clone, Default)]
 pub struct Reset(Arc<AtomicBool>);
 
@@ -31,7 +31,7 @@ impl Reset {
 
 pub struct Patient {
     io: TcpStream,
-    /// Longest time in which the other side must take a byte that is there for it.
+    /// Longest time that the other side may take to read a byte.
     most: Duration,
     waiting: Option<Pin<Box<Sleep>>>,
     reset: Reset,
@@ -71,7 +71,7 @@ impl Patient {
 impl Drop for Patient {
     fn drop(&mut self) {
         if self.reset.0.load(Ordering::Relaxed) {
-            // Where the system refuses, the connection merely ends.
+            // If the system refuses, the connection merely ends.
             let _ = self.io.set_zero_linger();
         }
     }

@@ -1,5 +1,5 @@
-//! Decides whose package a request is about, and what may be done with it: every endpoint asks
-//! here, so that no path leads around it.
+//! Decides which owner's package a request is about and what it may do. Every endpoint asks here,
+//! so that no path bypasses the rules.
 
 use std::collections::BTreeMap;
 
@@ -14,19 +14,19 @@ use crate::{
     RegistryError, Result,
     domain::{
         name::{PackageId, PackageName, PublisherId},
-        names::{Block, By, Decided, Meaning},
+        names::{By, NameBlock, NameDecision, NameMeaning},
         trust::Trust,
         version::VersionText,
     },
     ecosystem::Ecosystem,
-    registry::{Hit, Package, Publisher},
+    registry::{Hit, OwnPublisher, Package},
 };
 
-/// The reason why something is not served.
+/// The reason why a request is refused.
 pub enum Refused {
-    /// For a person, in the client's form.
+    /// A message for a person, in the client's form.
     Because(StatusCode, String),
-    /// Nobody is connected yet who could know.
+    /// The node has no peers yet and cannot know.
     TooEarly,
 }
 
@@ -37,12 +37,12 @@ impl From<RegistryError> for Refused {
 }
 
 impl Refused {
-    /// A request that no client in order sends.
+    /// Refuses an invalid request.
     pub fn wrong(text: impl Into<String>) -> Self {
         Self::Because(StatusCode::BAD_REQUEST, text.into())
     }
 
-    /// The answer where the client shows nothing of it.
+    /// Returns the answer for requests whose answer the client does not display.
     pub fn plain(self) -> Response {
         match self {
             Self::Because(status, text) => sentence(status, &text),
@@ -50,7 +50,7 @@ impl Refused {
         }
     }
 
-    /// The answer in the form of which the client shows the sentence.
+    /// Returns the answer in the form in which the client displays the message.
     pub fn shown(self, form: impl FnOnce(StatusCode, &str) -> Response) -> Response {
         match self {
             Self::Because(status, text) => {
@@ -62,7 +62,7 @@ impl Refused {
     }
 }
 
-/// Refuses a change without the publish token; `how` says how the client is given it.
+/// Refuses a change without the publish token; `how` explains how to give it to the client.
 pub fn may_change(change: Change, how: &str) -> Result<(), Refused> {
     told::change();
     let text = match change {
@@ -72,22 +72,22 @@ pub fn may_change(change: Change, how: &str) -> Result<(), Refused> {
                 .to_owned()
         }
         Change::NoToken => format!(
-            "this changes something, and the token that was sent is not the one in gateway.token in the node's data \
-             directory; {how}"
+            "publishing needs the token in gateway.token in the node's data directory, and another \
+             one was sent; {how}"
         ),
     };
     Err(Refused::Because(StatusCode::FORBIDDEN, text))
 }
 
-/// The name of a package in its ecosystem, in whatever spelling.
+/// Returns the name of a package in its ecosystem, in whatever spelling.
 pub fn name_of(ecosystem: &Ecosystem, name: &str) -> Result<PackageName, Refused> {
     let written = name.parse().map_err(RegistryError::from)?;
     PackageName::of(ecosystem, &written)
         .map_err(|error| Refused::Because(StatusCode::NOT_FOUND, error.to_string()))
 }
 
-/// Returns whose package a name is, of all or of `only` one publisher; `served` says that it is
-/// about to be served, rather than only shown.
+/// Resolves a name to a package, among all owners or for `only` one publisher. `served` is true if
+/// it is about to be served and not just displayed.
 pub async fn whose(
     service: &Service,
     only: Option<PublisherId>,
@@ -101,12 +101,12 @@ pub async fn whose(
         _ => names.why(name).await?,
     };
     let owner = match (only, &decided.meaning) {
-        // A block is for the name, whoever has it.
-        (Some(owner), Meaning::Blocked(_)) if !is_blocked(service, name).await? => owner,
-        (_, Meaning::Blocked(_)) => return Err(refused(&decided)),
+        // A block applies to the name, whoever owns it.
+        (Some(owner), NameMeaning::Blocked(_)) if !is_blocked(service, name).await? => owner,
+        (_, NameMeaning::Blocked(_)) => return Err(refused(&decided)),
         (Some(owner), _) => owner,
-        (None, Meaning::Owner { owner, .. }) => *owner,
-        (None, Meaning::Nobody(keys)) if keys.is_empty() && service.is_too_early().await? => {
+        (None, NameMeaning::Owner { owner, .. }) => *owner,
+        (None, NameMeaning::Nobody(keys)) if keys.is_empty() && service.is_too_early().await? => {
             return Err(Refused::TooEarly);
         }
         (None, _) => return Err(refused(&decided)),
@@ -129,11 +129,11 @@ async fn is_blocked(service: &Service, name: &PackageName) -> Result<bool> {
         .any(|block| block.version.is_none()))
 }
 
-fn refused(decided: &Decided) -> Refused {
+fn refused(decided: &NameDecision) -> Refused {
     Refused::Because(StatusCode::NOT_FOUND, decided.refusal().unwrap_or_default())
 }
 
-/// The package, as this node knows it, without the releases that are blocked.
+/// Returns the package as this node knows it, without blocked releases.
 pub async fn package(service: &Service, id: &PackageId) -> Result<Package, Refused> {
     let reference = id.to_string().parse().map_err(RegistryError::from)?;
     let mut package = match service.registry().get_package(&reference).await {
@@ -157,8 +157,8 @@ pub async fn package(service: &Service, id: &PackageId) -> Result<Package, Refus
     Ok(package)
 }
 
-/// Returns whether the block is of all of this version, however either is spelt.
-fn is_of(block: &Block, version: &VersionText) -> bool {
+/// Returns true if a block covers all of this version, in whatever spelling.
+fn is_of(block: &NameBlock, version: &VersionText) -> bool {
     let ecosystem = block.name.ecosystem();
     block.file.is_none()
         && block
@@ -167,7 +167,7 @@ fn is_of(block: &Block, version: &VersionText) -> bool {
             .is_some_and(|blocked| blocked.key(ecosystem) == version.key(ecosystem))
 }
 
-/// Returns whether what a search found is what the name means here.
+/// Returns true if a search hit is the package that its name belongs to here.
 pub async fn is_installable(
     service: &Service,
     only: Option<PublisherId>,
@@ -177,7 +177,7 @@ pub async fn is_installable(
     Ok(only.or(decided.owner()) == Some(hit.package.owner))
 }
 
-/// Refuses a release that is blocked.
+/// Refuses a blocked release.
 pub async fn may_serve(
     service: &Service,
     name: &PackageName,
@@ -194,8 +194,8 @@ pub async fn may_serve(
     }
 }
 
-/// Files of a name that are blocked by themselves, and why. In an ecosystem whose versions have
-/// several, the name of a file says of which version it is.
+/// Returns the blocked files of a name, with the reasons. In an ecosystem whose versions have
+/// several files, a file's name contains its version.
 pub async fn blocked_files(
     service: &Service,
     name: &PackageName,
@@ -207,7 +207,7 @@ pub async fn blocked_files(
         .collect())
 }
 
-/// This node's package of a name: nobody else's can be changed here.
+/// Returns this node's own package of a name; others cannot be changed here.
 pub async fn own(
     service: &Service,
     only: Option<PublisherId>,
@@ -229,7 +229,7 @@ fn not_yours(name: &PackageName, owner: &PublisherId) -> Refused {
     Refused::Because(StatusCode::FORBIDDEN, text)
 }
 
-/// Returns the package that a publish under a name makes, if it may.
+/// Returns the package that a publish under a name would create, if it is allowed.
 pub async fn may_publish(
     service: &Service,
     only: Option<PublisherId>,
@@ -243,16 +243,16 @@ pub async fn may_publish(
             decided.refusal().unwrap_or_default(),
         ));
     }
-    let Publisher { id: own, new_key } = service.registry().publisher().await?;
+    let OwnPublisher { id: own, new_key } = service.registry().publisher().await?;
     if let Some(path) = new_key {
         tracing::warn!(path = %path.display(), "a publisher's key was made; back it up, because nobody else can publish your packages");
     }
     if let Some(only) = only.filter(|only| *only != own) {
         return Err(not_yours(name, &only));
     }
-    // What a person said goes before one's own package, so that nobody would get it.
+    // A person's rule for the name takes precedence, so that nobody would get the own package.
     match &decided.meaning {
-        Meaning::Owner {
+        NameMeaning::Owner {
             owner,
             by: By::Rule(rule),
         } if *owner != own && only.is_none() => {
@@ -263,7 +263,8 @@ pub async fn may_publish(
                 _ => String::new(),
             };
             let text = format!(
-                "{name} is {owner} ({fingerprint}) on this node, because {reason}; `swarmdex names unset {pattern}` takes \
+                "{name} is {owner} ({fingerprint}) on this node, because {reason}; `swarmdex \
+                 names unset {pattern}` takes \
                  that back{elsewhere}"
             );
             Err(Refused::Because(StatusCode::FORBIDDEN, text))

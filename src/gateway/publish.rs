@@ -1,4 +1,4 @@
-//! A release that came through a client goes the whole way of a publish.
+//! Publishes a release that a client uploaded.
 
 use std::{path::Path, time::Duration};
 
@@ -16,13 +16,13 @@ use crate::{
     registry::{Receipt, Replicas, replicated},
 };
 
-/// Files that are warned of by name.
+/// Most suspicious files named in a warning.
 const NAMED: usize = 3;
-/// Longest wait for others to have what was published.
+/// Longest wait for others to have the release.
 const AS_SAFE: Duration = Duration::from_secs(60);
 
-/// Warns of what is called or looks like a key in an archive, which is taken as it is: its digest
-/// is fixed.
+/// Warns of files in an archive that are named like keys or look like them. The archive is
+/// published unchanged, because its digest is fixed.
 async fn doubtful(path: &Path) -> Vec<String> {
     let path = path.to_owned();
     let look = move || inspect::doubtful(&mut std::fs::File::open(path)?);
@@ -43,13 +43,12 @@ async fn doubtful(path: &Path) -> Vec<String> {
         more => format!(" and {more} more"),
     };
     vec![format!(
-        "what is called or looks like a private key is in the archive, and is published with it: {named}{more}"
+        "the archive has files that look like private keys, which are published too: {named}{more}"
     )]
 }
 
-/// Publishes what an archive holds, or finds that it is published already, with the same bytes;
-/// returns what its publisher should know.
-/// `left_out` is what the manifest has no room for.
+/// Publishes an archive, or finds that the same bytes are published already. Returns messages for
+/// its publisher. `left_out` lists what did not fit into the manifest.
 pub async fn publish(
     service: &Service,
     id: &PackageId,
@@ -77,7 +76,8 @@ pub async fn publish(
     Ok(warnings)
 }
 
-/// Waits until a release is as safe as the settings ask; returns a sentence where it is not.
+/// Waits until a release has the replicas that the settings ask for. Returns a message if it does
+/// not.
 async fn missing(service: &Service, receipt: &Receipt) -> Result<Option<String>> {
     let wanted = service.options.replicas;
     if wanted == 0 {
@@ -90,13 +90,13 @@ async fn missing(service: &Service, receipt: &Receipt) -> Result<Option<String>>
     } = replicated(&*service.registry(), receipt, wanted, AS_SAFE).await?;
     let time = AS_SAFE.as_secs();
     let text = format!(
-        "{records} of {wanted} peers had its records after {time} s, and {copies} its bytes; it is published all the same, and the \
-         node goes on"
+        "after {time} s, {records} of {wanted} peers have its records and {copies} its bytes; it \
+         is published all the same, and the node continues"
     );
     Ok((!enough).then_some(text))
 }
 
-/// The receipt of a publish; `None` where the same bytes are published already.
+/// Publishes and returns the receipt; `None` if the same bytes are published already.
 async fn published(
     service: &Service,
     id: &PackageId,
@@ -120,8 +120,8 @@ async fn published(
     }
 }
 
-/// Returns whether each of the files is one of a published version's: with its name too, where a
-/// version may have several.
+/// Returns true if each of the files belongs to a published version; where a version may have
+/// several, the names must match, too.
 async fn has_all(
     service: &Service,
     id: &PackageId,

@@ -4,17 +4,17 @@ use std::ops::Range;
 
 use axum::http::{HeaderMap, header};
 
-/// How much of a file is asked for.
+/// The requested part of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wanted {
     All,
     Part(Range<u64>),
-    /// There is nothing of the file there.
+    /// The range is outside the file.
     None,
 }
 
-/// What a request wants of a file of `size` bytes with this entity tag. Several ranges, and what is
-/// no range, stand for all of it; so does a range of another state of the file.
+/// Returns the part that a request wants of a file of `size` bytes with this entity tag. Several
+/// ranges, an invalid range, and a range of another version of the file all mean the whole file.
 pub fn wanted(headers: &HeaderMap, size: u64, etag: &str) -> Wanted {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     if text(header::IF_RANGE).is_some_and(|state| state != etag) {
@@ -49,8 +49,8 @@ pub fn wanted(headers: &HeaderMap, size: u64, etag: &str) -> Wanted {
     }
 }
 
-/// Returns whether the client has this state already: `If-None-Match` names it, weakly or not, or
-/// is `*`.
+/// Returns true if the client has this version already: `If-None-Match` contains its tag, weak or
+/// not, or is `*`.
 pub fn is_known(headers: &HeaderMap, etag: &str) -> bool {
     let told = headers
         .get_all(header::IF_NONE_MATCH)

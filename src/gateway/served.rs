@@ -1,6 +1,5 @@
-//! Packages as they were decided lately, as long as nothing has changed: whose a name is and what
-//! may be served of it costs a dozen looks at the store, and clients ask for one package many times
-//! in a row.
+//! A cache of packages that were served lately, valid while nothing changes: deciding about a
+//! package takes a dozen reads of the store, and clients request one package many times in a row.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -18,16 +17,16 @@ use crate::{
     registry::Package,
 };
 
-/// Releases of packages that may be kept.
+/// Most releases of packages in the cache.
 const MOST: usize = 16_384;
-/// For so long nobody asks again whether other nodes know of a change.
+/// For this long, other nodes are not asked again for changes.
 const LATELY: Duration = Duration::from_secs(2);
 
 /// A package that may be served.
 pub struct Served {
-    /// Without the releases that are blocked.
+    /// The package without blocked releases.
     pub package: Package,
-    /// Files that are blocked by themselves, and why.
+    /// The blocked files, with the reasons.
     pub blocked_files: BTreeMap<String, String>,
 }
 
@@ -41,11 +40,11 @@ pub struct Lately(Mutex<Kept>);
 #[derive(Default)]
 struct Kept {
     served: HashMap<Key, Decided>,
-    /// Releases of all of them.
+    /// Number of releases of all of them.
     releases: usize,
 }
 
-/// A package, and the state of the node in which it was that.
+/// A package, and the node's revision for which it is valid.
 struct Decided {
     served: Arc<Served>,
     revision: u64,
@@ -61,7 +60,7 @@ impl Lately {
             .map(|one| one.served.clone())
     }
 
-    /// Keeps one; when there is no room all others go.
+    /// Adds a package; if there is no room, all others are dropped.
     fn keep(&self, key: Key, decided: Decided) {
         let releases = |one: &Decided| one.served.package.releases.len() + 1;
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -75,13 +74,13 @@ impl Lately {
     }
 }
 
-/// Returns the package that a name means here, of all or of `only` one publisher, to be served.
+/// Returns the package of a name, of any publisher or of `only` one, to be served.
 pub async fn served(
     service: &Service,
     only: Option<PublisherId>,
     name: &PackageName,
 ) -> Result<Arc<Served>, Refused> {
-    // What changes from here on is seen by the next one.
+    // Read the revision first, so that a later change invalidates the entry.
     let (key, revision, at) = ((only, name.clone()), service.revision(), Instant::now());
     let held = revision.and_then(|revision| service.lately.get(&key, revision, at));
     if let Some(served) = held {
@@ -176,7 +175,7 @@ mod tests {
     fn releases_of_what_is_kept_are_bounded() {
         let (lately, now) = (Lately::default(), Instant::now());
         lately.keep(key("npm:a"), decided(MOST / 2, 1, now));
-        // The same one again takes no more room.
+        // The same package again takes no more room.
         lately.keep(key("npm:a"), decided(MOST / 2 - 1, 2, now));
         lately.keep(key("npm:b"), decided(MOST / 2 - 1, 2, now));
         assert!(lately.get(&key("npm:a"), 2, now).is_some());

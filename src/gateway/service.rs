@@ -1,4 +1,4 @@
-//! Every request: who may ask, who answers, and one line of the log about it.
+//! Every request: access checks, dispatch, and one line of the log.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -13,6 +13,7 @@ use axum::{
     response::Response,
 };
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Options,
@@ -29,44 +30,45 @@ use super::{
 };
 use crate::{
     Result,
-    bus::Requests,
+    bus::RequestLog,
     control::Control,
     domain::proof::Prover,
     registry::{Contents, Registry},
 };
 
-/// Uploads at once; further ones wait.
+/// Most concurrent uploads; further ones wait.
 const UPLOADS: usize = 4;
-/// A node that is younger and has no peer yet does not know what there is.
+/// A node without peers that is younger than this does not know the network's packages yet.
 const YOUNG: Duration = Duration::from_secs(10);
 
 /// A node as package managers use it.
 pub struct Service {
     node: Arc<dyn Control>,
-    /// The board that tells what clients ask.
-    pub requests: Requests,
+    /// The board that reports clients' requests.
+    pub requests: RequestLog,
     pub prover: Prover,
     pub options: Options,
     bound: SocketAddr,
     publish_token: String,
-    /// Where uploads are while they come.
+    /// The directory of uploads while they arrive.
     pub uploads: PathBuf,
     pub uploading: Semaphore,
     opened: Instant,
     pub files: Files,
     pub lately: Lately,
-    /// Lines of indexes that were read.
+    /// Index lines that were parsed.
     pub lines: Known<cargo::Line>,
-    /// Index files of crates that were written lately, by everything that they are made of.
+    /// Index files of crates that were written lately, by a hash of all their inputs.
     pub indexes: Known<Written>,
     pub npm: npm::Held,
-    /// Files of Python's packages, and pages of them.
+    /// Files of Python packages, and their pages.
     pub python: Known<pypi::Files>,
     pub pages: pypi::Pages,
     pub turns: Turns,
+    pub ahead: cargo::LookingAhead,
 }
 
-/// Who is at the other side of a connection.
+/// The other side of a connection.
 #[derive(Clone)]
 pub struct Client {
     pub from: IpAddr,
@@ -74,27 +76,27 @@ pub struct Client {
     pub reset: Reset,
 }
 
-/// What may be done with the words that a request says.
+/// The changes that a request's tokens allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     Allowed,
     /// The gateway is read-only.
     Off,
-    /// The publish token is missing, or wrong.
+    /// The publish token is missing or wrong.
     NoToken,
 }
 
-/// A request that may be answered.
+/// A request that passed the access checks.
 pub struct Asked {
     pub method: Method,
-    /// The path's parts, behind the first.
+    /// The path's parts after the first.
     pub parts: Vec<String>,
     pub query: String,
     pub headers: HeaderMap,
-    /// What addresses in the answer begin with.
+    /// The beginning of URLs in the answer.
     pub base: String,
     pub change: Change,
-    /// The read token was needed.
+    /// True if the read token was required.
     pub closed: bool,
     pub client: Client,
 }
@@ -102,11 +104,12 @@ pub struct Asked {
 impl Service {
     pub fn new(
         node: Arc<dyn Control>,
-        (requests, prover): (Requests, Prover),
+        (requests, prover): (RequestLog, Prover),
         options: Options,
         bound: SocketAddr,
         publish_token: String,
         uploads: PathBuf,
+        stop: CancellationToken,
     ) -> Self {
         Self {
             node,
@@ -126,6 +129,7 @@ impl Service {
             python: Known::default(),
             pages: pypi::Pages::default(),
             turns: Turns::default(),
+            ahead: cargo::LookingAhead::new(stop),
         }
     }
 
@@ -133,8 +137,8 @@ impl Service {
         &*self.node
     }
 
-    /// A number that is another one when anything that the node knows may have changed, where there
-    /// is one.
+    /// Returns a number that changes whenever anything that the node knows may have changed, if
+    /// available.
     pub fn revision(&self) -> Option<u64> {
         self.node.revision()
     }
@@ -147,8 +151,8 @@ impl Service {
         self.node.contents()
     }
 
-    /// Returns whether the node has just started, and nobody is connected yet of those whom it
-    /// knows.
+    /// Returns true if the node has just started and none of the peers that it knows is connected
+    /// yet.
     pub async fn is_too_early(&self) -> Result<bool> {
         if self.opened.elapsed() > YOUNG {
             return Ok(false);
@@ -165,7 +169,7 @@ impl Service {
         }
     }
 
-    /// Beyond loopback, one of the tokens must be said even to read.
+    /// Checks read access: beyond loopback, it requires one of the tokens.
     fn may_read(&self, words: &[String]) -> bool {
         let told = |token: &String| guard::says(words, token);
         self.bound.ip().is_loopback()
@@ -174,7 +178,7 @@ impl Service {
     }
 }
 
-/// Answers a request, and tells of it.
+/// Answers a request and reports it.
 pub async fn answer(service: Arc<Service>, client: Client, request: Request) -> Response {
     let began = Began::of(&request, &client);
     began
@@ -188,7 +192,8 @@ async fn answered(service: Arc<Service>, client: Client, request: Request) -> Re
         Ok(host) => host,
         Err(Refused::Host(host)) => {
             let text = format!(
-                "\"{host}\" is no name of this gateway; ask it by its address, or set gateway_url to what it is called"
+                "\"{host}\" is no name of this gateway; ask it by its address, or set gateway_url \
+                 to what it is called"
             );
             return sentence(StatusCode::MISDIRECTED_REQUEST, &text);
         }
@@ -206,7 +211,7 @@ async fn answered(service: Arc<Service>, client: Client, request: Request) -> Re
         );
     };
     let words = guard::words(&head.headers);
-    // Whoever only asks who answers here is told.
+    // A proof of identity is given to anyone.
     let is_proof = head.uri.path() == "/"
         && head
             .uri
@@ -249,7 +254,8 @@ async fn answered(service: Arc<Service>, client: Client, request: Request) -> Re
         "pypi" => pypi::answer(&service, asked, body).await,
         other => {
             let text = format!(
-                "/{other} is nothing that this gateway has; there are /cargo/, /cargo-mirror/, /pypi/ and /npm/"
+                "/{other} is nothing that this gateway has; there are /cargo/, /cargo-mirror/, \
+                 /pypi/ and /npm/"
             );
             sentence(StatusCode::NOT_FOUND, &text)
         }

@@ -1,7 +1,7 @@
-//! Telling of each request: on the bus, in the metrics, and in one line of the log.
+//! Reports each request: on the bus, in the metrics, and in one line of the log.
 //!
-//! Whoever answers notes what the request turns out to be about, in a place of the task's own, so
-//! that no path of an answer can leave it out; the body notes how much of it was sent.
+//! The code that answers notes what the request is about in a task-local value, so that no path of
+//! an answer can miss it; the body counts the bytes that were sent.
 
 use std::{
     cell::RefCell,
@@ -21,12 +21,12 @@ use hyper::body::{Frame, SizeHint};
 
 use super::service::{Client, Service};
 use crate::{
-    bus::Requests,
+    bus::RequestLog,
     clock,
     domain::{
         hash::ContentRoot,
         name::{PackageId, PackageName},
-        request::{ClientRequest, Origin, Purpose, client_of, told},
+        request::{BytesOrigin, ClientRequest, RequestPurpose, client_of, told},
         transfer::{Transfer, TransferId},
         version::VersionText,
     },
@@ -37,20 +37,20 @@ tokio::task_local! {
     static NOTES: RefCell<Notes>;
 }
 
-/// Everything that a request turned out to be about.
+/// The facts about a request.
 #[derive(Default)]
 struct Notes {
     name: Option<PackageName>,
     package: Option<PackageId>,
     version: Option<VersionText>,
     is_change: bool,
-    /// The file that is sent, and whether all of it was here before.
+    /// The file that is sent, and whether it was here completely before.
     file: Option<(ContentRoot, bool)>,
     refusal: Option<String>,
 }
 
 fn note(change: impl FnOnce(&mut Notes)) {
-    // Nobody has asked where there are none, as in tests of a rule.
+    // There are none in tests of a rule.
     let _ = NOTES.try_with(|notes| change(&mut notes.borrow_mut()));
 }
 
@@ -59,7 +59,7 @@ pub fn name(name: &PackageName) {
     note(|notes| notes.name = Some(name.clone()));
 }
 
-/// Notes whose package a request is about.
+/// Notes the package that a request is about.
 pub fn package(id: &PackageId) {
     note(|notes| notes.package = Some(id.clone()));
 }
@@ -68,17 +68,17 @@ pub fn version(version: &VersionText) {
     note(|notes| notes.version = Some(version.clone()));
 }
 
-/// Notes that a request is to change something.
+/// Notes that a request is a change.
 pub fn change() {
     note(|notes| notes.is_change = true);
 }
 
-/// Notes that a file is sent, of which all was here before, or not.
+/// Notes that a file is sent, and whether it was here completely before.
 pub fn file(root: ContentRoot, was_here: bool) {
     note(|notes| notes.file = Some((root, was_here)));
 }
 
-/// Notes the sentence with which a request is refused.
+/// Notes the message with which a request is refused.
 pub fn refusal(status: StatusCode, text: &str) {
     if status.is_client_error() || status.is_server_error() {
         note(|notes| notes.refusal = Some(told(text)));
@@ -105,14 +105,14 @@ impl Began {
             from: client.from.to_string(),
             method: told(request.method().as_str()),
             path: told(request.uri().path()),
-            purpose: Purpose::Read,
+            purpose: RequestPurpose::Read,
             package: None,
             version: None,
             owner: None,
             status: 0,
             bytes: 0,
             length: None,
-            origin: Origin::default(),
+            origin: BytesOrigin::default(),
             waited: 0,
             millis: None,
             refusal: None,
@@ -123,7 +123,7 @@ impl Began {
         }
     }
 
-    /// Answers the request, and tells of it until the last byte of the answer is sent.
+    /// Answers the request, and reports it when the last byte of the answer is sent.
     pub async fn answer(
         self,
         service: Arc<Service>,
@@ -141,9 +141,9 @@ impl Began {
         request.version = notes.version;
         request.refusal = notes.refusal;
         request.purpose = match (notes.is_change, notes.file) {
-            (true, _) => Purpose::Change,
-            (false, Some(_)) => Purpose::File,
-            (false, None) => Purpose::Read,
+            (true, _) => RequestPurpose::Change,
+            (false, Some(_)) => RequestPurpose::File,
+            (false, None) => RequestPurpose::Read,
         };
         request.status = response.status().as_u16();
         request.length = length(&response, &request.method);
@@ -171,7 +171,7 @@ fn millis(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Bytes that the body is going to have, if that is known.
+/// Returns the length of the body in bytes, if known.
 fn length(response: &Response, method: &str) -> Option<u64> {
     let said = |headers: &HeaderMap| {
         headers
@@ -191,13 +191,13 @@ fn length(response: &Response, method: &str) -> Option<u64> {
 struct Following {
     request: ClientRequest,
     at: Instant,
-    requests: Requests,
+    requests: RequestLog,
     file: Option<(ContentRoot, bool)>,
     contents: Arc<dyn Contents>,
 }
 
 impl Following {
-    /// The answer has been sent, or nobody takes the rest of it.
+    /// Reports the request once the answer has been sent, or the client stopped reading.
     async fn end(self) {
         let Self {
             mut request,
@@ -213,7 +213,7 @@ impl Following {
                 &contents.transfers().await.unwrap_or_default(),
                 root,
             ),
-            _ => Origin {
+            _ => BytesOrigin {
                 here: request.bytes,
                 peers: Vec::new(),
             },
@@ -239,9 +239,9 @@ impl Following {
     }
 }
 
-/// Returns the origin of a file that was not here: a fetch tells what each peer gave, and the rest
-/// was here from before.
-fn origin(bytes: u64, transfers: &[Transfer], root: ContentRoot) -> Origin {
+/// Returns the origin of a file that was not here completely: the bytes that each peer supplied to
+/// the fetch, and the rest, which was here before.
+fn origin(bytes: u64, transfers: &[Transfer], root: ContentRoot) -> BytesOrigin {
     let fetch = transfers
         .iter()
         .find(|one| one.id == TransferId::Fetch { root });
@@ -251,13 +251,13 @@ fn origin(bytes: u64, transfers: &[Transfer], root: ContentRoot) -> Origin {
         .filter(|peer| peer.bytes > 0);
     let peers: Vec<_> = given.map(|peer| (peer.peer, peer.bytes)).collect();
     let from_peers = peers.iter().map(|(_, bytes)| bytes).sum();
-    Origin {
+    BytesOrigin {
         here: bytes.saturating_sub(from_peers),
         peers,
     }
 }
 
-/// The body of an answer, which counts what is taken of it.
+/// The body of an answer, which counts the bytes sent.
 struct Counted {
     body: Body,
     following: Option<Following>,

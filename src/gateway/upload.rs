@@ -1,4 +1,4 @@
-//! Uploads: read as they come, for as long as they come, and written to the disk.
+//! Uploads: read as they arrive, and written to the disk.
 
 use std::{io, path::Path, time::Duration};
 
@@ -16,14 +16,14 @@ use tokio_util::io::StreamReader;
 use super::policy::Refused;
 use crate::{RegistryError, Result};
 
-/// A client that sends nothing for so long has gone.
+/// A client that sends nothing for this long is considered gone.
 const SILENCE: Duration = Duration::from_secs(60);
-/// Time in which an upload that is refused may still come.
+/// Longest time to read the rest of a refused upload.
 const HEARD_OUT: Duration = Duration::from_secs(5);
-/// Bytes that are written to the disk at once.
+/// Bytes written to the disk at once.
 const PIECE: usize = 256 << 10;
 
-/// The bytes of a request as they come, unless there are known to be more than `most`.
+/// Returns the bytes of a request as they arrive, unless they are known to be more than `most`.
 pub fn coming(
     headers: &HeaderMap,
     body: Body,
@@ -48,10 +48,10 @@ pub fn coming(
     ))))
 }
 
-/// Hears out for a moment who is refused: a connection that is closed on what was not read is a
-/// reset for the client, which then never sees why.
+/// Reads the rest of a refused request for a moment. If the connection were closed with unread
+/// data, the client would see a reset instead of the reason.
 pub async fn hear_out(rest: impl AsyncRead + Unpin, most: u64) {
-    // Who sends for longer than this sees its connection end.
+    // If the client sends for longer, its connection is closed.
     let _ = timeout(
         HEARD_OUT,
         tokio::io::copy(&mut rest.take(most), &mut tokio::io::sink()),
@@ -86,7 +86,7 @@ pub async fn write(
     }
 }
 
-/// Returns whether as many bytes came.
+/// Writes the file; returns false if fewer bytes arrived.
 async fn written(bytes: &mut (impl AsyncRead + Unpin), path: &Path, size: u64) -> io::Result<bool> {
     let mut file = tokio::fs::File::create(path).await?;
     let mut left = size;

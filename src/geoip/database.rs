@@ -13,7 +13,7 @@ use maxminddb::{LookupResult, PathElement, Reader};
 use crate::{
     RegistryError, Result,
     domain::{
-        geo::{GeoLocation, MAX_PLACE, provenance::Source},
+        geo::{GeoLocation, MAX_PLACE, provenance::LocationSource},
         text::printable,
     },
 };
@@ -30,7 +30,7 @@ const MOST: u64 = 1 << 30;
 /// The problem and the remedy.
 pub fn probe(path: &Path) -> Result<(), String> {
     let unreadable = |error: std::io::Error| {
-        format!("it cannot be read ({error}); write the path of an .mmdb file")
+        format!("it cannot be read ({error}); give the path of an .mmdb file")
     };
     let mut file = File::open(path).map_err(unreadable)?;
     let size = file.metadata().map_err(unreadable)?.len();
@@ -40,12 +40,12 @@ pub fn probe(path: &Path) -> Result<(), String> {
     file.take(TAIL).read_to_end(&mut tail).map_err(unreadable)?;
     if !tail.windows(MARK.len()).any(|window| window == MARK) {
         return Err(
-            "it is no database in MaxMind's format; write the path of an .mmdb file".to_owned(),
+            "it is not a database in MaxMind's format; give the path of an .mmdb file".to_owned(),
         );
     }
     if size > MOST {
         return Err(
-            "it is larger than 1 GiB; write the path of an .mmdb file with cities or countries"
+            "it is larger than 1 GiB; give the path of an .mmdb file with cities or countries"
                 .to_owned(),
         );
     }
@@ -56,12 +56,12 @@ pub fn probe(path: &Path) -> Result<(), String> {
 #[derive(Debug)]
 pub struct Database {
     reader: Reader<Vec<u8>>,
-    source: Source,
+    source: LocationSource,
 }
 
 /// The content of a record.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Place {
+pub(super) struct PlaceRecord {
     /// The location, with the name of the city if there is one.
     pub location: Option<GeoLocation>,
     /// True if the coordinates are those of a named city.
@@ -93,19 +93,19 @@ impl Database {
         let file = path
             .file_name()
             .map_or_else(String::new, |name| printable(&name.to_string_lossy()));
-        let source = Source::Database {
+        let source = LocationSource::Database {
             file,
             date: month(reader.metadata().build_epoch),
         };
         Ok(Self { reader, source })
     }
 
-    pub fn source(&self) -> Source {
+    pub fn source(&self) -> LocationSource {
         self.source.clone()
     }
 
     /// Returns the record of an address, or `None` if there is none or it has nothing useful.
-    pub(super) fn find(&self, address: IpAddr) -> Option<Place> {
+    pub(super) fn find(&self, address: IpAddr) -> Option<PlaceRecord> {
         let record = self
             .reader
             .lookup(address)
@@ -144,7 +144,7 @@ impl Database {
             coordinates.filter(|(latitude, longitude)| *latitude != 0.0 || *longitude != 0.0);
         let location =
             coordinates.and_then(|(north, east)| GeoLocation::new(north, east, city.as_deref()));
-        let place = Place {
+        let place = PlaceRecord {
             city: city.is_some() && location.is_some(),
             location,
             country,

@@ -11,27 +11,27 @@ use std::{
 };
 
 pub use database::{Database, probe};
-pub use table::{Malformed, Table};
+pub use table::{CountryTable, Malformed};
 
-use crate::domain::geo::{GeoLocation, address, provenance::Source};
+use crate::domain::geo::{GeoLocation, address, provenance::LocationSource};
 
 /// The result of looking up an address.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Found {
+pub enum Located {
     /// A local address: there is nothing to look up.
     Local,
     /// The location is unknown.
     Nowhere,
     At {
         location: GeoLocation,
-        source: Source,
+        source: LocationSource,
         /// The location stands for a whole country or region.
         approximate: bool,
     },
 }
 
 /// The embedded table, shared by all nodes of the process; `None` inside if it is damaged.
-static TABLE: OnceLock<Option<Table>> = OnceLock::new();
+static TABLE: OnceLock<Option<CountryTable>> = OnceLock::new();
 
 /// The sources of locations. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -50,10 +50,10 @@ impl Atlas {
 
     /// Looks an address up in about a microsecond. Returns `None` while the embedded table is being
     /// loaded: the first look-up starts that on a thread of its own, for some milliseconds.
-    pub fn find(&self, of: IpAddr) -> Option<Found> {
+    pub fn find(&self, of: IpAddr) -> Option<Located> {
         let of = address::plain(of);
         if address::is_local(of) {
-            return Some(Found::Local);
+            return Some(Located::Local);
         }
         let told = self
             .database
@@ -61,14 +61,14 @@ impl Atlas {
             .and_then(|database| Some((database, database.find(of)?)));
         if let Some((
             database,
-            database::Place {
+            database::PlaceRecord {
                 location: Some(location),
                 city: true,
                 ..
             },
         )) = &told
         {
-            return Some(Found::At {
+            return Some(Located::At {
                 location: location.clone(),
                 source: database.source(),
                 approximate: false,
@@ -85,7 +85,7 @@ impl Atlas {
                 },
                 (at, _) => at.or(country)?,
             };
-            Some(Found::At {
+            Some(Located::At {
                 location,
                 source: database.source(),
                 approximate: true,
@@ -93,15 +93,15 @@ impl Atlas {
         });
         let by_table = || {
             let (table, location) = (table?, table?.find(of)?);
-            Some(Found::At {
+            Some(Located::At {
                 location,
-                source: Source::Country {
+                source: LocationSource::Country {
                     date: table.date().to_owned(),
                 },
                 approximate: true,
             })
         };
-        Some(by_database.or_else(by_table).unwrap_or(Found::Nowhere))
+        Some(by_database.or_else(by_table).unwrap_or(Located::Nowhere))
     }
 
     /// Returns true if look-ups are answered at once.
@@ -111,7 +111,7 @@ impl Atlas {
 }
 
 /// Returns the table, or starts loading it.
-fn begin() -> Option<Option<&'static Table>> {
+fn begin() -> Option<Option<&'static CountryTable>> {
     static READING: Once = Once::new();
     if let Some(table) = TABLE.get() {
         return Some(table.as_ref());
@@ -130,8 +130,8 @@ fn begin() -> Option<Option<&'static Table>> {
     TABLE.get().map(Option::as_ref)
 }
 
-fn embedded() -> Option<Table> {
-    Table::embedded()
+fn embedded() -> Option<CountryTable> {
+    CountryTable::embedded()
         .inspect_err(|error| tracing::error!("the embedded table of countries {error}"))
         .ok()
 }

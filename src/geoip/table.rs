@@ -14,7 +14,7 @@ const BLOCK: usize = 32;
 
 /// Countries and their address ranges, about 3 MiB.
 #[derive(Debug)]
-pub struct Table {
+pub struct CountryTable {
     bytes: Vec<u8>,
     date: String,
     countries: Vec<Country>,
@@ -47,7 +47,7 @@ impl fmt::Display for Malformed {
     }
 }
 
-impl Table {
+impl CountryTable {
     /// Loads the table embedded in the program.
     ///
     /// # Errors
@@ -71,12 +71,12 @@ impl Table {
     }
 
     fn decode(bytes: Vec<u8>) -> Result<Self, Malformed> {
-        let mut reader = Reader {
+        let mut reader = TableReader {
             bytes: &bytes,
             at: 0,
         };
         if reader.take(MAGIC.len())? != MAGIC {
-            return Err(Malformed("it is no such table"));
+            return Err(Malformed("it is not a table of countries"));
         }
         let date = std::str::from_utf8(reader.take(7)?)
             .map_err(|_| Malformed("its date is no text"))?
@@ -138,7 +138,7 @@ impl Table {
             .partition_point(|(beginning, _)| *beginning <= address)
             .checked_sub(1)?;
         let (mut beginning, at) = *ranges.index.get(block)?;
-        let mut reader = Reader {
+        let mut reader = TableReader {
             bytes: self.bytes.get(..ranges.steps.end)?,
             at,
         };
@@ -158,12 +158,12 @@ impl Table {
     }
 }
 
-struct Reader<'a> {
+struct TableReader<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> TableReader<'a> {
     fn take(&mut self, count: usize) -> Result<&'a [u8], Malformed> {
         let end = self.at.checked_add(count);
         let taken = end
@@ -223,7 +223,7 @@ impl<'a> Reader<'a> {
         }
         let countries = steps.end..self.at;
         let within = self.bytes.get(..steps.end).unwrap_or_default();
-        let mut reader = Reader {
+        let mut reader = TableReader {
             bytes: within,
             at: steps.start,
         };
@@ -315,7 +315,7 @@ mod tests {
         fn look_ups_agree_with_a_scan(
             v4 in ranges(u64::from(u32::MAX)), v6 in ranges(u64::MAX), at in prop::collection::vec(any::<u64>(), 40),
         ) {
-            let table = Table::decode(encode(&v4, &v6)).unwrap();
+            let table = CountryTable::decode(encode(&v4, &v6)).unwrap();
             let name = |address: IpAddr| table.find(address).and_then(|location| location.place);
             let near = |ranges: &[(u64, u8)]| -> Vec<u64> {
                 let edges = ranges.iter().flat_map(|(at, _)| [at.saturating_sub(1), *at, at.saturating_add(1)]);
@@ -339,13 +339,13 @@ mod tests {
             changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4), at in any::<u128>(),
         ) {
             let whole = encode(&v4, &v6);
-            prop_assert!(Table::decode(whole[..cut.index(whole.len())].to_vec()).is_err());
+            prop_assert!(CountryTable::decode(whole[..cut.index(whole.len())].to_vec()).is_err());
             let mut changed = whole;
             for (place, byte) in changes {
                 let place = place.index(changed.len());
                 changed[place] = byte;
             }
-            if let Ok(table) = Table::decode(changed) {
+            if let Ok(table) = CountryTable::decode(changed) {
                 table.find(Ipv6Addr::from_bits(at).into());
                 table.find(Ipv4Addr::from_bits(at as u32).into());
             }
@@ -353,8 +353,8 @@ mod tests {
 
         #[test]
         fn what_is_no_table_is_an_error(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
-            prop_assert!(Table::unpack(&bytes).is_err());
-            prop_assert!(Table::decode(bytes).is_err());
+            prop_assert!(CountryTable::unpack(&bytes).is_err());
+            prop_assert!(CountryTable::decode(bytes).is_err());
         }
     }
 
@@ -362,14 +362,14 @@ mod tests {
     fn a_table_larger_than_any_is_refused_before_it_fills_the_memory() {
         let bomb = zstd::bulk::compress(&vec![0u8; 64 << 20], 1).unwrap();
         assert_eq!(
-            Table::unpack(&bomb).unwrap_err(),
+            CountryTable::unpack(&bomb).unwrap_err(),
             Malformed("it is too large")
         );
     }
 
     #[test]
     fn the_embedded_table_knows_the_world() {
-        let table = Table::embedded().unwrap();
+        let table = CountryTable::embedded().unwrap();
         assert!(ASSET.len() < 700_000, "{} bytes", ASSET.len());
         let (year, month) = table.date().split_once('-').unwrap();
         assert!(
@@ -422,9 +422,9 @@ mod tests {
     /// Checks the index against every range of the real table.
     #[test]
     fn the_embedded_table_agrees_with_a_scan_of_itself() {
-        let table = Table::embedded().unwrap();
+        let table = CountryTable::embedded().unwrap();
         for ranges in [&table.v4, &table.v6] {
-            let mut reader = Reader {
+            let mut reader = TableReader {
                 bytes: &table.bytes,
                 at: ranges.steps.start,
             };

@@ -27,7 +27,7 @@ fn open(bytes: &[u8]) -> crate::Result<Database> {
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Looks an address up once the table is loaded.
-fn find(atlas: &Atlas, address: &str) -> Found {
+fn find(atlas: &Atlas, address: &str) -> Located {
     let (address, begun) = (address.parse().unwrap(), Instant::now());
     loop {
         match atlas.find(address) {
@@ -38,8 +38,8 @@ fn find(atlas: &Atlas, address: &str) -> Found {
     }
 }
 
-fn told(found: Found) -> (String, String) {
-    let Found::At {
+fn told(found: Located) -> (String, String) {
+    let Located::At {
         location,
         source,
         approximate,
@@ -47,7 +47,7 @@ fn told(found: Found) -> (String, String) {
     else {
         panic!("{found:?}")
     };
-    let provenance = crate::domain::geo::provenance::Provenance {
+    let provenance = crate::domain::geo::provenance::LocationProvenance {
         source,
         approximate,
         ..Default::default()
@@ -74,7 +74,7 @@ fn without_a_database_the_country_is_known() {
     ] {
         assert_eq!(
             atlas.find(local.parse().unwrap()),
-            Some(Found::Local),
+            Some(Located::Local),
             "at once: {local}"
         );
     }
@@ -86,7 +86,7 @@ fn without_a_database_the_country_is_known() {
     );
     assert_eq!(told(find(&atlas, "::ffff:130.149.7.201")).0, place);
     assert_eq!(told(find(&atlas, "64:ff9b::8295:7c9")).0, place);
-    assert_eq!(find(&atlas, "192.0.2.1"), Found::Nowhere);
+    assert_eq!(find(&atlas, "192.0.2.1"), Located::Nowhere);
     assert!(atlas.is_ready());
 }
 
@@ -119,7 +119,7 @@ fn a_persons_database_goes_first_in_either_schema() {
         );
         assert_eq!(
             find(&atlas, "192.168.0.1"),
-            Found::Local,
+            Located::Local,
             "whatever a database says"
         );
         assert_eq!(
@@ -127,7 +127,7 @@ fn a_persons_database_goes_first_in_either_schema() {
             "Netherlands 52.4,4.9",
             "what it has not is in the table"
         );
-        assert_eq!(find(&atlas, "198.51.100.1"), Found::Nowhere);
+        assert_eq!(find(&atlas, "198.51.100.1"), Located::Nowhere);
     }
 }
 
@@ -184,7 +184,8 @@ fn what_a_database_has_less_of_is_approximate() {
                     (
                         "city",
                         Value::Text(
-                            "Ber\u{1b}[2Jlin, of which the name is longer than any place may be called",
+                            "Ber\u{1b}[2Jlin, of which the name is longer than any place may be \
+                            called",
                         ),
                     ),
                     ("lat", Value::Text("52.5")),
@@ -212,7 +213,7 @@ fn what_a_database_has_less_of_is_approximate() {
         );
     }
     for address in ["192.0.2.113", "192.0.2.129", "192.0.2.145"] {
-        assert_eq!(find(&atlas, address), Found::Nowhere, "{address}");
+        assert_eq!(find(&atlas, address), Located::Nowhere, "{address}");
     }
     let (place, source) = told(find(&atlas, "192.0.2.161"));
     assert!(
@@ -227,7 +228,7 @@ fn a_file_that_is_no_database_is_named() {
     assert!(missing.is_usage());
     let text = missing.to_string();
     assert!(
-        text.contains("/nowhere/at-all.mmdb") && text.contains("write the path of an .mmdb file"),
+        text.contains("/nowhere/at-all.mmdb") && text.contains("give the path of an .mmdb file"),
         "{text}"
     );
     let dir = tempfile::tempdir().unwrap();

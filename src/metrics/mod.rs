@@ -20,7 +20,7 @@ use prometheus_client::{
 };
 
 use crate::domain::{
-    faults::Fault,
+    faults::PeerFault,
     record::{Class, Refusal},
     reputation::Outcome,
     request::{CLIENTS, ClientRequest, kind_of},
@@ -342,7 +342,7 @@ impl Default for Metrics {
             misdeeds.clone(),
         );
         // Create all labels at the start, so that alerts can refer to them.
-        Fault::ALL
+        PeerFault::ALL
             .iter()
             .for_each(|fault| drop(misdeeds.get_or_create_owned(&[("kind", fault.label())])));
         let turned_away = Family::<Label, Counter>::default();
@@ -594,7 +594,7 @@ impl Metrics {
     }
 
     /// Counts a fault of a peer.
-    pub fn faulted(&self, fault: Fault) {
+    pub fn faulted(&self, fault: PeerFault) {
         self.0
             .misdeeds
             .get_or_create_owned(&[("kind", fault.label())])

@@ -1,4 +1,4 @@
-//! The handle by which everybody else tells the swarm task what to do.
+//! The handle through which the rest of the node controls the swarm task.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -34,7 +34,7 @@ use crate::{
         copies::CopyFigures,
         faults::Ruling,
         hash::Hash,
-        health::{Gateway, Sample},
+        health::{GatewayHealth, Sample},
         name::PublisherId,
         record::{DhtKey, Record},
         reputation::Outcome,
@@ -42,8 +42,8 @@ use crate::{
     ending::Ending,
 };
 
-/// A handle on the swarm task. Cheap to clone; the task ends when it is told to shut down or the
-/// last handle is gone.
+/// A handle on the swarm task. Cheap to clone. The task ends on shutdown or when the last handle is
+/// dropped.
 #[derive(Clone)]
 pub struct Net {
     pub(super) commands: mpsc::Sender<Command>,
@@ -51,7 +51,7 @@ pub struct Net {
     pub(super) greeting: Arc<watch::Sender<Greeting>>,
     pub(super) safety: Arc<watch::Sender<Option<Safety>>>,
     pub(super) copies: Arc<watch::Sender<CopyFigures>>,
-    pub(super) gateway: Arc<watch::Sender<Option<Gateway>>>,
+    pub(super) gateway: Arc<watch::Sender<Option<GatewayHealth>>>,
     pub(super) joined: watch::Receiver<usize>,
     pub(super) doubted: watch::Receiver<HashSet<PeerId>>,
     pub(super) clock: watch::Receiver<Option<ClockOffset>>,
@@ -80,7 +80,7 @@ impl Net {
         self.me
     }
 
-    /// Deadline of a query that is given none.
+    /// Returns the default deadline of a query.
     pub fn query_timeout(&self) -> Duration {
         self.query_timeout
     }
@@ -97,8 +97,8 @@ impl Net {
         receiver.await.map_err(|_| RegistryError::Closed)
     }
 
-    /// Looks a record up in the DHT. Resolves at the latest after `timeout`, with what came by
-    /// then. `what` is what it is for, as a person is told.
+    /// Looks up a record in the DHT. Resolves after `timeout` at the latest, with the answers
+    /// received by then. `what` describes the purpose for display.
     ///
     /// # Errors
     /// [`RegistryError::Busy`] beyond [`MAX_LOOKUPS`] at once, [`RegistryError::Closed`] while
@@ -164,8 +164,8 @@ impl Net {
         .await
     }
 
-    /// Puts a record into the DHT. Returns how many peers acknowledged it, which does not mean that
-    /// they kept it: reading back does.
+    /// Puts a record into the DHT. Returns the number of peers that acknowledged it. An
+    /// acknowledgement does not mean that a peer kept the record; only reading it back shows that.
     pub async fn put(&self, record: Record, timeout: Duration) -> Result<usize> {
         let deadline = clock::deadline(std::time::Instant::now(), timeout);
         self.send(|reply| Command::Put {
@@ -176,8 +176,8 @@ impl Net {
         .await
     }
 
-    /// Gossips an announcement. Returns the peers it went to, which may not all be there any more:
-    /// see [`Self::alive`].
+    /// Gossips an announcement. Returns the peers that it was sent to. Some of them may be gone
+    /// already: see [`Self::alive`].
     pub async fn announce(&self, data: Bytes) -> Result<Vec<PeerId>> {
         let span = tracing::info_span!(
             "announce",
@@ -200,15 +200,15 @@ impl Net {
         heard
     }
 
-    /// How many of these peers prove to be there after `since`, within `most`. What is sent over a
-    /// connection arrives in order, so that they have got what was sent before, too.
+    /// Returns how many of these peers prove to be alive after `since`, within `most`. A connection
+    /// delivers in order, so these peers have also received everything sent before.
     pub async fn alive(
         &self,
         peers: &[PeerId],
         since: std::time::Instant,
         most: Duration,
     ) -> Result<usize> {
-        /// Their answers are looked for this often.
+        /// The interval at which answers are checked.
         const LOOK: Duration = Duration::from_millis(20);
         let deadline = Instant::from_std(clock::deadline(std::time::Instant::now(), most));
         let mut greet = true;
@@ -230,7 +230,7 @@ impl Net {
         }
     }
 
-    /// Asks one peer, and waits no longer than `timeout`, also for its turn.
+    /// Sends a request to one peer. `timeout` includes the wait for a free slot.
     pub async fn ask(
         &self,
         peer: PeerId,
@@ -252,7 +252,7 @@ impl Net {
         .await
     }
 
-    /// Up to `limit` connected peers worth asking, by reputation.
+    /// Returns up to `limit` connected peers to ask, chosen by reputation.
     pub async fn best_peers(&self, min_reputation: f64, limit: usize) -> Result<Vec<PeerId>> {
         self.send(|reply| Command::BestPeers {
             min_reputation,
@@ -262,31 +262,34 @@ impl Net {
         .await
     }
 
-    /// This machine's clock beside the peers'; `None` with fewer than two to compare with.
+    /// Returns the offset of this machine's clock from those of its peers; `None` with fewer than
+    /// two peers to compare.
     pub fn clock_offset(&self) -> Option<ClockOffset> {
         *self.clock.borrow()
     }
 
-    /// Whether a peer's word counts in a quorum: not while only the share of peers that a rule may
-    /// ban spares it.
+    /// Returns true if a peer's answer counts in a quorum. It does not if the peer earned a ban
+    /// that was withheld because too many peers would be banned at once.
     pub fn counts(&self, peer: &PeerId) -> bool {
         !self.doubted.borrow().contains(peer)
     }
 
-    /// The connected peers of this network, and how many packages each says it has.
+    /// Returns the connected peers of this network, with the number of packages that each says it
+    /// has.
     pub async fn catalogues(&self) -> Result<Vec<(PeerId, u64)>> {
         self.send(|reply| Command::Catalogues { reply }).await
     }
 
-    /// The connected peers of this network, and how many bytes each says it may keep for others.
+    /// Returns the connected peers of this network, with the bytes that each says it may keep for
+    /// others.
     pub async fn rooms(&self) -> Result<Vec<(PeerId, u64)>> {
         self.send(|reply| Command::Rooms { reply }).await
     }
 
-    /// Opens a stream to ask a peer for content, dialling it if need be.
+    /// Opens a stream to request content from a peer, and dials the peer if necessary.
     ///
     /// # Errors
-    /// [`Broken`] when it could not be reached within `most`, or does not speak the protocol.
+    /// [`Broken`] if the peer could not be reached within `most` or does not support the protocol.
     pub async fn open_content(&self, peer: PeerId, most: Duration) -> Result<ContentLink, Broken> {
         let busy = self.busy.hold(peer);
         let stream = self
@@ -299,7 +302,7 @@ impl Net {
     /// Opens a stream to compare catalogues with a peer.
     ///
     /// # Errors
-    /// [`Stopped::Lost`] when it could not be reached within `most`, or does not speak the
+    /// [`Stopped::Lost`] if the peer could not be reached within `most` or does not support the
     /// protocol.
     pub async fn open_sync(&self, peer: PeerId, most: Duration) -> Result<SyncLink, Stopped> {
         let busy = self.busy.hold(peer);
@@ -323,31 +326,30 @@ impl Net {
             .map_err(std::io::Error::other)
     }
 
-    /// The heads of this node's catalogue, for comparing.
+    /// Returns the heads of this node's catalogue, for comparison.
     pub(crate) fn heads(&self) -> &HeadSet {
         &self.heads
     }
 
-    /// Takes these for the publishers that are known here: what they announce is heard before what
-    /// strangers do.
+    /// Sets the known publishers, whose announcements take precedence over those of strangers.
     pub(crate) fn know(&self, publishers: HashSet<PublisherId>) {
         self.known.send_replace(publishers);
     }
 
-    /// The publishers that are known here.
+    /// Returns the known publishers.
     pub(crate) fn known(&self) -> HashSet<PublisherId> {
         self.known.borrow().clone()
     }
 
-    /// Asks the DHT who says that it has what is behind a key; peers come as they are found, and
-    /// the end is the end of the search. `what` is what it is for, as a person is told.
+    /// Looks up the providers of a key in the DHT. Peers are sent as they are found, and the
+    /// channel closes when the lookup ends. `what` describes the purpose for display.
     pub async fn find_providers(
         &self,
         key: DhtKey,
         what: String,
         timeout: Duration,
     ) -> Result<mpsc::Receiver<PeerId>> {
-        /// More than are ever asked.
+        /// More providers than are ever asked.
         const PROVIDERS: usize = 64;
         let (found, receiver) = mpsc::channel(PROVIDERS);
         let deadline = clock::deadline(std::time::Instant::now(), timeout);
@@ -364,7 +366,7 @@ impl Net {
         Ok(receiver)
     }
 
-    /// Tells the DHT that this node has what is behind a key; returns once it has been told.
+    /// Announces in the DHT that this node provides a key. Returns once the announcement is done.
     pub async fn provide(&self, key: DhtKey, what: String) -> Result<()> {
         let (reply, told) = oneshot::channel();
         let command = Command::Provide { key, what, reply };
@@ -372,30 +374,31 @@ impl Net {
             .send(command)
             .await
             .map_err(|_| RegistryError::Closed)?;
-        // Dropped when there is nobody to tell: whoever asks this node is told by itself.
+        // The sender is dropped if there is no peer to tell; peers that ask this node still get the
+        // record.
         let _ = told.await;
         Ok(())
     }
 
-    /// Connected peers with their scores, the best first; nodes that are `publisher`'s own before
-    /// all others.
+    /// Returns the connected peers with their scores, best first, but with the nodes of `publisher`
+    /// before all others.
     pub async fn sources(&self, publisher: Option<PublisherId>) -> Result<Vec<(PeerId, f64)>> {
         self.send(|reply| Command::Sources { publisher, reply })
             .await
     }
 
-    /// Notes what a peer's answer was worth. Dropped when the task has too much to do: evidence is
-    /// statistics.
+    /// Records the outcome of a request to a peer. It is dropped if the task is busy, because it is
+    /// only statistics.
     pub fn observe(&self, peer: PeerId, outcome: Outcome) {
         let _ = self.commands.try_send(Command::Observe { peer, outcome });
     }
 
-    /// Notes verified bytes of content that a peer gave, and how long it took.
+    /// Records the verified bytes of content that a peer supplied, and the time it took.
     pub fn gave(&self, peer: PeerId, bytes: u64, took: Duration) {
         let _ = self.commands.try_send(Command::Gave { peer, bytes, took });
     }
 
-    /// Has a peer banned, protected, or let be; false when it changes nothing.
+    /// Bans, protects or releases a peer. Returns false if that changes nothing.
     pub async fn judge(&self, peer: PeerId, ruling: Ruling) -> Result<bool> {
         self.send(|reply| Command::Obey {
             peer,
@@ -405,22 +408,22 @@ impl Net {
         .await
     }
 
-    /// Changes what peers are told of this node, at the next hello.
+    /// Changes what the next hello tells peers about this node.
     pub fn greet(&self, change: impl FnOnce(&mut Greeting)) {
         self.greeting.send_modify(change);
     }
 
-    /// How the own packages are kept, for who looks at the node's health.
+    /// Sets the replication of this node's own packages, for the health screen.
     pub fn tell_safety(&self, safety: Safety) {
         self.safety.send_replace(Some(safety));
     }
 
-    /// How the gateway for package managers is, likewise.
-    pub fn tell_gateway(&self, gateway: Option<Gateway>) {
+    /// Sets the state of the gateway for package managers, for the health screen.
+    pub fn tell_gateway(&self, gateway: Option<GatewayHealth>) {
         self.gateway.send_replace(gateway);
     }
 
-    /// How this node stands with copies, likewise.
+    /// Sets the figures on copies kept for others, for the health screen.
     pub fn tell_copies(&self, copies: CopyFigures) {
         self.copies.send_replace(copies);
     }
@@ -429,30 +432,30 @@ impl Net {
         self.send(|reply| Command::Status { reply }).await
     }
 
-    /// Every peer that is known, connected or not.
+    /// Returns all known peers, connected or not.
     pub async fn peers(&self) -> Result<Vec<PeerSnapshot>> {
         self.send(|reply| Command::Peers { reply }).await
     }
 
-    /// What is measured now.
+    /// Returns a sample of the current measurements.
     pub async fn health(&self) -> Result<Sample> {
         self.send(|reply| Command::Health { reply })
             .await
             .map(|sample| *sample)
     }
 
-    /// Connects to a peer, and waits until it is known to be of this network. With `keep`, it is
-    /// dialled again whenever the connection is lost, like one that was named at the start.
+    /// Connects to a peer, and waits until it is known to be on this network. With `keep`, it is
+    /// dialled again whenever the connection is lost, like a bootstrap peer.
     ///
     /// # Errors
-    /// [`RegistryError::Address`] without `/p2p/` at its end, [`RegistryError::Unreached`] when
-    /// nobody of this network answered there after `most`.
+    /// [`RegistryError::Address`] if the address does not end with `/p2p/`,
+    /// [`RegistryError::Unreached`] if no peer of this network answered within `most`.
     pub async fn dial(&self, address: Multiaddr, keep: bool, most: Duration) -> Result<PeerId> {
         let peer = listen::peer_of(&address).ok_or_else(|| RegistryError::Address {
             given: address.to_string(),
             why: "it does not end with /p2p/ and the peer's id".to_owned(),
         })?;
-        /// Whether the wanted one is among those that joined is looked at this often at least.
+        /// The longest interval at which the peers that joined are checked for the wanted one.
         const LOOK: Duration = Duration::from_millis(200);
         let deadline = Instant::from_std(clock::deadline(std::time::Instant::now(), most));
         let mut joined = self.joined.clone();
@@ -478,18 +481,18 @@ impl Net {
             if Instant::now() >= deadline {
                 return Err(unreached);
             }
-            // Either is a reason to look again.
+            // Check again after either.
             let _ = tokio::time::timeout_at(deadline.min(Instant::now() + LOOK), joined.changed())
                 .await;
         }
     }
 
-    /// Ends the connection with a peer; false when there was none.
+    /// Disconnects a peer. Returns false if it was not connected.
     pub async fn disconnect(&self, peer: PeerId) -> Result<bool> {
         self.send(|reply| Command::Disconnect { peer, reply }).await
     }
 
-    /// The scores of the known peers, 0 to 1.
+    /// Returns the scores of the known peers, 0 to 1.
     pub async fn reputations(&self) -> Result<Vec<f64>> {
         let standings = self.send(|reply| Command::Standings { reply }).await?;
         let scores = tokio::task::spawn_blocking(move || standings.scores()).await;
@@ -499,22 +502,23 @@ impl Net {
         })
     }
 
-    /// libp2p's own metrics.
+    /// Returns libp2p's own metrics.
     pub fn families(&self) -> &[Arc<Registry>] {
         &self.families
     }
 
-    /// Has everything told again to the readers of the bus: one is new.
+    /// Makes the task send its whole state to the readers of the bus, for a new reader.
     pub fn refresh(&self) {
         let _ = self.commands.try_send(Command::Refresh);
     }
 
-    /// The number of connected peers that speak this network's protocols, as it changes.
+    /// Returns the number of connected peers of this network, as it changes.
     pub fn joined(&self) -> watch::Receiver<usize> {
         self.joined.clone()
     }
 
-    /// Waits until a peer of this network is connected; false when there is none after `most`.
+    /// Waits until a peer of this network is connected. Returns false if there is none after
+    /// `most`.
     pub async fn wait_joined(&self, most: Duration) -> bool {
         let mut joined = self.joined.clone();
         tokio::time::timeout(most, joined.wait_for(|peers| *peers > 0))
@@ -522,8 +526,8 @@ impl Net {
             .is_ok_and(|waited| waited.is_ok())
     }
 
-    /// Tells the peers, closes the connections, writes what is unwritten. Returns within two
-    /// seconds.
+    /// Says goodbye to the peers, closes the connections, and writes pending changes. Returns
+    /// within two seconds.
     pub async fn shutdown(&self) -> Result<()> {
         self.serving.stop.cancel();
         self.serving.tasks.close();

@@ -1,8 +1,8 @@
-//! The network: one task owns the swarm, everyone else holds a [`Net`] to tell it what to do.
+//! The network: one task owns the swarm, and the rest of the node controls it through a [`Net`].
 //!
-//! Commands go over a bounded channel, each with the `oneshot` its reply comes back on, so nothing
-//! here is locked while the network is waited for. What peers send goes to the registry over a
-//! bounded channel too; the task never waits for either.
+//! Commands go over a bounded channel, each with a `oneshot` for its reply, so no lock is held
+//! while the network is waited for. Peers' requests go to the registry over a bounded channel too;
+//! the task never waits for either.
 
 pub mod content;
 mod dht;
@@ -31,8 +31,8 @@ pub use swarm::{
 
 use serde_bytes::ByteBuf;
 
-/// The machines without I/O that a node is made of, and the figures of libp2p's protocols: for the
-/// simulator, which runs the one and models the other.
+/// The node's state machines without I/O, and the parameters of libp2p's protocols, for the
+/// simulator: it runs the former and models the latter.
 pub(crate) mod machines {
     pub use libp2p::swarm::ConnectionId;
 
@@ -55,7 +55,7 @@ pub(crate) mod machines {
         query::{answering, greeting::Greeter, requests::Requests},
         reach::door::Door,
         swarm::{
-            behaviour::{BOOTSTRAP_INTERVAL, K, PARALLELISM},
+            behaviour::{BOOTSTRAP_INTERVAL, K, PARALLELISM, most_connections},
             command::AskError,
             start::{GREET_EVERY, INBOUND, REDIALLED},
             task::TICK,
@@ -64,41 +64,40 @@ pub(crate) mod machines {
     };
 }
 
-/// The port a node listens on unless told otherwise, TCP and UDP (QUIC): fixed, so that one
-/// firewall rule and one address on a whiteboard serve a whole site; in the range no other service
-/// is registered for.
+/// The default port, for TCP and UDP (QUIC). It is fixed, so that one firewall rule serves a whole
+/// site, and is not registered for another service.
 pub const DEFAULT_PORT: u16 = 4807;
 
-/// Lookups that may run at once.
+/// Most concurrent lookups.
 pub const MAX_LOOKUPS: usize = 256;
 
-/// Whether this node serves the DHT to others.
+/// The role of this node in the DHT.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DhtMode {
-    /// Server, and client only once dial-backs show that others cannot reach us.
+    /// Server, until dial-backs show that others cannot reach this node.
     #[default]
     Auto,
     Server,
     Client,
 }
 
-/// What a node tells its peers of itself.
+/// The facts that a node tells its peers about itself.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Greeting {
     pub packages: u64,
     pub handle: Option<String>,
-    /// The signed claim that this node is its publisher's.
+    /// The signed claim that this node belongs to its publisher.
     pub claim: Option<ByteBuf>,
     /// Bytes that it may keep for others.
     pub room: u64,
 }
 
-/// This machine's clock beside those of the connected peers.
+/// The offset of this machine's clock from those of the connected peers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClockOffset {
-    /// Ours minus the median of theirs, in milliseconds.
+    /// Our clock minus the median of theirs, in milliseconds.
     pub ms: i64,
-    /// Peers that were compared with.
+    /// Number of peers compared.
     pub peers: usize,
 }

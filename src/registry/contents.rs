@@ -1,4 +1,4 @@
-//! The bytes of releases as their users see them: put, fetch, read, keep.
+//! The interface to the contents of releases: put, fetch, read, keep.
 
 use std::{pin::Pin, time::Duration};
 
@@ -11,103 +11,146 @@ use crate::{
     RegistryError, Result,
     domain::{
         hash::ContentRoot,
-        held::{Freed, Held, Lost, Usage},
+        held::{Freed, Held, Lost, StorageUsage},
         manifest::Content,
         transfer::{Fetched, Order, Transfer, TransferId, Wanted},
     },
 };
 
-/// Bytes that come from somewhere.
+/// A stream of bytes to store.
 pub type Incoming = Pin<Box<dyn AsyncRead + Send>>;
 
 /// A node's content. `Send + Sync` and object safe, like the registry.
+///
+/// # Errors
+/// Every call fails with [`Closed`](crate::RegistryError::Closed) once the node has ended, with
+/// [`Database`](crate::RegistryError::Database) if its database fails, and, over a control socket
+/// that fails, with [`NoNode`](crate::RegistryError::NoNode) or
+/// [`Control`](crate::RegistryError::Control).
 #[async_trait]
 pub trait Contents: Send + Sync {
-    /// Takes bytes to be published, whatever they are.
+    /// Stores bytes to be published.
     ///
     /// # Errors
-    /// [`TooLarge`](crate::RegistryError::TooLarge) beyond the most that the node takes.
+    /// [`TooLarge`](crate::RegistryError::TooLarge) beyond the node's limit.
     async fn put(&self, bytes: Incoming) -> Result<Content>;
 
-    /// Fetches what is not here, from several peers at once, and returns when all of it is here and
-    /// verified; goes on where an earlier attempt stopped. Who asks for the same at the same time
-    /// waits for the same fetch. Progress goes to
-    /// `progress`, as far as it has room.
+    /// Fetches a content from several peers at once, and returns when all of it is here and
+    /// verified. Resumes an earlier attempt. Concurrent calls for one content share a fetch.
+    /// Updates are sent to `progress` while it has room.
     ///
     /// # Errors
-    /// [`Fetch`](crate::RegistryError::Fetch) when nobody gives the rest,
-    /// [`Stopped`](crate::RegistryError::Stopped) when a person stopped it.
+    /// [`Fetch`](crate::RegistryError::Fetch) if no peer supplies the rest,
+    /// [`Stopped`](crate::RegistryError::Stopped) if a person stopped it.
     async fn fetch(
         &self,
         wanted: Wanted,
         progress: Option<mpsc::Sender<Transfer>>,
     ) -> Result<Fetched>;
 
-    /// Fetches what is small and travels beside files, many at once, from peers that are connected,
-    /// and waits no longer than this. What is not here then is to be fetched alone, which is all of
-    /// it where this is not done.
+    /// Fetches many small companion files at once, from connected peers, within this time. The
+    /// caller fetches what is missing then one by one. The default implementation fetches nothing.
+    ///
+    /// # Errors
+    /// Those of every call.
     async fn gather(&self, _wanted: Vec<Wanted>, _within: Duration) -> Result<()> {
         Ok(())
     }
 
-    /// Begins to fetch, and does not wait.
+    /// Starts a fetch without waiting for it.
+    ///
+    /// # Errors
+    /// [`TooLarge`](crate::RegistryError::TooLarge); those of every call.
     async fn start_fetch(&self, wanted: Wanted) -> Result<()>;
 
-    /// The verified bytes of content that is here, in pieces. A piece that is an error is the last.
+    /// Returns the verified bytes of a content that is here, in pieces. An error is the last piece.
     ///
     /// # Errors
-    /// [`NoContent`](crate::RegistryError::NoContent) when it is not here.
+    /// [`NoContent`](crate::RegistryError::NoContent) if it is not here.
     async fn read(&self, root: ContentRoot) -> Result<mpsc::Receiver<Result<Bytes>>>;
 
-    /// The verified bytes of content from offset `from` on, in order, as they come from other nodes
-    /// where they are not here. What stands first is fetched first, and the fetch goes on when
-    /// nobody reads any more. A piece that is an error is the last.
+    /// Returns the verified bytes of a content from offset `from` on, in order, and fetches those
+    /// that are not here. The beginning is fetched first, and the fetch continues if the reader
+    /// goes away. An error is the last piece.
     ///
     /// # Errors
-    /// [`TooLarge`](crate::RegistryError::TooLarge) for what no node takes; the last piece as
-    /// [`Contents::fetch`].
+    /// [`TooLarge`](crate::RegistryError::TooLarge) if it is larger than any node accepts. The last
+    /// piece may be an error as for [`Contents::fetch`].
     async fn stream(&self, wanted: Wanted, from: u64) -> Result<mpsc::Receiver<Result<Bytes>>>;
 
-    /// Content that is here, without its bytes.
+    /// Describes a content that is here, without its bytes.
+    ///
+    /// # Errors
+    /// Those of every call.
     async fn held(&self, root: ContentRoot) -> Result<Option<Held>>;
 
-    /// All content that is here, what was used last first.
+    /// Describes all contents that are here, those used last first.
+    ///
+    /// # Errors
+    /// Those of every call.
     async fn list(&self) -> Result<Vec<Held>>;
 
-    /// Content that was damaged and is not here again, the oldest first.
+    /// Describes the contents that were damaged and are not restored yet, oldest first.
+    ///
+    /// # Errors
+    /// Those of every call.
     async fn lost(&self) -> Result<Vec<Lost>>;
 
-    async fn usage(&self) -> Result<Usage>;
+    /// Returns the bytes that are here, by kind, and the quota.
+    ///
+    /// # Errors
+    /// Those of every call.
+    async fn usage(&self) -> Result<StorageUsage>;
 
-    /// Keeps content whatever the quota says for a release, or no longer for that one; false when
-    /// it is not here. What is pinned for a release stays for it, whatever becomes of others with
-    /// the same bytes.
+    /// Pins a content for a release, so that it is not evicted, or unpins it. Returns false if it
+    /// is not here. Pins are per release, even if several share the same bytes.
+    ///
+    /// # Errors
+    /// Those of every call.
     async fn keep(&self, root: ContentRoot, release: String, pinned: bool) -> Result<bool>;
 
-    /// Removes what is neither own nor pinned: as much as the quota wants, or `all` of it; and what
-    /// was left of fetches that nobody has gone on with for a week, or with `all` for a minute.
+    /// Evicts contents that are neither own nor pinned: enough for the quota, or `all` of them.
+    /// Also removes the remains of fetches that were not resumed for a week, or, with `all`, for a
+    /// minute.
+    ///
+    /// # Errors
+    /// Those of every call.
     async fn clean_up(&self, all: bool) -> Result<Freed>;
 
-    /// Reads and verifies one content; false when it was damaged. It is dropped then, and fetched
-    /// again if it can be had.
+    /// Reads and verifies one content. Returns false if it is damaged: it is then dropped, and
+    /// fetched again if a peer has it.
+    ///
+    /// # Errors
+    /// [`NoContent`](crate::RegistryError::NoContent); those of every call.
     async fn check(&self, root: ContentRoot) -> Result<bool>;
 
-    /// Nodes that have a content: this one if it has, and those of which the DHT says so, each
-    /// once.
+    /// Returns the nodes that have a content: this one, if it does, and its providers in the DHT,
+    /// without duplicates.
+    ///
+    /// # Errors
+    /// Those of every call.
     async fn holders(&self, root: ContentRoot) -> Result<Vec<PeerId>>;
 
-    /// Tells the DHT again of everything that is here, and has it looked at anew which of the own
-    /// packages others have.
+    /// Announces all contents again in the DHT, and checks again which own packages have replicas.
+    ///
+    /// # Errors
+    /// Those of every call.
     async fn offer_again(&self) -> Result<()>;
 
-    /// Transfers that run, and those that did lately, the newest first.
+    /// Returns the running and recent transfers, newest first.
+    ///
+    /// # Errors
+    /// Those of every call.
     async fn transfers(&self) -> Result<Vec<Transfer>>;
 
-    /// Tells a fetch what to do; false when there is none that it could be told.
+    /// Pauses, resumes or stops a fetch. Returns false if there is no such fetch.
+    ///
+    /// # Errors
+    /// Those of every call.
     async fn direct(&self, id: TransferId, order: Order) -> Result<bool>;
 }
 
-/// The whole of a content that is small enough to be in memory.
+/// Reads a whole content that fits into memory.
 ///
 /// # Errors
 /// As [`Contents::read`]; [`TooLarge`](crate::RegistryError::TooLarge) beyond `most` bytes.

@@ -1,4 +1,4 @@
-//! What comes from peers, handed to the service that takes it.
+//! Passes the requests of peers to the services.
 
 use std::time::{Duration, Instant};
 
@@ -9,15 +9,15 @@ use tokio_util::sync::CancellationToken;
 use super::P2pRegistry;
 use crate::net::{Answered, Inbound, protocol::Request};
 
-/// What it costs at most to see what is kept of a release: a signature, and some rows.
+/// Longest time to look up the state of a kept release: it takes a signature and some rows.
 const KEPT_IN: Duration = Duration::from_millis(5);
 
-/// Commits and answers on their way; beyond it the queue fills, and the network task drops and
-/// counts.
+/// Most commits and answers under way; beyond that the queue fills, and the network task drops and
+/// counts requests.
 const MAX_RUNNING: usize = 256;
 
 impl P2pRegistry {
-    /// Serves what the network hands over until it is closed or `stop` is called.
+    /// Serves the network's requests until the queue is closed or `stop` is cancelled.
     pub(super) async fn run_intake(
         self,
         mut inbound: mpsc::Receiver<Inbound>,
@@ -34,11 +34,11 @@ impl P2pRegistry {
                 },
             }
         }
-        // What has been accepted is committed before the store closes.
+        // Accepted records are committed before the store closes.
         while running.next().await.is_some() {}
     }
 
-    /// Hands over one; returns what is left to do.
+    /// Passes one request on. Returns the work that is left.
     fn take(&self, inbound: Inbound) -> Option<BoxFuture<'static, ()>> {
         match inbound {
             Inbound::Announcement {
@@ -63,7 +63,7 @@ impl P2pRegistry {
                 Some(Box::pin(async move {
                     let begun = Instant::now();
                     let response = fetcher.keep_for(from, &envelope).await;
-                    // Waiting for what comes of it costs nothing.
+                    // Time spent waiting for the outcome does not count.
                     let took = begun.elapsed().min(KEPT_IN);
                     drop(reply.send(Answered { response, took }));
                 }))

@@ -14,6 +14,7 @@ mod search;
 
 pub use self::core::{Chance, RegistryOptions};
 pub use catalogue::SyncReport;
+pub(crate) use catalogue::schedule;
 pub use contents::{Contents, Incoming, read_whole};
 pub use names::Names;
 pub use p2p::{P2pRegistry, Parts};
@@ -23,17 +24,18 @@ pub(crate) use publisher::{check_files, check_version};
 pub use replicas::{Replicas, replicated};
 
 pub use crate::domain::{
-    announced::{Announced, NodeOwner},
+    announced::{NodeOwner, ReceivedAnnouncement},
     catalogue::CatalogueScope,
     change::Change,
     held::Held,
     names::NameTable,
     package::{
-        Conflict, Own, OwnPackage, Package, Publisher, Release, ReleaseFile, ReleaseState, Source,
-        claimed, files_of, title,
+        Conflict, OwnPackage, OwnPackages, OwnPublisher, Package, Release, ReleaseFile,
+        ReleaseState, Source, claimed, files_of, title,
     },
     query::{
-        Coverage, FacetCount, Facets, Hit, Known, LookAlike, Namesake, SearchResults, SearchUpdate,
+        Coverage, FacetCount, Facets, Hit, KnownReason, LookAlike, Namesake, SearchResults,
+        SearchUpdate,
     },
     receipt::{PublishStep, Receipt, Steps, on_other_nodes},
     transfer::{Fetched, Order, Wanted},
@@ -47,7 +49,7 @@ use tokio::sync::mpsc;
 use crate::{
     Result,
     domain::{
-        conflict::{ConflictId, Conflicts, Evidence},
+        conflict::{ConflictId, ConflictList, Evidence},
         hash::Hash,
         manifest::{Draft, Manifest},
         name::{Handle, PackageId, PackageName, PackageRef, PublisherId},
@@ -59,36 +61,67 @@ use crate::{
 
 /// A package registry. `Send + Sync` and object safe, so an `Arc<dyn Registry>` works from any
 /// thread, whatever the implementation holds behind it.
+///
+/// # Errors
+/// Every call fails with [`Closed`](crate::RegistryError::Closed) once the node has ended, with
+/// [`Database`](crate::RegistryError::Database) where its database fails, and over a control socket
+/// with [`NoNode`](crate::RegistryError::NoNode) or [`Control`](crate::RegistryError::Control)
+/// where that fails.
 #[async_trait]
 pub trait Registry: Send + Sync {
-    /// Searches and collects until enough peers answered or the timeout ran out; returns what came
-    /// by then.
+    /// Searches, and returns what came by the time that enough peers have answered or the timeout
+    /// has passed.
+    ///
+    /// # Errors
+    /// [`Usage`](crate::RegistryError::Usage) for text that cannot be understood; those of every
+    /// call.
     async fn search(&self, query: &Query) -> Result<SearchResults>;
 
-    /// Searches and streams: local hits at once, then hits as peers answer, then one
+    /// Searches and streams results: local hits at once, then hits as peers answer, then one
     /// [`SearchUpdate::Done`]. Dropping the receiver ends the search.
     fn search_stream(&self, query: Query) -> mpsc::Receiver<SearchUpdate>;
 
-    /// The package's current state: memory, then store, then DHT and peers.
+    /// Returns the current state of a package: from memory, then the store, then the DHT and peers.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::RegistryError::NotFound),
+    /// [`UnknownHandle`](crate::RegistryError::UnknownHandle) or
+    /// [`AmbiguousHandle`](crate::RegistryError::AmbiguousHandle); those of every call.
     async fn get_package(&self, package: &PackageRef) -> Result<Package>;
 
-    /// The highest release that matches; a yanked one only for an exact requirement.
+    /// Returns the highest release that matches; a yanked one only for an exact requirement.
+    ///
+    /// # Errors
+    /// As [`Registry::get_package`], and [`NoMatch`](crate::RegistryError::NoMatch); those of every
+    /// call.
     async fn get_package_version(
         &self,
         package: &PackageRef,
         requirement: &RequirementText,
     ) -> Result<Release>;
 
-    /// Every release there is, in the order they were published.
+    /// Returns every release of a package, in the order in which they were published.
+    ///
+    /// # Errors
+    /// As [`Registry::get_package`]; those of every call.
     async fn list_versions(
         &self,
         package: &PackageRef,
     ) -> Result<Vec<crate::domain::release::ReleaseEntry>>;
 
-    /// Signs, stores, puts into the DHT and announces. Dependencies are signed by key: one that is
-    /// named by a handle which is neither bound here, nor what the package's last release called a
-    /// key, is refused. Once it returns, nothing is lost: what the network did not take yet is
-    /// retried until it has. Progress goes to `progress`, as far as it has room.
+    /// Signs a release, stores it, puts it into the DHT and announces it. Dependencies are signed
+    /// by key: a handle must be bound here, or be what the package's last release called a key.
+    /// Once this returns, nothing is lost: what the network has not taken yet is retried until it
+    /// has. Progress goes to `progress` as far as it has room.
+    ///
+    /// # Errors
+    /// [`Draft`](crate::RegistryError::Draft), [`NotPut`](crate::RegistryError::NotPut),
+    /// [`VersionTaken`](crate::RegistryError::VersionTaken),
+    /// [`HistoryUnknown`](crate::RegistryError::HistoryUnknown),
+    /// [`TooManyHandles`](crate::RegistryError::TooManyHandles), and for a dependency
+    /// [`UnknownHandle`](crate::RegistryError::UnknownHandle),
+    /// [`AmbiguousHandle`](crate::RegistryError::AmbiguousHandle) or
+    /// [`UnpinnedHandle`](crate::RegistryError::UnpinnedHandle); those of every call.
     async fn publish(
         &self,
         draft: Draft,
@@ -96,16 +129,25 @@ pub trait Registry: Send + Sync {
         progress: Option<mpsc::Sender<PublishStep>>,
     ) -> Result<Receipt>;
 
-    /// Signs many small releases at once, [`MAX_BATCH`] at most and each package once; returns what
-    /// became of each.
+    /// Signs many small releases at once: [`MAX_BATCH`] at most, and each package once. Returns
+    /// what became of each.
+    ///
+    /// # Errors
+    /// [`Usage`](crate::RegistryError::Usage) for a larger batch; those of every call.
     async fn import(&self, batch: Vec<Bundle>) -> Result<Vec<Imported>>;
 
-    /// Says something else of releases of our own: yanks, deprecations, tags. What was published
-    /// stays as it is.
+    /// Yanks, deprecates or tags releases of our own. What was published stays as it is.
+    ///
+    /// # Errors
+    /// [`NoVersion`](crate::RegistryError::NoVersion), [`NotFound`](crate::RegistryError::NotFound)
+    /// or [`Usage`](crate::RegistryError::Usage) for a change that makes no sense; those of every
+    /// call.
     async fn change(&self, package: &PackageRef, change: Change) -> Result<Receipt>;
 
-    /// Marks a release of our own as not to be chosen any more, without a reason; it stays
-    /// readable.
+    /// Yanks a release of our own without a reason: it is not chosen any more, and stays readable.
+    ///
+    /// # Errors
+    /// As [`Registry::change`]; those of every call.
     async fn yank(&self, package: &PackageRef, version: &VersionText) -> Result<Receipt> {
         self.change(
             package,
@@ -119,6 +161,9 @@ pub trait Registry: Send + Sync {
     }
 
     /// Takes a yank back.
+    ///
+    /// # Errors
+    /// As [`Registry::change`]; those of every call.
     async fn unyank(&self, package: &PackageRef, version: &VersionText) -> Result<Receipt> {
         self.change(
             package,
@@ -130,48 +175,85 @@ pub trait Registry: Send + Sync {
         .await
     }
 
-    /// This node's publisher and its packages.
-    async fn own(&self) -> Result<Own>;
+    /// Returns this node's publisher and its packages.
+    ///
+    /// # Errors
+    /// Those of every call.
+    async fn own(&self) -> Result<OwnPackages>;
 
-    /// This node's publisher; makes its key where there is none.
-    async fn publisher(&self) -> Result<Publisher>;
+    /// Returns this node's publisher, and makes its key if there is none.
+    ///
+    /// # Errors
+    /// [`Key`](crate::RegistryError::Key), [`LostKey`](crate::RegistryError::LostKey) or
+    /// [`File`](crate::RegistryError::File); those of every call.
+    async fn publisher(&self) -> Result<OwnPublisher>;
 
-    /// Tells what a handle means here, and who claims it. With `ask`, peers are asked first. Pins
+    /// Tells what a handle means here and who claims it. With `ask`, peers are asked first. Pins
     /// nothing.
+    ///
+    /// # Errors
+    /// Those of every call.
     async fn claims(&self, handle: &Handle, ask: bool) -> Result<Claims>;
 
-    /// The package that this node's person knows (an own one, one of a pinned publisher, or one
-    /// that these need) and that a package called `name` may be taken for. `publisher` is whose
-    /// package that is; none is one that this node is to publish. No package that is known itself,
-    /// or was published here before, is taken for another.
+    /// Finds the package that this node's person knows (an own one, one of a pinned publisher, or
+    /// one that these need) and that a package called `name` may be mistaken for. `publisher` owns
+    /// that package; without it, it is one that this node is to publish. A package that is known
+    /// itself, or was published here before, is never mistaken for another.
+    ///
+    /// # Errors
+    /// Those of every call.
     async fn look_alike(
         &self,
         name: &PackageName,
         publisher: Option<PublisherId>,
     ) -> Result<Option<LookAlike>>;
 
-    /// The packages of this very name that this node knows of: an own one, that of `beside`, and
-    /// those of pinned publishers. Asks nobody.
+    /// Returns the packages of this very name that this node knows: an own one, that of `beside`,
+    /// and those of pinned publishers. Asks nobody.
+    ///
+    /// # Errors
+    /// Those of every call.
     async fn namesakes(&self, name: &PackageName, beside: PublisherId) -> Result<Vec<Namesake>>;
 
-    /// What does not go together, as far as this node has seen it: handles that several keys claim,
-    /// versions that were changed, states of one number.
-    async fn conflicts(&self) -> Result<Conflicts>;
+    /// Returns the conflicts that this node has seen: handles that several keys claim, versions
+    /// that were changed, several states of one number.
+    ///
+    /// # Errors
+    /// Those of every call.
+    async fn conflicts(&self) -> Result<ConflictList>;
 
-    /// What others can be shown of a conflict, and verify by themselves.
+    /// Returns the records that prove a conflict to others.
+    ///
+    /// # Errors
+    /// [`NoConflict`](crate::RegistryError::NoConflict) for an id that is not known; those of every
+    /// call.
     async fn conflict_evidence(&self, id: ConflictId) -> Result<Evidence>;
 
+    /// Tells if there is such a package.
+    ///
+    /// # Errors
+    /// Any other than that it is not found; those of every call.
     async fn exists(&self, package: &PackageRef) -> Result<bool>;
 
-    /// The manifest of one version.
+    /// Returns the manifest of one version.
+    ///
+    /// # Errors
+    /// As [`Registry::get_package`], and [`NoVersion`](crate::RegistryError::NoVersion); those of
+    /// every call.
     async fn metadata(&self, package: &PackageRef, version: &VersionText) -> Result<Manifest>;
 
-    /// A manifest that the package's head lists, by its hash: what has been seen is not asked for
-    /// again.
+    /// Returns a manifest that the package's head lists, by its hash. One that has been seen is not
+    /// asked for again.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::RegistryError::NotFound); those of every call.
     async fn manifest_of(&self, package: &PackageId, hash: &Hash) -> Result<Manifest>;
 
-    /// Manifests of one package by their hashes, many at once: those that can be had within this
-    /// time, each with its hash.
+    /// Returns manifests of one package by their hashes, many at once: those that can be had within
+    /// this time, each with its hash.
+    ///
+    /// # Errors
+    /// Those of every call.
     async fn manifests_of(
         &self,
         package: &PackageId,
@@ -190,20 +272,30 @@ pub trait Registry: Send + Sync {
                 had.extend(one(hash).await);
             }
         };
-        // What came by then counts.
+        // Return what arrived by then.
         let _ = tokio::time::timeout(within, asking).await;
         Ok(had)
     }
 
-    /// Binds a handle to a key on this node. Only a person's act may call this, never something
+    /// Binds a handle to a key on this node. Only a person's act may call this, never anything
     /// received.
+    ///
+    /// # Errors
+    /// [`Usage`](crate::RegistryError::Usage) for one's own handle and another's key; those of
+    /// every call.
     async fn pin(&self, handle: &Handle, publisher: PublisherId) -> Result<()>;
 
-    /// Takes a distrust back; with a handle, that means this key on this node from now on, whatever
+    /// Takes a distrust back. With a handle, that means this key on this node from now on, whatever
     /// it meant before. Only a person's act may call this.
+    ///
+    /// # Errors
+    /// As [`Registry::pin`]; those of every call.
     async fn trust(&self, publisher: PublisherId, handle: Option<&Handle>) -> Result<()>;
 
     /// Hides a publisher's packages on this node. Only a person's act may call this.
+    ///
+    /// # Errors
+    /// Those of every call.
     async fn distrust(&self, publisher: PublisherId) -> Result<()>;
 }
 

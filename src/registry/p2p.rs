@@ -1,5 +1,5 @@
-//! The registry over the network: five services, started together, behind the traits that their
-//! users see.
+//! The registry over the network: five services, started together, behind the traits that users
+//! see.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Artifacts, Bundle, Chance, Change, Contents, Imported, Incoming, LookAlike, Names, Namesake,
-    Own, Package, PublishStep, Receipt, Registry, RegistryOptions, Release, SearchResults,
+    OwnPackages, Package, PublishStep, Receipt, Registry, RegistryOptions, Release, SearchResults,
     SearchUpdate, SyncReport,
     catalogue::Catalogue,
     core::{Core, blocking},
@@ -25,13 +25,13 @@ use crate::{
     bus::{Board, Bus, Tally},
     clock::Clock,
     domain::{
-        conflict::{ConflictId, Conflicts, Evidence},
+        conflict::{ConflictId, ConflictList, Evidence},
         content::ContentOptions,
         hash::{ContentRoot, Hash},
-        held::{Freed, Held, Lost, Usage},
+        held::{Freed, Held, Lost, StorageUsage},
         manifest::{Content, Draft, Manifest},
         name::{Handle, PackageId, PackageName, PackageRef, PublisherId},
-        names::{Block, Decided, NamePattern, NameTable},
+        names::{NameBlock, NameDecision, NamePattern, NameTable},
         package,
         query::Query,
         release::ReleaseEntry,
@@ -44,7 +44,8 @@ use crate::{
     store::{Store, content::ContentStore},
 };
 
-/// What a registry is put together from.
+/// The parts that a registry is built from.
+#[allow(missing_docs)] // Their types say what they are.
 pub struct Parts {
     pub net: Net,
     pub store: Store,
@@ -71,9 +72,11 @@ pub struct P2pRegistry {
 }
 
 impl P2pRegistry {
+    /// Creates a registry.
+    ///
     /// # Errors
-    /// [`RegistryError::Key`](crate::RegistryError::Key) when there is a publisher key that cannot
-    /// be read.
+    /// [`RegistryError::Key`](crate::RegistryError::Key) if there is a publisher key that cannot be
+    /// read.
     pub async fn new(parts: Parts, options: RegistryOptions) -> Result<Self> {
         let Parts {
             net,
@@ -121,8 +124,8 @@ impl P2pRegistry {
         })
     }
 
-    /// Starts what a registry does by itself, until `stop` is called: `inbound` is what peers send,
-    /// and `lacking` says who has what this node lacks.
+    /// Starts the background tasks of the registry, until `stop` is cancelled. `inbound` receives
+    /// peers' requests, and `lacking` the peers that have what this node lacks.
     pub fn start(
         &self,
         inbound: mpsc::Receiver<Inbound>,
@@ -146,32 +149,30 @@ impl P2pRegistry {
         ]
     }
 
-    /// Compares this node's catalogue with a peer's, and takes what the peer has and this node has
-    /// not.
+    /// Compares this node's catalogue with a peer's, and downloads what this node lacks.
     ///
     /// # Errors
-    /// When the peer cannot be reached or does not answer as it should, or the store cannot be
-    /// used.
+    /// Fails if the peer cannot be reached or misbehaves, or if the store fails.
     pub async fn sync_with(&self, peer: PeerId) -> Result<SyncReport> {
         self.catalogue.sync_with(peer).await
     }
 
-    /// Bytes of the catalogue's records.
+    /// Returns the bytes of the catalogue's records.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// Fails if the store cannot be read.
     pub fn catalogue_bytes(&self) -> Result<u64> {
         self.core.store.catalogue_bytes()
     }
 
-    /// Waits until no own release is being given to others any more; false when one is after
+    /// Waits until no own release is being offered any more. Returns false if one still is after
     /// `most`.
     pub async fn wait_copied(&self, most: Duration) -> bool {
         let copied = self.fetcher.wait_copied();
         tokio::time::timeout(most, copied).await.is_ok()
     }
 
-    /// Waits until the network has taken every publish; false when it has not after `most`.
+    /// Waits until all publishes are delivered. Returns false if one is not after `most`.
     pub async fn wait_published(&self, most: Duration) -> bool {
         let published = self.publisher.wait_published();
         tokio::time::timeout(most, published).await.is_ok()
@@ -221,11 +222,11 @@ impl Registry for P2pRegistry {
         self.publisher.import(batch).await
     }
 
-    async fn own(&self) -> Result<Own> {
+    async fn own(&self) -> Result<OwnPackages> {
         self.publisher.own().await
     }
 
-    async fn publisher(&self) -> Result<package::Publisher> {
+    async fn publisher(&self) -> Result<package::OwnPublisher> {
         self.publisher.publisher().await
     }
 
@@ -245,7 +246,7 @@ impl Registry for P2pRegistry {
         self.core.store.namesakes(name, &beside)
     }
 
-    async fn conflicts(&self) -> Result<Conflicts> {
+    async fn conflicts(&self) -> Result<ConflictList> {
         self.catalogue.conflicts().await
     }
 
@@ -291,15 +292,15 @@ impl Registry for P2pRegistry {
 
 #[async_trait]
 impl Names for P2pRegistry {
-    async fn why(&self, name: &PackageName) -> Result<Decided> {
+    async fn why(&self, name: &PackageName) -> Result<NameDecision> {
         self.packages.why(name).await
     }
 
-    async fn known(&self, name: &PackageName) -> Result<Decided> {
+    async fn known(&self, name: &PackageName) -> Result<NameDecision> {
         self.packages.known(name).await
     }
 
-    async fn serve(&self, name: &PackageName) -> Result<Decided> {
+    async fn serve(&self, name: &PackageName) -> Result<NameDecision> {
         self.packages.serve(name).await
     }
 
@@ -329,7 +330,7 @@ impl Names for P2pRegistry {
         why: String,
     ) -> Result<()> {
         let since = self.core.now();
-        let block = Block {
+        let block = NameBlock {
             name,
             version,
             file,
@@ -343,7 +344,7 @@ impl Names for P2pRegistry {
         self.core.store.unblock(name, version).await
     }
 
-    async fn blocks(&self, name: &PackageName) -> Result<Vec<Block>> {
+    async fn blocks(&self, name: &PackageName) -> Result<Vec<NameBlock>> {
         self.core.store.blocks(Some(name))
     }
 }
@@ -392,7 +393,7 @@ impl Contents for P2pRegistry {
         blocking("listing what was damaged", move || contents.lost()).await
     }
 
-    async fn usage(&self) -> Result<Usage> {
+    async fn usage(&self) -> Result<StorageUsage> {
         self.fetcher.contents.usage()
     }
 

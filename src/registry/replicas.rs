@@ -1,4 +1,4 @@
-//! Waiting until others have what was published.
+//! Waits until a published release is replicated.
 
 use std::time::Duration;
 
@@ -7,21 +7,24 @@ use tokio::time::Instant;
 use super::{Receipt, Registry};
 use crate::Result;
 
-/// It is looked so often.
+/// Interval of the checks.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// The places of a release beside its publisher.
+/// The replicas of a release beside those of its publisher.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Replicas {
-    /// Peers that took its records.
+    /// Peers that hold its records.
     pub records: usize,
     /// Other nodes that have its bytes.
     pub copies: usize,
-    /// As many as were wanted have both.
+    /// True if both numbers are as high as wanted.
     pub enough: bool,
 }
 
 /// Waits until as many peers as are wanted have a release, `most` long.
+///
+/// # Errors
+/// As [`Registry::publish`](super::Registry::publish).
 pub async fn replicated(
     registry: &dyn Registry,
     receipt: &Receipt,
@@ -33,7 +36,8 @@ pub async fn replicated(
         let own = registry.own().await?.packages;
         let own = own.iter().find(|own| own.id == receipt.package);
         let (records, copies) = own.map_or((0, 0), |own| (own.replicas.unwrap_or(0), own.copies));
-        // The records are put on as many as there are; the bytes are given to so many.
+        // The number of peers that get the records is not limited, but the bytes are only copied to
+        // `copies_wanted`.
         let enough = records >= wanted && copies >= wanted.min(receipt.steps.copies_wanted);
         if enough || Instant::now() >= deadline {
             return Ok(Replicas {

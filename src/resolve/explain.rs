@@ -7,10 +7,10 @@ use std::{
 };
 
 use super::{
-    Source,
+    ReleaseSource,
     admit::is_plain,
-    set::Set,
-    universe::{Found, Node, Universe},
+    set::VersionRanges,
+    universe::{FoundPackage, GraphNode, Universe},
 };
 use crate::ecosystem::Version;
 use pubgrub::{
@@ -18,9 +18,9 @@ use pubgrub::{
     VersionSet,
 };
 
-type Tree = DerivationTree<Node, Set, String>;
-type Fact = External<Node, Set, String>;
-type Step = Derived<Node, Set, String>;
+type ProofTree = DerivationTree<GraphNode, VersionRanges, String>;
+type ProofFact = External<GraphNode, VersionRanges, String>;
+type ProofStep = Derived<GraphNode, VersionRanges, String>;
 
 /// The deepest nesting of a proof, because the reporter recurses.
 const MAX_DEPTH: usize = 200;
@@ -34,13 +34,16 @@ const MAX_FACTS: usize = 40;
 const MAX_HELD_BACK: usize = 5;
 
 const EVERY: &str = "every release of";
-const IMPOSSIBLE: &str = "what was asked for cannot be had";
+const IMPOSSIBLE: &str = "the request cannot be met";
 
 /// Returns the whole explanation in a few lines, without a trailing line break.
-pub(super) fn explain<S: Source + ?Sized>(tree: Tree, universe: &Universe<'_, S>) -> String {
+pub(super) fn explain<S: ReleaseSource + ?Sized>(
+    tree: ProofTree,
+    universe: &Universe<'_, S>,
+) -> String {
     let tree = Arc::new(tree);
     let nodes = bottom_up(&tree);
-    let teller = Teller { universe };
+    let teller = Explainer { universe };
     let (depth, walked) = size(&nodes);
     let collapsed = Arc::new(collapse_gaps(&nodes));
     let proof = (depth <= MAX_DEPTH && walked <= MAX_WALKED)
@@ -66,7 +69,7 @@ pub(super) fn explain<S: Source + ?Sized>(tree: Tree, universe: &Universe<'_, S>
 
 /// Returns every node once, causes first. Nodes are shared, so walking them as a tree can take
 /// exponential time.
-fn bottom_up(tree: &Arc<Tree>) -> Vec<Arc<Tree>> {
+fn bottom_up(tree: &Arc<ProofTree>) -> Vec<Arc<ProofTree>> {
     let mut order = Vec::new();
     let mut seen = HashSet::new();
     let mut path = vec![(tree, false)];
@@ -84,15 +87,16 @@ fn bottom_up(tree: &Arc<Tree>) -> Vec<Arc<Tree>> {
 }
 
 /// Returns the depth of a tree and the number of nodes visited when walking it as a tree.
-fn size(nodes: &[Arc<Tree>]) -> (usize, usize) {
-    let mut sizes: HashMap<*const Tree, (usize, usize)> = HashMap::new();
+fn size(nodes: &[Arc<ProofTree>]) -> (usize, usize) {
+    let mut sizes: HashMap<*const ProofTree, (usize, usize)> = HashMap::new();
     let mut last = (0, 0);
     for node in nodes {
         last = match &**node {
             DerivationTree::External(_) => (0, 1),
             DerivationTree::Derived(step) => {
-                let of =
-                    |cause: &Arc<Tree>| sizes.get(&Arc::as_ptr(cause)).copied().unwrap_or_default();
+                let of = |cause: &Arc<ProofTree>| {
+                    sizes.get(&Arc::as_ptr(cause)).copied().unwrap_or_default()
+                };
                 let ((depth1, walked1), (depth2, walked2)) = (of(&step.cause1), of(&step.cause2));
                 (
                     1 + depth1.max(depth2),
@@ -108,19 +112,20 @@ fn size(nodes: &[Arc<Tree>]) -> (usize, usize) {
 /// Collapses facts about gaps between releases: "1.0.0 and 1.1.0 need it, and there is no other"
 /// becomes "^1 needs it". [`DerivationTree::collapse_no_versions`] also collapses a gap that is the
 /// whole reason, leaving only "needs ^9", and it walks shared nodes once for each path.
-fn collapse_gaps(nodes: &[Arc<Tree>]) -> Tree {
-    let mut collapsed: HashMap<*const Tree, Arc<Tree>> = HashMap::new();
+fn collapse_gaps(nodes: &[Arc<ProofTree>]) -> ProofTree {
+    let mut collapsed: HashMap<*const ProofTree, Arc<ProofTree>> = HashMap::new();
     let mut last = None;
     for node in nodes {
         let new = match &**node {
             DerivationTree::External(_) => node.clone(),
             DerivationTree::Derived(step) => {
-                let of =
-                    |cause: &Arc<Tree>| collapsed.get(&Arc::as_ptr(cause)).unwrap_or(cause).clone();
+                let of = |cause: &Arc<ProofTree>| {
+                    collapsed.get(&Arc::as_ptr(cause)).unwrap_or(cause).clone()
+                };
                 let (cause1, cause2) = (of(&step.cause1), of(&step.cause2));
                 let merged = merge(&cause1, &cause2).or_else(|| merge(&cause2, &cause1));
                 merged.unwrap_or_else(|| {
-                    Arc::new(DerivationTree::Derived(Step {
+                    Arc::new(DerivationTree::Derived(ProofStep {
                         cause1,
                         cause2,
                         ..step.clone()
@@ -132,10 +137,12 @@ fn collapse_gaps(nodes: &[Arc<Tree>]) -> Tree {
         last = Some(new);
     }
     let root = last.map(|root| (*root).clone());
-    root.unwrap_or_else(|| DerivationTree::External(External::NotRoot(Node::Asked, super::asked())))
+    root.unwrap_or_else(|| {
+        DerivationTree::External(External::NotRoot(GraphNode::Asked, super::asked()))
+    })
 }
 
-fn merge(gap: &Tree, other: &Arc<Tree>) -> Option<Arc<Tree>> {
+fn merge(gap: &ProofTree, other: &Arc<ProofTree>) -> Option<Arc<ProofTree>> {
     let DerivationTree::External(External::NoVersions(package, nothing)) = gap else {
         return None;
     };
@@ -166,7 +173,7 @@ fn merge(gap: &Tree, other: &Arc<Tree>) -> Option<Arc<Tree>> {
 
 /// Drops a tree iteratively: the default drop would recurse as deep as the longest derivation and
 /// overflow the stack.
-fn take_apart(tree: Arc<Tree>) {
+fn take_apart(tree: Arc<ProofTree>) {
     let mut rest = vec![tree];
     while let Some(tree) = rest.pop() {
         if let Some(DerivationTree::Derived(step)) = Arc::into_inner(tree) {
@@ -175,15 +182,15 @@ fn take_apart(tree: Arc<Tree>) {
     }
 }
 
-struct Teller<'u, 'a, S: ?Sized> {
+struct Explainer<'u, 'a, S: ?Sized> {
     universe: &'u Universe<'a, S>,
 }
 
-impl<S: Source + ?Sized> Teller<'_, '_, S> {
+impl<S: ReleaseSource + ?Sized> Explainer<'_, '_, S> {
     /// Returns a set with held-back releases filled in, which are mentioned at the end. An excluded
     /// lower bound can only be such a hole, unless the solver made it by trying a release; those
     /// stay.
-    fn whole(&self, found: &Found, set: &Set) -> Set {
+    fn whole(&self, found: &FoundPackage, set: &VersionRanges) -> VersionRanges {
         let above = |version: &&Version| {
             set.0
                 .iter()
@@ -194,7 +201,7 @@ impl<S: Source + ?Sized> Teller<'_, '_, S> {
             .iter()
             .filter(|choice| !is_plain(choice))
             .map(|(version, _)| version);
-        set.union(&Set::of(
+        set.union(&VersionRanges::of(
             held_back
                 .filter(above)
                 .filter(|version| !self.universe.tried(&found.id, version)),
@@ -203,22 +210,24 @@ impl<S: Source + ?Sized> Teller<'_, '_, S> {
 
     /// Like [`Self::whole`], but a set that lists single releases is simplified to ranges of
     /// existing ones.
-    fn told(&self, found: &Found, set: &Set) -> Set {
+    fn told(&self, found: &FoundPackage, set: &VersionRanges) -> VersionRanges {
         let whole = self.whole(found, set);
         match found
             .releases
             .first()
             .is_some_and(|(version, _)| version.semver().is_none())
         {
-            true => Set(whole
-                .0
-                .simplify(found.releases.iter().map(|(version, _)| version))),
+            true => VersionRanges(
+                whole
+                    .0
+                    .simplify(found.releases.iter().map(|(version, _)| version)),
+            ),
             false => whole,
         }
     }
 
     /// Describes some releases of a package by what sets them apart from its other releases.
-    fn some_of(&self, node: &Node, set: &Set) -> String {
+    fn some_of(&self, node: &GraphNode, set: &VersionRanges) -> String {
         let Some(found) = self.universe.found(node) else {
             return node.to_string();
         };
@@ -227,8 +236,8 @@ impl<S: Source + ?Sized> Teller<'_, '_, S> {
             .iter()
             .filter(|choice| is_plain(choice))
             .map(|(version, _)| version);
-        let simple = Set(self.whole(&found, set).0.simplify(plain));
-        if simple == Set::full() {
+        let simple = VersionRanges(self.whole(&found, set).0.simplify(plain));
+        if simple == VersionRanges::full() {
             format!("{EVERY} {node}")
         } else {
             format!("{node} {simple}")
@@ -236,26 +245,32 @@ impl<S: Source + ?Sized> Teller<'_, '_, S> {
     }
 
     /// Describes a requirement on a package.
-    fn asked_of(&self, node: &Node, set: &Set) -> String {
+    fn asked_of(&self, node: &GraphNode, set: &VersionRanges) -> String {
         let Some(found) = self.universe.found(node) else {
             return node.to_string();
         };
         let set = self.told(&found, set);
-        if set == Set::full() {
+        if set == VersionRanges::full() {
             node.to_string()
         } else {
             format!("{node} {set}")
         }
     }
 
-    fn unusable(&self, node: &Node, set: &Set) -> String {
+    fn unusable(&self, node: &GraphNode, set: &VersionRanges) -> String {
         match self.some_of(node, set) {
             all if all.starts_with(EVERY) => format!("no release of {node} can be used"),
             some => format!("{some} cannot be used"),
         }
     }
 
-    fn needs(&self, of: &Node, set: &Set, on: &Node, needed: &Set) -> String {
+    fn needs(
+        &self,
+        of: &GraphNode,
+        set: &VersionRanges,
+        on: &GraphNode,
+        needed: &VersionRanges,
+    ) -> String {
         format!(
             "{} needs {}",
             self.some_of(of, set),
@@ -264,8 +279,8 @@ impl<S: Source + ?Sized> Teller<'_, '_, S> {
     }
 
     /// Lists the facts behind a long proof, which exclude each other.
-    fn facts(&self, nodes: &[Arc<Tree>]) -> String {
-        let mut facts: Vec<&Fact> = Vec::new();
+    fn facts(&self, nodes: &[Arc<ProofTree>]) -> String {
+        let mut facts: Vec<&ProofFact> = Vec::new();
         for node in nodes {
             if let DerivationTree::External(fact) = &**node
                 && !matches!(fact, External::NotRoot(..))
@@ -283,7 +298,7 @@ impl<S: Source + ?Sized> Teller<'_, '_, S> {
             .iter()
             .take(MAX_FACTS)
             .map(|fact| format!("\n- {}", self.format_external(fact)));
-        let mut text = "These facts exclude each other:".to_owned();
+        let mut text = "These facts contradict each other:".to_owned();
         text.extend(shown);
         if let Some(more) = facts.len().checked_sub(MAX_FACTS).filter(|more| *more > 0) {
             text.push_str(&format!("\n- and {more} more"));
@@ -292,7 +307,7 @@ impl<S: Source + ?Sized> Teller<'_, '_, S> {
     }
 
     /// Returns notes about existing releases that were not taken.
-    fn notes(&self, nodes: &[Arc<Tree>]) -> Vec<String> {
+    fn notes(&self, nodes: &[Arc<ProofTree>]) -> Vec<String> {
         let mut packages = Vec::new();
         for node in nodes {
             if let DerivationTree::External(External::NoVersions(package, set)) = &**node
@@ -320,7 +335,8 @@ impl<S: Source + ?Sized> Teller<'_, '_, S> {
                 .collect();
             if !builds.is_empty() {
                 notes.push(format!(
-                    "{package} also has {}: other builds, which are named with what is behind +.",
+                    "{package} also has {}: other builds, which are selected by their build \
+                    metadata after +.",
                     builds.join(", ")
                 ));
             }
@@ -354,13 +370,13 @@ impl<S: Source + ?Sized> Teller<'_, '_, S> {
                 .collect();
             if !held_back.is_empty() {
                 notes.push(format!(
-                    "{package} also has {}: ask for one exactly to get it.",
+                    "{package} also has {}: request one exactly to get it.",
                     held_back.join(", ")
                 ));
             }
             if !found.complete {
                 notes.push(format!(
-                    "The oldest releases of {package} could not be had."
+                    "The oldest releases of {package} were unavailable."
                 ));
             }
         }
@@ -368,14 +384,16 @@ impl<S: Source + ?Sized> Teller<'_, '_, S> {
     }
 }
 
-impl<S: Source + ?Sized> ReportFormatter<Node, Set, String> for Teller<'_, '_, S> {
+impl<S: ReleaseSource + ?Sized> ReportFormatter<GraphNode, VersionRanges, String>
+    for Explainer<'_, '_, S>
+{
     type Output = String;
 
-    fn format_external(&self, fact: &Fact) -> String {
+    fn format_external(&self, fact: &ProofFact) -> String {
         match fact {
-            External::NotRoot(..) => "something was asked for".to_owned(),
+            External::NotRoot(..) => "something was requested".to_owned(),
             External::NoVersions(package, set) => match self.universe.found(package) {
-                Some(found) if self.whole(&found, set) != Set::full() => {
+                Some(found) if self.whole(&found, set) != VersionRanges::full() => {
                     format!("{package} has no release in {}", self.told(&found, set))
                 }
                 _ => format!("{package} has no release"),
@@ -387,11 +405,11 @@ impl<S: Source + ?Sized> ReportFormatter<Node, Set, String> for Teller<'_, '_, S
         }
     }
 
-    fn format_terms(&self, terms: &Map<Node, Term<Set>>) -> String {
+    fn format_terms(&self, terms: &Map<GraphNode, Term<VersionRanges>>) -> String {
         let mut terms: Vec<_> = terms.iter().collect();
         terms.sort_by_key(|(node, _)| node.to_string());
         match terms.as_slice() {
-            [] | [(Node::Asked, _)] => IMPOSSIBLE.to_owned(),
+            [] | [(GraphNode::Asked, _)] => IMPOSSIBLE.to_owned(),
             [(node, Term::Positive(set))] => self.unusable(node, set),
             [(node, Term::Negative(set))] => format!("{} must be used", self.asked_of(node, set)),
             [(of, Term::Positive(set)), (on, Term::Negative(needed))]
@@ -418,16 +436,16 @@ impl<S: Source + ?Sized> ReportFormatter<Node, Set, String> for Teller<'_, '_, S
                         }
                     })
                     .collect();
-                format!("{} cannot go together", told.join(" and "))
+                format!("{} exclude each other", told.join(" and "))
             }
         }
     }
 
     fn explain_both_external(
         &self,
-        first: &Fact,
-        second: &Fact,
-        so: &Map<Node, Term<Set>>,
+        first: &ProofFact,
+        second: &ProofFact,
+        so: &Map<GraphNode, Term<VersionRanges>>,
     ) -> String {
         let (first, second) = (self.format_external(first), self.format_external(second));
         format!("Because {first} and {second}, {}.", self.format_terms(so))
@@ -436,10 +454,10 @@ impl<S: Source + ?Sized> ReportFormatter<Node, Set, String> for Teller<'_, '_, S
     fn explain_both_ref(
         &self,
         first_line: usize,
-        first: &Step,
+        first: &ProofStep,
         second_line: usize,
-        second: &Step,
-        so: &Map<Node, Term<Set>>,
+        second: &ProofStep,
+        so: &Map<GraphNode, Term<VersionRanges>>,
     ) -> String {
         let (first, second) = (
             self.format_terms(&first.terms),
@@ -454,9 +472,9 @@ impl<S: Source + ?Sized> ReportFormatter<Node, Set, String> for Teller<'_, '_, S
     fn explain_ref_and_external(
         &self,
         line: usize,
-        step: &Step,
-        fact: &Fact,
-        so: &Map<Node, Term<Set>>,
+        step: &ProofStep,
+        fact: &ProofFact,
+        so: &Map<GraphNode, Term<VersionRanges>>,
     ) -> String {
         let (step, fact) = (self.format_terms(&step.terms), self.format_external(fact));
         format!(
@@ -465,7 +483,11 @@ impl<S: Source + ?Sized> ReportFormatter<Node, Set, String> for Teller<'_, '_, S
         )
     }
 
-    fn and_explain_external(&self, fact: &Fact, so: &Map<Node, Term<Set>>) -> String {
+    fn and_explain_external(
+        &self,
+        fact: &ProofFact,
+        so: &Map<GraphNode, Term<VersionRanges>>,
+    ) -> String {
         format!(
             "And because {}, {}.",
             self.format_external(fact),
@@ -473,7 +495,12 @@ impl<S: Source + ?Sized> ReportFormatter<Node, Set, String> for Teller<'_, '_, S
         )
     }
 
-    fn and_explain_ref(&self, line: usize, step: &Step, so: &Map<Node, Term<Set>>) -> String {
+    fn and_explain_ref(
+        &self,
+        line: usize,
+        step: &ProofStep,
+        so: &Map<GraphNode, Term<VersionRanges>>,
+    ) -> String {
         format!(
             "And because {} ({line}), {}.",
             self.format_terms(&step.terms),
@@ -483,9 +510,9 @@ impl<S: Source + ?Sized> ReportFormatter<Node, Set, String> for Teller<'_, '_, S
 
     fn and_explain_prior_and_external(
         &self,
-        prior: &Fact,
-        fact: &Fact,
-        so: &Map<Node, Term<Set>>,
+        prior: &ProofFact,
+        fact: &ProofFact,
+        so: &Map<GraphNode, Term<VersionRanges>>,
     ) -> String {
         let (prior, fact) = (self.format_external(prior), self.format_external(fact));
         format!("And because {prior} and {fact}, {}.", self.format_terms(so))

@@ -14,14 +14,14 @@ use std::{
 
 mod entries;
 
-use entries::{FormatOnly, PackageEntry, Text, WantedEntry};
+use entries::{FormatOnly, LockText, PackageEntry, WantedEntry};
 
 use super::{MAX_PACKAGES, Resolution};
 use crate::{
     RegistryError, disk,
     domain::{
         hash::{Hash, Sha256Digest},
-        manifest::{Content, Dependency, File, Kind, Manifest, On},
+        manifest::{Content, Dependency, DependencyKind, DependencyOn, File, Manifest},
         name::{Handle, Owner, PackageId, PackageRef},
         text,
         toml::in_toml,
@@ -59,7 +59,7 @@ impl LockError {
 
 /// A top-level requirement and the package that it means.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct LockedRequirement {
     /// The package as written, without a requirement.
     pub package: PackageRef,
     pub requirement: RequirementText,
@@ -68,7 +68,7 @@ pub struct Wanted {
 
 /// A locked release.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Locked {
+pub struct LockedRelease {
     pub id: PackageId,
     /// The publisher's handle, for display only; it is never looked up.
     pub handle: Option<Handle>,
@@ -99,7 +99,7 @@ impl From<&File> for LockedFile {
     }
 }
 
-impl Locked {
+impl LockedRelease {
     /// Returns true if it has this very file.
     pub fn has(&self, file: &File) -> bool {
         self.files.contains(&LockedFile::from(file))
@@ -108,12 +108,12 @@ impl Locked {
 
 /// A consistent lock: each package once, with everything it needs, and nothing unneeded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Lock {
-    wanted: Vec<Wanted>,
-    packages: BTreeMap<PackageId, Locked>,
+pub struct LockFile {
+    wanted: Vec<LockedRequirement>,
+    packages: BTreeMap<PackageId, LockedRelease>,
 }
 
-impl Lock {
+impl LockFile {
     /// Creates the lock of a resolution, for the same `wanted` list from which it was resolved.
     pub fn of(resolution: &Resolution, wanted: &[(PackageRef, RequirementText)]) -> Self {
         let versions: BTreeMap<_, _> = resolution
@@ -121,7 +121,7 @@ impl Lock {
             .iter()
             .map(|release| (&release.package, &release.version))
             .collect();
-        let locked = |release: &super::Resolved| Locked {
+        let locked = |release: &super::Resolved| LockedRelease {
             id: release.package.clone(),
             handle: release.handle.clone(),
             version: release.version.clone(),
@@ -151,7 +151,7 @@ impl Lock {
                 let wish = (package.clone(), requirement.clone());
                 let (package, requirement) =
                     super::universe::with_inner(wish.clone()).unwrap_or(wish);
-                Wanted {
+                LockedRequirement {
                     package,
                     requirement,
                     id: id.clone(),
@@ -174,16 +174,16 @@ impl Lock {
     }
 
     /// Returns the top-level requirements, in their original order.
-    pub fn wanted(&self) -> &[Wanted] {
+    pub fn wanted(&self) -> &[LockedRequirement] {
         &self.wanted
     }
 
     /// Returns every release, sorted by id.
-    pub fn packages(&self) -> impl Iterator<Item = &Locked> {
+    pub fn packages(&self) -> impl Iterator<Item = &LockedRelease> {
         self.packages.values()
     }
 
-    pub fn get(&self, package: &PackageId) -> Option<&Locked> {
+    pub fn get(&self, package: &PackageId) -> Option<&LockedRelease> {
         self.packages.get(package)
     }
 
@@ -193,7 +193,7 @@ impl Lock {
         if self.wanted.iter().any(|wanted| wanted.id == *package) {
             return None;
         }
-        let needs = |locked: &&Locked| {
+        let needs = |locked: &&LockedRelease| {
             locked
                 .dependencies
                 .iter()
@@ -221,7 +221,7 @@ impl Lock {
     }
 
     /// Returns every release after those it needs, as in [`Resolution::releases`].
-    pub fn dependencies_first(&self) -> Vec<&Locked> {
+    pub fn dependencies_first(&self) -> Vec<&LockedRelease> {
         let needs = self.packages.values().map(|locked| {
             (
                 locked.id.clone(),
@@ -241,7 +241,7 @@ impl Lock {
 
     /// Returns the file's text.
     pub fn to_text(&self) -> String {
-        let file = Text {
+        let file = LockText {
             format: FORMAT,
             wanted: self.wanted.iter().map(WantedEntry::from).collect(),
             package: self.packages.values().map(PackageEntry::from).collect(),
@@ -275,7 +275,8 @@ impl Lock {
             Some(format) if format == i64::from(FORMAT) => {}
             Some(format) => {
                 return Err(LockError(format!(
-                    "has format {format}, and this Swarmdex knows format {FORMAT}; use the version that wrote it, or delete the file and resolve again"
+                    "has format {format}, but this Swarmdex knows format {FORMAT}; use the \
+                    version that wrote it, or delete the file and resolve again"
                 )));
             }
             None => {
@@ -284,17 +285,17 @@ impl Lock {
                 ));
             }
         }
-        let file: Text = toml::from_str(text).map_err(broken)?;
+        let file: LockText = toml::from_str(text).map_err(broken)?;
         if file.package.len() > MAX_PACKAGES {
             return Err(unfit(format!(
-                "has {} packages, {MAX_PACKAGES} at most",
+                "has {} packages, but at most {MAX_PACKAGES} are allowed",
                 file.package.len()
             )));
         }
         let wanted = file.wanted.iter().enumerate().map(|(index, entry)| {
             entry.read().map_err(|why| {
                 unfit(format!(
-                    "has a [[wanted]] that is wrong, number {}: {why}",
+                    "has an invalid [[wanted]], number {}: {why}",
                     index + 1
                 ))
             })
@@ -305,7 +306,7 @@ impl Lock {
             let what = || text::fit(&text::printable(&entry.id), 90);
             let locked = entry.read().map_err(|why| {
                 unfit(format!(
-                    "has a [[package]] that is wrong, number {}, {}: {why}",
+                    "has an invalid [[package]], number {}, {}: {why}",
                     index + 1,
                     what()
                 ))
@@ -322,13 +323,14 @@ impl Lock {
     /// Reads a lock file.
     ///
     /// # Errors
-    /// The file cannot be read, or as for [`Lock::from_text`].
+    /// The file cannot be read, or as for [`LockFile::from_text`].
     pub fn read(path: &Path) -> crate::Result<Self> {
         let reading = RegistryError::file(path, "read");
         let text = match fs::metadata(path) {
             Ok(file) if file.len() > MAX_BYTES => {
                 let why = format!(
-                    "has {} bytes, {MAX_BYTES} at most; delete it and resolve again",
+                    "has {} bytes, but at most {MAX_BYTES} are allowed; delete it and resolve \
+                    again",
                     file.len()
                 );
                 return Err(LockError(why).at(path));
@@ -364,7 +366,9 @@ impl Lock {
             .ok_or_else(|| unfit(format!("has no entry for {package}")))?;
         let differs = |what: &str, has: &dyn fmt::Display, locked_as: &dyn fmt::Display| {
             Err(LockError(format!(
-                "and the registry differ about {package} {}: {what} is {has} there and {locked_as} in the lock; a release never changes, so find out which one is right before you resolve again",
+                "and the registry differ about {package} {}: {what} is {has} there and \
+                {locked_as} in the lock; a release never changes, so find out which one is right \
+                before you resolve again",
                 locked.version
             )))
         };
@@ -407,7 +411,7 @@ impl Lock {
             .iter()
             .filter(|dependency| is_always_needed(dependency))
         {
-            let Some(needed) = dependency.id_beside(package.owner, &manifest.ecosystem) else {
+            let Some(needed) = dependency.id_for_owner(package.owner, &manifest.ecosystem) else {
                 let given = text::fit(&text::printable(dependency.written()), 60);
                 return Err(unfit(format!(
                     "has {package} {}, which needs \"{given}\", which names no package by its key",
@@ -415,7 +419,7 @@ impl Lock {
                 )));
             };
             // The owner of a bare name was decided during resolution.
-            let is_bare = matches!(dependency.on, On::Bare(_));
+            let is_bare = matches!(dependency.on, DependencyOn::Bare(_));
             let is_it = |id: &PackageId| *id == needed || is_bare && id.name == needed.name;
             let met = |(id, version): (&PackageId, &VersionText)| {
                 is_it(id) && takes(&needed, &dependency.requirement, version)
@@ -440,7 +444,7 @@ impl Lock {
     /// Checks consistency.
     fn fits(&self) -> Result<(), String> {
         for wanted in &self.wanted {
-            let Wanted {
+            let LockedRequirement {
                 package,
                 requirement,
                 id,
@@ -449,7 +453,7 @@ impl Lock {
                 matches!(package.owner, Owner::Publisher(publisher) if publisher != id.owner);
             let named = package.name.within(id.name.ecosystem());
             if meant || named.as_ref() != Ok(&id.name) {
-                return Err(format!("says that {package} is {id}, which it cannot be"));
+                return Err(format!("says that {package} is {id}, which is impossible"));
             }
             match self.packages.get(id) {
                 None => return Err(format!("lacks the package {id}, which was asked for")),
@@ -510,7 +514,11 @@ fn is_always_needed(dependency: &Dependency) -> bool {
         platform,
         ..
     } = dependency;
-    !optional && *kind == Kind::Runtime && under.is_none() && marker.is_none() && platform.is_none()
+    !optional
+        && *kind == DependencyKind::Runtime
+        && under.is_none()
+        && marker.is_none()
+        && platform.is_none()
 }
 
 /// Returns true if the requirement may admit the version, even a pre-release that was named

@@ -10,8 +10,8 @@ use std::{
 };
 
 use crate::{
-    domain::manifest::{Dependency, Kind},
-    ecosystem::{Ecosystem, Refused, pypi::marker::Marker},
+    domain::manifest::{Dependency, DependencyKind},
+    ecosystem::{Ecosystem, InvalidText, pypi::marker::Marker},
 };
 
 /// The facts that conditions of dependencies refer to.
@@ -64,11 +64,11 @@ impl Machine {
     ///
     /// # Errors
     /// The text is not a version.
-    pub fn with_python(mut self, version: &str) -> Result<Self, Refused> {
+    pub fn with_python(mut self, version: &str) -> Result<Self, InvalidText> {
         Ecosystem::Pypi.version(version)?;
         let parts: Vec<&str> = version.split('.').collect();
         let (Some(major), Some(minor)) = (parts.first(), parts.get(1)) else {
-            return Err(Refused(
+            return Err(InvalidText(
                 "needs two numbers at least, as 3.11 has".to_owned(),
             ));
         };
@@ -92,11 +92,11 @@ impl Machine {
             platform,
             ..
         } = dependency;
-        if *kind != Kind::Runtime {
+        if *kind != DependencyKind::Runtime {
             return Some(format!("it is of the kind {kind}"));
         }
         if let Some(under) = under {
-            return Some(format!("only its feature or extra {under} needs that"));
+            return Some(format!("only its feature or extra {under} needs it"));
         }
         if *optional {
             return Some("it is optional".to_owned());
@@ -377,7 +377,7 @@ mod tests {
                 ..fine.clone()
             },
             Dependency {
-                kind: Kind::Build,
+                kind: DependencyKind::Build,
                 ..fine.clone()
             },
             Dependency {

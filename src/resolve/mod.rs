@@ -4,7 +4,7 @@
 //! A requirement is a set of versions ([`range`]), reduced to the yanked releases and pre-releases
 //! that it admits (`admit`). The input of the solver, PubGrub, depends only on the releases and the
 //! requirements, never on the order of discovery. So it finds a solution if there is one, always
-//! the same, and its explanations are true. Releases come from a [`Source`], so the rules need no
+//! the same, and its explanations are true. Releases come from a [`ReleaseSource`], so the rules need no
 //! network.
 //!
 //! Packages are identified by [`PackageId`]: `alice/json` and `12D3KooW…/json` are one package if
@@ -24,7 +24,7 @@ mod set;
 mod tests;
 mod universe;
 
-pub use lock::Lock;
+pub use lock::LockFile;
 pub use machine::Machine;
 pub use over::{OverRegistry, resolve_on};
 
@@ -46,7 +46,7 @@ use crate::{
     ecosystem::Version,
     registry::Namesake,
 };
-use universe::{Node, Universe};
+use universe::{GraphNode, Universe};
 
 /// The most packages that one resolution may look at. Manifests are untrusted, and 256 dependencies
 /// at each of a few levels would otherwise request the whole network.
@@ -57,7 +57,7 @@ pub const MAX_STEPS: usize = 10_000;
 
 /// The releases of a package.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Releases {
+pub struct PackageReleases {
     pub id: PackageId,
     pub handle: Option<Handle>,
     /// The trust in the key; unless it binds the handle, the package is shown with the key's
@@ -73,18 +73,18 @@ pub struct Releases {
 }
 
 /// A source of releases and manifests.
-pub trait Source {
+pub trait ReleaseSource {
     /// Returns every release of a package, whichever way it is named.
     ///
     /// # Errors
     /// A "missing" error (not found, or an unclaimed handle) rules out the releases that need this
     /// package; any other error ends the resolution.
-    fn releases(&self, package: &PackageRef) -> crate::Result<Releases>;
+    fn releases(&self, package: &PackageRef) -> crate::Result<PackageReleases>;
 
     /// Returns the manifest of a release.
     ///
     /// # Errors
-    /// As for [`Source::releases`]: a missing manifest rules out the release.
+    /// As for [`ReleaseSource::releases`]: a missing manifest rules out the release.
     fn manifest(&self, package: &PackageId, version: &VersionText) -> crate::Result<Manifest>;
 
     /// Returns the known packages that a name may mean in a release of the owner `beside`.
@@ -98,9 +98,9 @@ pub trait Source {
     /// Returns the machine to resolve for.
     fn machine(&self) -> &Machine;
 
-    /// Returns [`Source::releases`] of several packages, in their order; one after the other unless
+    /// Returns [`ReleaseSource::releases`] of several packages, in their order; one after the other unless
     /// overridden.
-    fn all_releases(&self, packages: &[PackageRef]) -> Vec<crate::Result<Releases>> {
+    fn all_releases(&self, packages: &[PackageRef]) -> Vec<crate::Result<PackageReleases>> {
         packages
             .iter()
             .map(|package| self.releases(package))
@@ -144,12 +144,12 @@ pub struct Resolved {
     /// The packages it needs, sorted; all are in the resolution. The package itself is left out.
     pub needs: Vec<PackageId>,
     /// Dependencies in its manifest that were not followed.
-    pub left_out: Vec<LeftOut>,
+    pub left_out: Vec<LeftOutDependency>,
 }
 
 /// A dependency that was not followed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LeftOut {
+pub struct LeftOutDependency {
     pub dependency: Dependency,
     pub why: String,
 }
@@ -167,15 +167,18 @@ pub struct Resolution {
 #[derive(Debug, thiserror::Error)]
 pub enum Unresolved {
     #[error(
-        "no set of releases satisfies what was asked for; ask for other versions, or for less. What stands in the way:\n{explanation}"
+        "no set of releases satisfies the requirements; request other versions, or fewer \
+        packages. The reason:\n{explanation}"
     )]
     Conflict { explanation: String },
     #[error(
-        "the dependencies lead to more than {MAX_PACKAGES} packages, where resolving stops; ask for fewer packages at once"
+        "the dependencies lead to more than {MAX_PACKAGES} packages, the limit of one resolution; \
+        request fewer packages at once"
     )]
     TooManyPackages,
     #[error(
-        "no set of releases was found in {MAX_STEPS} steps, where resolving stops; ask for exact versions of some of the packages"
+        "no set of releases was found in {MAX_STEPS} steps; request exact versions of some of the \
+        packages"
     )]
     TooManySteps,
     #[error(transparent)]
@@ -204,7 +207,7 @@ impl From<Unresolved> for RegistryError {
 /// [`Unresolved::Conflict`] if there is no such set, otherwise the reason why that could not be
 /// decided. A package in `wanted` that is not found is the source's own error.
 pub fn resolve(
-    source: &(impl Source + ?Sized),
+    source: &(impl ReleaseSource + ?Sized),
     wanted: &[(PackageRef, RequirementText)],
     told: &dyn Fn(Resolving),
 ) -> Result<Resolution, Unresolved> {
@@ -218,12 +221,12 @@ fn asked() -> Version {
 
 fn resolve_within(
     steps: usize,
-    source: &(impl Source + ?Sized),
+    source: &(impl ReleaseSource + ?Sized),
     wanted: &[(PackageRef, RequirementText)],
     told: &dyn Fn(Resolving),
 ) -> Result<Resolution, Unresolved> {
     let universe = Universe::around(source, wanted, told, steps)?;
-    let selected = match pubgrub::resolve(&universe, Node::Asked, asked()) {
+    let selected = match pubgrub::resolve(&universe, GraphNode::Asked, asked()) {
         Ok(selected) => selected,
         Err(PubGrubError::NoSolution(tree)) => {
             return Err(Unresolved::Conflict {
@@ -238,7 +241,7 @@ fn resolve_within(
     };
     let mut releases = BTreeMap::new();
     for (node, version) in selected {
-        if let Node::Package { id, .. } = node {
+        if let GraphNode::Package { id, .. } = node {
             let release = universe.resolved(&id, &version)?;
             releases.insert(id, release);
         }

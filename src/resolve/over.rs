@@ -7,13 +7,13 @@ use futures::{StreamExt, stream};
 use tokio::runtime;
 use tokio_util::sync::CancellationToken;
 
-use super::{Machine, Releases, Resolution, Resolving, Source, resolve};
+use super::{Machine, PackageReleases, ReleaseSource, Resolution, Resolving, resolve};
 use crate::{
     RegistryError, Result,
     domain::{
         manifest::Manifest,
         name::{Handle, Owner, PackageId, PackageName, PackageRef, PublisherId},
-        trust::Meaning,
+        trust::HandleMeaning,
         version::{RequirementText, VersionText},
     },
     registry::{Namesake, Registry},
@@ -23,7 +23,7 @@ use crate::{
 /// can still search.
 const AT_ONCE: usize = 4;
 
-/// A registry as a [`Source`]. Its methods block.
+/// A registry as a [`ReleaseSource`]. Its methods block.
 pub struct OverRegistry {
     pub registry: Arc<dyn Registry>,
     pub runtime: runtime::Handle,
@@ -43,12 +43,12 @@ impl OverRegistry {
     }
 }
 
-async fn ask(registry: &dyn Registry, package: &PackageRef) -> Result<Releases> {
+async fn ask(registry: &dyn Registry, package: &PackageRef) -> Result<PackageReleases> {
     if let Owner::Handle(handle) = &package.owner {
         is_bound(registry, handle).await?;
     }
     let package = registry.get_package(package).await?;
-    Ok(Releases {
+    Ok(PackageReleases {
         id: package.id,
         handle: package.handle,
         trust: package.trust,
@@ -65,21 +65,21 @@ async fn is_bound(registry: &dyn Registry, handle: &Handle) -> Result<()> {
         return Ok(());
     }
     Err(match registry.claims(handle, true).await?.meaning() {
-        Meaning::Bound(_) => return Ok(()),
-        Meaning::One(publisher) => RegistryError::UnpinnedHandle {
+        HandleMeaning::Bound(_) => return Ok(()),
+        HandleMeaning::One(publisher) => RegistryError::UnpinnedHandle {
             handle: handle.clone(),
             publisher,
         },
-        Meaning::Several(claimants) => RegistryError::AmbiguousHandle {
+        HandleMeaning::Several(claimants) => RegistryError::AmbiguousHandle {
             handle: handle.clone(),
             claimants,
         },
-        Meaning::Nobody => RegistryError::UnknownHandle(handle.clone()),
+        HandleMeaning::Nobody => RegistryError::UnknownHandle(handle.clone()),
     })
 }
 
-impl Source for OverRegistry {
-    fn releases(&self, package: &PackageRef) -> Result<Releases> {
+impl ReleaseSource for OverRegistry {
+    fn releases(&self, package: &PackageRef) -> Result<PackageReleases> {
         self.wait(ask(&*self.registry, package))
     }
 
@@ -96,7 +96,7 @@ impl Source for OverRegistry {
         &self.machine
     }
 
-    fn all_releases(&self, packages: &[PackageRef]) -> Vec<Result<Releases>> {
+    fn all_releases(&self, packages: &[PackageRef]) -> Vec<Result<PackageReleases>> {
         let questions = packages.iter().map(|package| ask(&*self.registry, package));
         let answers =
             self.wait(async { Ok(stream::iter(questions).buffered(AT_ONCE).collect().await) });

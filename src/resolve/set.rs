@@ -10,9 +10,9 @@ use crate::ecosystem::Version;
 
 /// [`Ranges`] displayed like requirements: `^1.2.0` rather than `>=1.2.0, <2.0.0-0`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Set(pub Ranges<Version>);
+pub(super) struct VersionRanges(pub Ranges<Version>);
 
-impl VersionSet for Set {
+impl VersionSet for VersionRanges {
     type V = Version;
 
     fn empty() -> Self {
@@ -52,7 +52,7 @@ impl VersionSet for Set {
     }
 }
 
-impl Set {
+impl VersionRanges {
     /// Returns the set of exactly these versions.
     pub fn of<'a>(versions: impl Iterator<Item = &'a Version>) -> Self {
         Self(
@@ -79,7 +79,7 @@ impl Set {
 /// The most parts of a set that are displayed.
 const TOLD: usize = 8;
 
-impl fmt::Display for Set {
+impl fmt::Display for VersionRanges {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() {
             return f.write_str("(no version)");
@@ -177,7 +177,7 @@ mod tests {
             (">1, <1", "(no version)"),
         ] {
             assert_eq!(
-                Set(range::of(
+                VersionRanges(range::of(
                     &Ecosystem::Generic.requirement(requirement).unwrap(),
                     std::iter::empty()
                 ))

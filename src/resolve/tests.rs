@@ -171,7 +171,7 @@ fn names(resolution: &Resolution) -> Vec<String> {
     resolution.releases.iter().map(name).collect()
 }
 
-impl Source for World {
+impl ReleaseSource for World {
     fn namesakes(&self, name: &PackageName, beside: PublisherId) -> crate::Result<Vec<Namesake>> {
         let known = |id: &&PackageId| {
             let owner = id.owner;
@@ -192,7 +192,7 @@ impl Source for World {
         &HERE
     }
 
-    fn releases(&self, package: &PackageRef) -> crate::Result<Releases> {
+    fn releases(&self, package: &PackageRef) -> crate::Result<PackageReleases> {
         self.asked.borrow_mut().push(package.to_string());
         let publisher = match &package.owner {
             Owner::Handle(handle) => publisher(handle.as_str()),
@@ -215,7 +215,7 @@ impl Source for World {
                 package: package.to_string(),
                 asked: 3,
             })?;
-        Ok(Releases {
+        Ok(PackageReleases {
             id,
             handle: Some(handle.clone()),
             trust: Trust::Pinned,
@@ -575,7 +575,9 @@ fn what_is_not_followed_is_told_with_why() {
     let resolution = world.solve(&[("a/app", "*")]).unwrap();
     let told = resolution.releases.iter().flat_map(|one| &one.left_out);
     let told: Vec<_> = told
-        .map(|LeftOut { dependency, why }| format!("{}: {why}", dependency.id().unwrap().name))
+        .map(|LeftOutDependency { dependency, why }| {
+            format!("{}: {why}", dependency.id().unwrap().name)
+        })
         .collect();
     assert_eq!(told, ["lib: it is optional"]);
 }
@@ -901,7 +903,8 @@ proptest! {
                 prop_assert!(holds(&world, &asked, &choice), "{:?}", names(&resolution));
                 let mut needed: BTreeSet<_> = resolution.root.iter().collect();
                 needed.extend(resolution.releases.iter().flat_map(|release| &release.needs));
-                prop_assert_eq!(needed, choice.keys().collect::<BTreeSet<_>>(), "nothing that nobody needs");
+                prop_assert_eq!(needed, choice.keys().collect::<BTreeSet<_>>(), "nothing that \
+                    nobody needs");
                 let again = world.solve(&list).unwrap();
                 prop_assert_eq!(again, resolution);
             }

@@ -12,14 +12,14 @@ use std::{
 use pubgrub::{Dependencies, DependencyProvider, PackageResolutionStatistics, VersionSet};
 
 use super::{
-    LeftOut, MAX_PACKAGES, Releases, Resolved, Resolving, Source, Unresolved, admit::admit,
-    set::Set,
+    LeftOutDependency, MAX_PACKAGES, PackageReleases, ReleaseSource, Resolved, Resolving,
+    Unresolved, admit::admit, set::VersionRanges,
 };
 use crate::{
     RegistryError,
     domain::{
-        manifest::{Manifest, On},
-        name::{Asked, Handle, Owner, PackageId, PackageName, PackageRef, PublisherId},
+        manifest::{DependencyOn, Manifest},
+        name::{Handle, NameRef, Owner, PackageId, PackageName, PackageRef, PublisherId},
         release::{self, ReleaseEntry},
         text,
         version::{RequirementText, VersionText},
@@ -30,38 +30,38 @@ use crate::{
 
 /// A node of the dependency graph, for which the solver chooses a version.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Node {
+pub(super) enum GraphNode {
     /// The root, which needs the top-level packages.
     Asked,
     /// An id has one title within a universe, so comparing titles as well is harmless.
     Package { id: PackageId, title: Arc<str> },
 }
 
-impl fmt::Display for Node {
+impl fmt::Display for GraphNode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Asked => "what was asked for",
+            Self::Asked => "the request",
             Self::Package { title, .. } => title,
         })
     }
 }
 
 /// A release to choose, with its parsed version.
-pub(super) type Choice = (Version, ReleaseEntry);
+pub(super) type ReleaseChoice = (Version, ReleaseEntry);
 
 /// A package that was found.
-pub(super) struct Found {
+pub(super) struct FoundPackage {
     pub id: PackageId,
     pub handle: Option<Handle>,
     pub title: Arc<str>,
     /// Unique and sorted by version.
-    pub releases: Vec<Choice>,
+    pub releases: Vec<ReleaseChoice>,
     pub complete: bool,
 }
 
-impl Found {
-    fn node(&self) -> Node {
-        Node::Package {
+impl FoundPackage {
+    fn node(&self) -> GraphNode {
+        GraphNode::Package {
             id: self.id.clone(),
             title: self.title.clone(),
         }
@@ -76,19 +76,19 @@ impl Found {
     }
 }
 
-type Spelling = (Owner, Asked);
+type Spelling = (Owner, NameRef);
 /// The reason why something is missing, as a clause.
-type Why = String;
-type Wish = (PackageRef, RequirementText);
+type MissingReason = String;
+type PackageWish = (PackageRef, RequirementText);
 
 #[derive(Default)]
-struct Known {
-    spelled: BTreeMap<Spelling, Result<Rc<Found>, Why>>,
-    packages: BTreeMap<PackageId, Rc<Found>>,
+struct Knowledge {
+    spelled: BTreeMap<Spelling, Result<Rc<FoundPackage>, MissingReason>>,
+    packages: BTreeMap<PackageId, Rc<FoundPackage>>,
     titles: BTreeSet<Arc<str>>,
-    manifests: BTreeMap<(PackageId, Version), Result<Rc<Manifest>, Why>>,
+    manifests: BTreeMap<(PackageId, Version), Result<Rc<Manifest>, MissingReason>>,
     /// The package that a bare name means in a release of an owner.
-    meant: BTreeMap<(PackageName, PublisherId), Result<PackageId, Why>>,
+    meant: BTreeMap<(PackageName, PublisherId), Result<PackageId, MissingReason>>,
     /// The first release seen to need a package.
     needed_by: BTreeMap<PackageId, String>,
 }
@@ -99,14 +99,14 @@ pub(super) struct Universe<'a, S: ?Sized> {
     root: Vec<PackageId>,
     /// Top-level requirements by package.
     asked: BTreeMap<PackageId, Vec<Requirement>>,
-    known: RefCell<Known>,
+    known: RefCell<Knowledge>,
     steps_left: Cell<usize>,
 }
 
-impl<'a, S: Source + ?Sized> Universe<'a, S> {
+impl<'a, S: ReleaseSource + ?Sized> Universe<'a, S> {
     pub fn around(
         source: &'a S,
-        wanted: &[Wish],
+        wanted: &[PackageWish],
         told: &'a dyn Fn(Resolving),
         steps: usize,
     ) -> Result<Self, Unresolved> {
@@ -118,7 +118,7 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
             known: RefCell::default(),
             steps_left: Cell::new(steps),
         };
-        let wanted: Vec<Wish> = wanted
+        let wanted: Vec<PackageWish> = wanted
             .iter()
             .cloned()
             .map(with_inner)
@@ -154,10 +154,10 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
         &self.root
     }
 
-    pub fn found(&self, node: &Node) -> Option<Rc<Found>> {
+    pub fn found(&self, node: &GraphNode) -> Option<Rc<FoundPackage>> {
         match node {
-            Node::Asked => None,
-            Node::Package { id, .. } => self.known.borrow().packages.get(id).cloned(),
+            GraphNode::Asked => None,
+            GraphNode::Package { id, .. } => self.known.borrow().packages.get(id).cloned(),
         }
     }
 
@@ -202,7 +202,7 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
     }
 
     /// Returns the dependencies of a release that are not followed.
-    fn left_out(&self, manifest: &Manifest) -> Vec<LeftOut> {
+    fn left_out(&self, manifest: &Manifest) -> Vec<LeftOutDependency> {
         let Manifest {
             ecosystem,
             dependencies,
@@ -216,9 +216,9 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
                 .leaves_out(dependency, ecosystem)
                 .or_else(|| {
                     let asks = *ecosystem == Ecosystem::Pypi && !dependency.extras.is_empty();
-                    asks.then(|| format!("of {} extras are not followed", dependency.written()))
+                    asks.then(|| format!("extras of {} are not followed", dependency.written()))
                 });
-            left_out.extend(why.map(|why| LeftOut {
+            left_out.extend(why.map(|why| LeftOutDependency {
                 dependency: dependency.clone(),
                 why,
             }));
@@ -228,7 +228,10 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
 
     /// Returns the dependencies that count here. They are named by key or by bare name: a manifest
     /// must not make this node look up handles.
-    fn wishes(&self, manifest: &Manifest) -> Result<Result<Vec<Wish>, Why>, Unresolved> {
+    fn wishes(
+        &self,
+        manifest: &Manifest,
+    ) -> Result<Result<Vec<PackageWish>, MissingReason>, Unresolved> {
         let Manifest {
             owner,
             ecosystem,
@@ -245,16 +248,16 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
             {
                 continue;
             }
-            let id = match (&dependency.on, dependency.id_beside(*owner, ecosystem)) {
-                (On::Package { .. }, Some(id)) => id,
-                (On::Bare(_), Some(id)) => match self.meant_by(id)? {
+            let id = match (&dependency.on, dependency.id_for_owner(*owner, ecosystem)) {
+                (DependencyOn::Package { .. }, Some(id)) => id,
+                (DependencyOn::Bare(_), Some(id)) => match self.meant_by(id)? {
                     Ok(id) => id,
                     Err(why) => return Ok(Err(why)),
                 },
                 (_, None) => {
                     let given = text::fit(&text::printable(dependency.written()), 60);
                     return Ok(Err(format!(
-                        "it needs \"{given}\", which names no package by its key"
+                        "it needs \"{given}\", which does not name a package by its key"
                     )));
                 }
             };
@@ -265,7 +268,7 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
 
     /// Returns the package that the name of `id` means in a release of its owner; the owner's own
     /// if none is known here.
-    fn meant_by(&self, id: PackageId) -> Result<Result<PackageId, Why>, Unresolved> {
+    fn meant_by(&self, id: PackageId) -> Result<Result<PackageId, MissingReason>, Unresolved> {
         let key = (id.name.clone(), id.owner);
         if let Some(meant) = self.known.borrow().meant.get(&key) {
             return Ok(meant.clone());
@@ -280,7 +283,7 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
     fn ask<'p>(
         &self,
         packages: impl IntoIterator<Item = &'p PackageRef>,
-    ) -> Result<Vec<crate::Result<(Spelling, Releases)>>, Unresolved> {
+    ) -> Result<Vec<crate::Result<(Spelling, PackageReleases)>>, Unresolved> {
         let unknown: BTreeMap<Spelling, PackageRef> = {
             let known = self.known.borrow();
             let unknown: BTreeMap<_, _> = packages
@@ -332,9 +335,9 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
         Ok(asked)
     }
 
-    fn learn(&self, (spelling, releases): (Spelling, Releases)) {
+    fn learn(&self, (spelling, releases): (Spelling, PackageReleases)) {
         let mut known = self.known.borrow_mut();
-        let Releases {
+        let PackageReleases {
             id,
             handle,
             trust,
@@ -355,7 +358,7 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
             Some(found) => found.clone(),
             None => {
                 let read = release::read(ecosystem, &releases).into_iter();
-                let mut releases: Vec<Choice> = read
+                let mut releases: Vec<ReleaseChoice> = read
                     .map(|(version, entry)| (version, entry.clone()))
                     .collect();
                 releases.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -367,7 +370,7 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
                     .unwrap_or_else(|| registry::claimed(&id, None));
                 let title: Arc<str> = title.into();
                 known.titles.insert(title.clone());
-                let found = Rc::new(Found {
+                let found = Rc::new(FoundPackage {
                     id: id.clone(),
                     handle,
                     title,
@@ -385,7 +388,7 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
     fn look_up<'p>(
         &self,
         packages: impl IntoIterator<Item = &'p PackageRef> + Clone,
-    ) -> Result<Vec<Result<Rc<Found>, Why>>, Unresolved> {
+    ) -> Result<Vec<Result<Rc<FoundPackage>, MissingReason>>, Unresolved> {
         for asked in self.ask(packages.clone())? {
             match asked {
                 Ok(releases) => self.learn(releases),
@@ -402,9 +405,9 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
 
     fn manifest(
         &self,
-        found: &Found,
+        found: &FoundPackage,
         version: &Version,
-    ) -> Result<Result<Rc<Manifest>, Why>, Unresolved> {
+    ) -> Result<Result<Rc<Manifest>, MissingReason>, Unresolved> {
         let key = (found.id.clone(), version.clone());
         if let Some(manifest) = self.known.borrow().manifests.get(&key) {
             return Ok(manifest.clone());
@@ -443,7 +446,7 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
         Ok(manifest)
     }
 
-    fn set(&self, requirement: &Requirement, found: &Found) -> Set {
+    fn set(&self, requirement: &Requirement, found: &FoundPackage) -> VersionRanges {
         admit(
             requirement,
             &found.releases,
@@ -454,16 +457,16 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
     /// Returns the dependencies of a release, or the reason why one is unavailable.
     fn needs(
         &self,
-        found: &Found,
+        found: &FoundPackage,
         version: &Version,
-    ) -> Result<Result<Vec<(Node, Set)>, Why>, Unresolved> {
+    ) -> Result<Result<Vec<(GraphNode, VersionRanges)>, MissingReason>, Unresolved> {
         let manifest = match self.manifest(found, version)? {
             Ok(manifest) => manifest,
             Err(why) => return Ok(Err(why)),
         };
         if manifest.is_description() {
             return Ok(Err(
-                "there is what an index says of it, and no package".to_owned()
+                "it only has an index entry, not the package itself".to_owned()
             ));
         }
         let wishes = match self.wishes(&manifest)? {
@@ -477,7 +480,7 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
                 Unresolved::Failed(error) => Unresolved::Failed(error.needed_by(Some(by()))),
                 other => other,
             })?;
-        let mut needs: Vec<(Node, Set)> = Vec::with_capacity(wishes.len());
+        let mut needs: Vec<(GraphNode, VersionRanges)> = Vec::with_capacity(wishes.len());
         for ((_, requirement), needed) in wishes.iter().zip(packages) {
             let needed = match needed {
                 Ok(needed) => needed,
@@ -502,7 +505,8 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
                 }
             } else if !set.0.contains(version) {
                 return Ok(Err(format!(
-                    "it needs itself as {requirement}, and there is one release of a package"
+                    "it needs itself as {requirement}, but only one release of a package can be \
+                    chosen"
                 )));
             }
         }
@@ -510,8 +514,8 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
     }
 }
 
-impl Known {
-    fn get(&self, package: &PackageRef) -> Result<Rc<Found>, Why> {
+impl Knowledge {
+    fn get(&self, package: &PackageRef) -> Result<Rc<FoundPackage>, MissingReason> {
         let spelling = spelling(package);
         match self.by_id(&spelling) {
             Some(found) => Ok(found.clone()),
@@ -527,9 +531,9 @@ impl Known {
         self.spelled.contains_key(spelling) || self.by_id(spelling).is_some()
     }
 
-    fn by_id(&self, spelling: &Spelling) -> Option<&Rc<Found>> {
+    fn by_id(&self, spelling: &Spelling) -> Option<&Rc<FoundPackage>> {
         match spelling {
-            (Owner::Publisher(owner), Asked::Exactly(name)) => self.packages.get(&PackageId {
+            (Owner::Publisher(owner), NameRef::Exactly(name)) => self.packages.get(&PackageId {
                 owner: *owner,
                 name: name.clone(),
             }),
@@ -548,7 +552,9 @@ fn spelling(package: &PackageRef) -> Spelling {
 }
 
 /// Moves the requirement within a reference to the wish, unless it has one.
-pub(super) fn with_inner((mut package, mut requirement): Wish) -> crate::Result<Wish> {
+pub(super) fn with_inner(
+    (mut package, mut requirement): PackageWish,
+) -> crate::Result<PackageWish> {
     match package.requirement.take() {
         Some(inner) if requirement == RequirementText::any() => requirement = inner,
         Some(inner) if inner != requirement => {
@@ -569,7 +575,7 @@ pub(super) fn meant(
     namesakes: &[Namesake],
     name: &PackageName,
     beside: PublisherId,
-) -> Result<Option<PackageId>, Why> {
+) -> Result<Option<PackageId>, MissingReason> {
     let own = namesakes.iter().find(|namesake| namesake.own);
     let same = || {
         namesakes
@@ -599,11 +605,11 @@ pub(super) fn meant(
     }
 }
 
-impl<S: Source + ?Sized> DependencyProvider for Universe<'_, S> {
-    type P = Node;
+impl<S: ReleaseSource + ?Sized> DependencyProvider for Universe<'_, S> {
+    type P = GraphNode;
     type V = Version;
-    type VS = Set;
-    type M = Why;
+    type VS = VersionRanges;
+    type M = MissingReason;
     type Err = Unresolved;
     /// Packages in many conflicts come first, so that these are not rediscovered in every branch;
     /// then top-level packages, so that they get their highest version; then those with the fewest
@@ -612,8 +618,8 @@ impl<S: Source + ?Sized> DependencyProvider for Universe<'_, S> {
 
     fn prioritize(
         &self,
-        node: &Node,
-        set: &Set,
+        node: &GraphNode,
+        set: &VersionRanges,
         statistics: &PackageResolutionStatistics,
     ) -> Self::Priority {
         let Some(found) = self.found(node) else {
@@ -630,7 +636,11 @@ impl<S: Source + ?Sized> DependencyProvider for Universe<'_, S> {
         )
     }
 
-    fn choose_version(&self, node: &Node, set: &Set) -> Result<Option<Version>, Unresolved> {
+    fn choose_version(
+        &self,
+        node: &GraphNode,
+        set: &VersionRanges,
+    ) -> Result<Option<Version>, Unresolved> {
         let Some(found) = self.found(node) else {
             return Ok(Some(super::asked()));
         };
@@ -650,9 +660,9 @@ impl<S: Source + ?Sized> DependencyProvider for Universe<'_, S> {
 
     fn get_dependencies(
         &self,
-        node: &Node,
+        node: &GraphNode,
         version: &Version,
-    ) -> Result<Dependencies<Node, Set, Why>, Unresolved> {
+    ) -> Result<Dependencies<GraphNode, VersionRanges, MissingReason>, Unresolved> {
         let needs = match self.found(node) {
             Some(found) => self.needs(&found, version)?,
             None => {

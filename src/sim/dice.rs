@@ -1,16 +1,17 @@
-//! Randomness that is a function of the seed.
+//! Random numbers that depend only on the seed.
 
 use std::convert::Infallible;
 
 use rand::TryRng;
 
-/// A generator that is small and quick, which is all that a simulation needs: SplitMix64 (Steele,
-/// Lea and Flood, 2014).
+/// A small and fast generator, which is enough for a simulation: SplitMix64 (Steele, Lea and Flood,
+/// 2014).
 #[derive(Clone, Debug)]
 pub struct Dice(u64);
 
 impl Dice {
-    /// One for each part, so that asking one for more does not change what another says.
+    /// Creates the generator of one part of the simulation, so that drawing more numbers in one
+    /// part does not change another.
     pub fn of(seed: u64, part: &str, number: u64) -> Self {
         let mut state = Self(seed);
         let mut mixed = state.draw();
@@ -27,17 +28,17 @@ impl Dice {
         mixed ^ (mixed >> 31)
     }
 
-    /// A share of one: 0 or more, and less than 1.
+    /// Draws a number from 0 up to, but not including, 1.
     pub fn share(&mut self) -> f64 {
         (self.draw() >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// A number below `most`; 0 where that is 0.
+    /// Draws a number below `most`, or 0 if that is 0.
     pub fn below(&mut self, most: usize) -> usize {
         (self.share() * most as f64) as usize
     }
 
-    /// Moves `count` of the items, drawn by lot, to the front, or as many as there are.
+    /// Moves `count` randomly drawn items to the front, or all if there are fewer.
     pub fn pick<T>(&mut self, items: &mut [T], count: usize) {
         for at in 0..count.min(items.len()) {
             let other = at + self.below(items.len() - at);

@@ -1,12 +1,12 @@
 //! A simulator: many nodes on virtual time, in one thread, with messages that are delayed and lost,
 //! and nodes that come, go and misbehave. The same seed gives the same run.
 //!
-//! The nodes' own machines run unchanged: penalties, the peer table, discovery, trimming, lookups,
-//! requests, timers, the record store, the door, and the rules of `domain/` that these use. Records
-//! and announcements are signed; each is verified once by the rule for it, and counted for every
-//! node that would verify it. Gossipsub and Kademlia are models ([`model`]) with the figures that
-//! `net/` configures. Neither content nor the comparing of catalogues is there, no disk, and no
-//! person.
+//! The nodes' own state machines run unchanged: penalties, the peer table, discovery, trimming,
+//! lookups, requests, timers, the record store, the door, and the rules of `domain/` that they use.
+//! Records and announcements are signed; each is verified once by its rule, and counted for every
+//! node that would verify it. Gossipsub and Kademlia are models ([`model`]) with the parameters
+//! that `net/` configures. Comparing catalogues is one message each way. Content, disks and people
+//! are not simulated.
 
 mod book;
 mod dice;
@@ -27,37 +27,52 @@ pub use report::{Report, Spread};
 /// A node's number.
 pub type Id = u32;
 
-/// The most nodes of a run: of more, their memory is what is measured.
+/// Most nodes of a run: with more, it would only measure the memory.
 pub const MAX_NODES: usize = 20_000;
 
-/// What a run is made of.
+/// The way a joining node learns of more peers than those whose addresses it was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Joins {
+    /// It asks the DHT, as real nodes do.
+    Walked,
+    /// It is told at once which peers it would find. Only the model can do this; it saves half of
+    /// the messages of a run.
+    Told,
+}
+
+/// With more nodes than this, joining nodes are told which peers they would find.
+pub const MOST_WALKED: usize = 2_000;
+
+/// The options of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
     pub nodes: usize,
     pub seed: u64,
-    /// Releases that honest nodes publish, and packages that their people want.
+    /// Number of releases that honest nodes publish, and of packages that people request.
     pub publishes: usize,
     pub lookups: usize,
-    /// Share of the honest nodes that leave and return, and of all nodes that misbehave.
+    /// Share of the honest nodes that leave and return, and share of all nodes that misbehave.
     pub churn: f64,
     pub hostile: f64,
-    /// Share of the messages that are lost.
+    /// Share of the messages that are lost: gossip for good, all others until they are sent again.
     pub loss: f64,
+    pub joins: Joins,
     /// Connections are trimmed down to `low_water` once there are more than `high_water`.
     pub low_water: usize,
     pub high_water: usize,
     pub ping_every: Duration,
     pub query_timeout: Duration,
     pub ban_time: Duration,
-    /// Nodes join in the first half of `warm_up`. Then things happen for `active`, and nothing new
-    /// for `settle`.
+    /// Nodes join in the first half of `warm_up`. Events happen during `active`, and nothing new
+    /// during `settle`.
     pub warm_up: Duration,
     pub active: Duration,
     pub settle: Duration,
 }
 
 impl Options {
-    /// A run as it usually is.
+    /// Returns the default options of a run.
     pub fn new(nodes: usize, seed: u64) -> Self {
         Self {
             nodes,
@@ -67,6 +82,11 @@ impl Options {
             churn: 0.1,
             hostile: 0.25,
             loss: 0.002,
+            joins: if nodes > MOST_WALKED {
+                Joins::Told
+            } else {
+                Joins::Walked
+            },
             low_water: 48,
             high_water: 64,
             ping_every: Duration::from_secs(15),
@@ -79,9 +99,9 @@ impl Options {
     }
 }
 
-/// Runs, and tells how far it is: a share of one, every so often.
+/// Runs a simulation, and reports progress as a share of one.
 pub fn run(options: Options, mut progress: impl FnMut(f64)) -> Option<Report> {
-    /// Events between two looks at how far it is.
+    /// Events between two reports of progress.
     const BETWEEN: u64 = 50_000;
     let mut world = world::World::new(options)?;
     let mut steps = 0u64;

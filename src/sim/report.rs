@@ -1,77 +1,83 @@
-//! What a run comes to, in figures.
+//! The figures of a run.
 
 use serde::Serialize;
 
 use crate::{
     domain::percentile::percentiles,
     sim::{
-        Id,
+        Id, Joins,
         node::{Found, Most},
         world::World,
     },
 };
 
-/// Percentiles of something.
+/// Percentiles of a quantity.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Spread {
     pub p50: f64,
     pub p95: f64,
 }
 
-/// A run in figures, all of which are functions of the options.
+/// The figures of a run, all of which depend only on the options.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
     pub seed: u64,
     pub nodes: usize,
-    /// Nodes that misbehave, and nodes that left and returned.
+    pub joins: Joins,
+    /// Number of misbehaving nodes, and of nodes that left and returned.
     pub hostile: usize,
     pub churned: usize,
     /// Virtual seconds.
     pub seconds: f64,
     /// Announcements of honest nodes.
     pub publishes: usize,
-    /// Share of the announcements that reached the honest nodes that were there.
+    /// Share of expected deliveries that happened, to honest nodes that were present for a while or
+    /// came back; the number that came only by comparing catalogues; and the share that gossip
+    /// alone delivered to nodes that were present all the time.
     pub delivered: f64,
-    /// Until they did. Only the model's: links take what light takes in fibre.
+    pub compared: usize,
+    pub gossiped: f64,
+    /// Delivery times of gossip in milliseconds. They are the model's: links are as slow as light
+    /// in fibre.
     pub delivery_ms: Option<Spread>,
-    /// Peers that passed an announcement on one after the other, on average.
+    /// Mean number of hops of an announcement.
     pub delivery_hops: Option<f64>,
-    /// Copies of an announcement that nodes received, over the whole swarm.
+    /// Mean number of copies of an announcement that the whole swarm received.
     pub messages_a_publish: f64,
-    /// Share of these copies that had come before.
+    /// Share of these copies that were duplicates.
     pub duplicates: f64,
-    /// Lookups in the DHT that ended, and those that their deadline ended.
+    /// Number of finished DHT lookups, and of those that reached their deadline.
     pub lookups: usize,
     pub lookups_late: usize,
-    /// Lookups of what was published that found it.
+    /// Lookups of published packages that succeeded.
     pub found: usize,
-    /// Requests of a lookup that found something, and of one that did not.
+    /// Mean number of requests of a successful lookup, and of an unsuccessful one.
     pub requests_found: Option<f64>,
     pub requests_missing: Option<f64>,
-    /// Peers that were asked one after the other until the first answer, on average.
+    /// Mean number of peers asked one after the other until the first answer.
     pub hops: Option<f64>,
-    /// What people asked for, and got.
+    /// Number of people's requests, and of those that succeeded.
     pub gets: usize,
     pub got: usize,
-    /// Only the model's, likewise.
+    /// Times in milliseconds, also the model's.
     pub get_ms: Option<Spread>,
-    /// Honest nodes that an honest node banned, and hostile ones.
+    /// Number of honest nodes that an honest node banned, and of hostile ones.
     pub banned_honest: usize,
     pub banned_hostile: usize,
-    /// Bans by one node of another.
+    /// Number of bans.
     pub bans: usize,
-    /// Signatures that were made and that had to be verified.
+    /// Number of signatures made, and of those that had to be verified.
     pub signed: u64,
     pub verified: u64,
-    /// Messages that were sent, and those that were lost.
+    /// Number of messages sent, and of those lost.
     pub sent: u64,
     pub lost: u64,
-    /// Connections of a node at the end, on average.
+    /// Mean number of connections of a node at the end.
     pub connections: f64,
-    /// The largest that any queue ever was.
+    /// The largest size of each queue.
     pub most: Most,
     pub events: u64,
-    /// A hash of all of them.
+    /// A hash of all events.
     pub trace: String,
 }
 
@@ -109,11 +115,14 @@ impl Report {
         Self {
             seed: world.options.seed,
             nodes: world.nodes.len(),
+            joins: world.options.joins,
             hostile: world.nodes.len() - honest.len(),
             churned: left.count(),
             seconds: world.end.since(Default::default()).as_secs_f64(),
             publishes,
-            delivered: book.delivered(&honest).unwrap_or(1.0),
+            delivered: book.delivered(&honest, world.end).unwrap_or(1.0),
+            compared: book.compared(&honest),
+            gossiped: book.gossiped(&honest).unwrap_or(1.0),
             delivery_ms: spread(book.delays_ms(&honest)),
             delivery_hops: mean(book.hops().into_iter()),
             messages_a_publish: copies as f64 / publishes.max(1) as f64,

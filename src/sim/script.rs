@@ -1,25 +1,27 @@
-//! The plan of a run: who is hostile and how, who leaves and returns, who publishes and asks when.
-//! All of it is a function of the options.
+//! The plan of a run: the hostile nodes and their roles, and the times of leaving, returning,
+//! publishing and asking. It depends only on the options.
 
 use std::time::Duration;
 
 use crate::sim::{Id, Options, dice::Dice, time::Time};
 
-/// How a node behaves.
+/// The way a node behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     Honest,
-    /// Passes on announcements that it has altered.
+    /// Forwards announcements that it has altered.
     Forger,
     /// Answers with damaged records.
     Liar,
-    /// Answers pings, and nothing else.
+    /// Answers pings and the DHT's requests for peers, and nothing else.
     Staller,
-    /// Sends far more than anybody needs.
+    /// Claims to have nothing of what it has.
+    Withholder,
+    /// Sends far more than its allowance.
     Flooder,
 }
 
-/// Something that happens by plan.
+/// A planned event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     Enter(Id),
@@ -31,28 +33,26 @@ pub enum Step {
     Flood(Id),
 }
 
-/// Messages of a burst: one alone is what anybody may send at once, two are a flood.
+/// Messages of a burst: one burst is within the allowance, two are a flood.
 pub const BURST: u32 = 600;
-/// A forger sends something this often.
+/// Interval at which a forger sends.
 const FORGING: Duration = Duration::from_secs(3);
-/// A flooder sends a burst this often.
+/// Interval of a flooder's bursts.
 const FLOODING: Duration = Duration::from_secs(2);
 /// Bursts of a flooder.
 const BURSTS: u32 = 4;
 
 #[derive(Debug)]
 pub struct Script {
-    pub roles: Vec<Role>,
     /// By time.
     pub steps: Vec<(Time, Step)>,
-    /// When the run is over.
+    /// The end of the run.
     pub end: Time,
 }
 
 impl Script {
-    pub fn new(options: &Options) -> Self {
-        let roles = roles(options);
-        let honest: Vec<Id> = of(&roles, |role| role == Role::Honest);
+    pub fn new(options: &Options, roles: &[Role]) -> Self {
+        let honest: Vec<Id> = of(roles, |role| role == Role::Honest);
         let mut dice = Dice::of(options.seed, "script", 0);
         let mut steps = Vec::new();
         let nodes = options.nodes as u32;
@@ -63,7 +63,7 @@ impl Script {
         }
         let (begin, active) = (options.warm_up, options.active);
         let during = |dice: &mut Dice| Time::at(begin + active.mul_f64(dice.share()));
-        // The first one never leaves: everybody has its address.
+        // The first one never leaves, because all nodes have its address.
         let (leaving, steady) = split(&honest, options.churn, &mut dice);
         for id in leaving {
             let leaves = Time::at(begin + active.mul_f64(dice.share() * 0.7));
@@ -80,17 +80,15 @@ impl Script {
             let at = during(&mut dice).after(LATER);
             steps.extend(somebody(&mut dice).map(|id| (at, Step::Get(id))));
         }
-        for (id, role) in (0..).zip(&roles) {
+        for (id, role) in (0..).zip(roles) {
             let (first, every, count) = match role {
                 Role::Forger => {
                     let count = active.as_secs() / FORGING.as_secs();
-                    {
-                        let first = begin + active.mul_f64(dice.share() / 2.0);
-                        (Time::at(first), FORGING, count as u32)
-                    }
+                    let first = begin + active.mul_f64(dice.share() / 2.0);
+                    (Time::at(first), FORGING, count as u32)
                 }
                 Role::Flooder => (Time::at(begin + LATER), FLOODING, BURSTS),
-                Role::Honest | Role::Liar | Role::Staller => continue,
+                Role::Honest | Role::Liar | Role::Staller | Role::Withholder => continue,
             };
             let step = match role {
                 Role::Forger => Step::Forge(id),
@@ -100,14 +98,13 @@ impl Script {
         }
         steps.sort_by_key(|(at, _)| *at);
         Self {
-            roles,
             steps,
             end: Time::at(begin + active + options.settle),
         }
     }
 }
 
-/// The first lookups and floods wait until something was published.
+/// Delay of the first lookups and floods, until something was published.
 const LATER: Duration = Duration::from_secs(3);
 
 fn of(roles: &[Role], is: impl Fn(Role) -> bool) -> Vec<Id> {
@@ -117,18 +114,19 @@ fn of(roles: &[Role], is: impl Fn(Role) -> bool) -> Vec<Id> {
         .collect()
 }
 
-/// One in fifty of the hostile nodes floods; of the others, a third each forge, lie and stall. Four
-/// are one of each.
-fn roles(options: &Options) -> Vec<Role> {
+/// Assigns the roles. One in fifty of the hostile nodes floods; of the others, a quarter each
+/// forge, lie, stall and withhold.
+pub fn roles(options: &Options) -> Vec<Role> {
     let hostile = (options.nodes as f64 * options.hostile) as usize;
     let kind = |n: usize| match n % 50 {
         3 => Role::Flooder,
-        n if n.is_multiple_of(3) => Role::Forger,
-        n if n % 3 == 1 => Role::Liar,
-        _ => Role::Staller,
+        n if n.is_multiple_of(4) => Role::Forger,
+        n if n % 4 == 1 => Role::Liar,
+        n if n % 4 == 2 => Role::Staller,
+        _ => Role::Withholder,
     };
     let mut roles = vec![Role::Honest; options.nodes];
-    // Neither of the two that joined first, whose addresses people are given.
+    // Neither of the first two nodes, whose addresses are given to all.
     if let Some(others) = roles.get_mut(2..) {
         let hostile = hostile.min(others.len());
         let step = others.len() / hostile.max(1);
@@ -141,7 +139,7 @@ fn roles(options: &Options) -> Vec<Role> {
     roles
 }
 
-/// A share of the nodes that leave for a while, and the others, without the first one.
+/// Splits off a share of the nodes that leave for a while; the first one stays.
 fn split(honest: &[Id], share: f64, dice: &mut Dice) -> (Vec<Id>, Vec<Id>) {
     let (first, others) = honest.split_at(honest.len().min(1));
     let mut others = others.to_vec();
@@ -158,25 +156,34 @@ mod tests {
     #[test]
     fn a_plan_has_what_was_asked_for_and_depends_on_the_seed_alone() {
         let options = Options::new(200, 7);
-        let script = Script::new(&options);
+        let roles = roles(&options);
+        let script = Script::new(&options, &roles);
         let count = |is: fn(&Step) -> bool| script.steps.iter().filter(|(_, s)| is(s)).count();
         assert_eq!(
             count(|step| matches!(step, Step::Publish(_))),
             options.publishes
         );
         assert_eq!(count(|step| matches!(step, Step::Get(_))), options.lookups);
-        let hostile = of(&script.roles, |role| role != Role::Honest).len();
+        let hostile = of(&roles, |role| role != Role::Honest).len();
         assert_eq!(hostile, 50);
         assert_eq!(count(|step| matches!(step, Step::Leave(_))), 15);
-        for role in [Role::Forger, Role::Liar, Role::Staller, Role::Flooder] {
-            assert!(script.roles.contains(&role), "{role:?}");
+        let bad = [
+            Role::Forger,
+            Role::Liar,
+            Role::Staller,
+            Role::Withholder,
+            Role::Flooder,
+        ];
+        for role in bad {
+            assert!(roles.contains(&role), "{role:?}");
         }
-        assert_eq!(Script::new(&options).steps, script.steps);
-        assert_ne!(Script::new(&Options::new(200, 8)).steps, script.steps);
+        assert_eq!(Script::new(&options, &roles).steps, script.steps);
+        let other = Options::new(200, 8);
+        assert_ne!(Script::new(&other, &roles).steps, script.steps);
     }
 
     #[test]
     fn a_swarm_of_one_is_planned_too() {
-        assert_eq!(Script::new(&Options::new(1, 7)).roles, [Role::Honest]);
+        assert_eq!(roles(&Options::new(1, 7)), [Role::Honest]);
     }
 }

@@ -1,4 +1,4 @@
-//! What all nodes of a run refer to by number: peers, messages, and signed values.
+//! The objects of a run that all nodes refer to by number: peers, messages, and signed values.
 
 use std::{
     collections::HashMap,
@@ -33,7 +33,7 @@ const OF_A_PREFIX: usize = 8;
 /// Signatures of an announcement: head, manifest, notice, and that of the message itself.
 pub const SIGNED: u64 = 4;
 
-/// One peer, as everybody sees it.
+/// One peer, as all nodes see it.
 pub struct Member {
     pub peer: PeerId,
     pub role: Role,
@@ -42,79 +42,86 @@ pub struct Member {
     pub home: GeoLocation,
 }
 
-/// A gossiped message. Its signatures were verified once, and count for each node that takes it.
+/// A gossiped message. Its signatures were verified once, and are counted for each node that
+/// receives it.
 pub struct Message {
     pub author: Id,
     pub bytes: usize,
     pub claimed: Option<PublisherId>,
-    /// What [`Announcement::verify`] makes of its bytes.
+    /// The result of [`Announcement::verify`] for its bytes.
     pub verdict: Result<News, Refusal>,
 }
 
-/// What an announcement says.
+/// The contents of an announcement.
 #[derive(Clone, Copy, Debug)]
 pub struct News {
     pub package: u32,
     pub mark: HeadMark,
     pub at: Timestamp,
-    /// The signed head, and its manifest.
+    /// The signed head and its manifest.
     pub head: Value,
     pub manifest: Value,
 }
 
-/// A signed value's number. The one after it is the same with a byte that was changed.
+/// A signed value's number. The next number is the same value with one byte changed.
 pub type Value = u32;
 
-/// A record as bytes, and what [`Record::verify`] makes of them.
+/// A record as bytes, and the result of [`Record::verify`] for them.
 pub struct Held {
     pub key: u32,
     pub bytes: Vec<u8>,
     pub verdict: Result<Record, Refusal>,
 }
 
-/// Packages and their publishers' keys.
+/// A package and its publisher's key.
 struct Package {
     owner: Keypair,
     versions: Vec<ReleaseEntry>,
     head: Option<HeadMark>,
     last: Option<(Bytes, News)>,
-    /// Altered copies that were made of it.
+    /// Number of altered copies made of it.
     forged: usize,
 }
 
-/// All of it. Numbers are given in the order of events, so that a seed always gives the same.
+/// All shared objects. Numbers are assigned in the order of events, so that a seed always gives the
+/// same ones.
 pub struct Shared {
     pub members: Vec<Member>,
-    pub by_peer: HashMap<PeerId, Id>,
     pub positions: Vec<u64>,
-    /// The public prefix of each.
+    /// The public prefix of each peer.
     pub prefixes: Vec<Option<Prefix>>,
+    /// The other nodes of that prefix.
+    beside: Vec<Vec<Id>>,
     pub messages: Vec<Message>,
     pub values: Vec<Held>,
     pub keys: Vec<(DhtKey, u64)>,
     by_bytes: HashMap<Hash, Value>,
     packages: Vec<Package>,
-    /// Signatures that were made.
+    /// Number of signatures made.
     pub signed: u64,
-    /// Where the monotonic clock begins.
+    /// The start of the monotonic clock.
     pub base: Instant,
 }
 
-/// The first 64 bits of where something is among the keys.
+/// Returns the first 64 bits of a position in the key space.
 fn place(hash: &Hash) -> u64 {
     hash.0
         .first_chunk()
         .map_or(0, |first| u64::from_be_bytes(*first))
 }
 
-/// An id that nobody has the key of: nodes sign nothing in a simulation, publishers do.
-fn peer_id(dice: &mut Dice) -> Option<PeerId> {
+/// Returns a random id without a key: nodes sign nothing in a simulation, only publishers do. Its
+/// last bytes are the node's number, which saves looking it up.
+fn peer_id(number: Id, dice: &mut Dice) -> Option<PeerId> {
     let mut bytes = vec![0x00, 0x24, 0x08, 0x01, 0x12, 0x20];
     (0..4).for_each(|_| bytes.extend(dice.draw().to_be_bytes()));
+    bytes.truncate(bytes.len() - size_of::<Id>());
+    bytes.extend(number.to_be_bytes());
     PeerId::from_bytes(&bytes).ok()
 }
 
-/// Honest nodes have a public network each, hostile ones share one by the eight.
+/// Returns the address of a node: honest ones have a public prefix each, and eight hostile ones
+/// share one.
 fn ip_of(number: usize, hostile_before: Option<usize>) -> IpAddr {
     let (a, network, host) = match hostile_before {
         None => (23, number, 7),
@@ -123,7 +130,23 @@ fn ip_of(number: usize, hostile_before: Option<usize>) -> IpAddr {
     Ipv4Addr::new(a, (network / 250) as u8, (network % 250) as u8, host as u8).into()
 }
 
-/// Somewhere on land's side of the globe, by latitude and longitude.
+/// Returns for each node the others of its prefix.
+fn beside(prefixes: &[Option<Prefix>]) -> Vec<Vec<Id>> {
+    let mut of: HashMap<Prefix, Vec<Id>> = HashMap::new();
+    for (id, prefix) in (0..).zip(prefixes) {
+        if let Some(prefix) = prefix {
+            of.entry(*prefix).or_default().push(id);
+        }
+    }
+    let others = |(id, prefix): (Id, &Option<Prefix>)| {
+        let all = prefix.and_then(|prefix| of.get(&prefix));
+        let all = all.into_iter().flatten().copied();
+        all.filter(|other| *other != id).collect()
+    };
+    (0..).zip(prefixes).map(others).collect()
+}
+
+/// Returns a random location where most land is.
 fn home(dice: &mut Dice) -> GeoLocation {
     GeoLocation {
         latitude: dice.share().mul_add(100.0, -40.0),
@@ -141,7 +164,7 @@ impl Shared {
             let before = (*role != Role::Honest).then_some(hostile);
             hostile += usize::from(before.is_some());
             let ip = ip_of(number, before);
-            members.extend(peer_id(&mut dice).map(|peer| Member {
+            members.extend(peer_id(number as Id, &mut dice).map(|peer| Member {
                 peer,
                 role: *role,
                 ip,
@@ -149,10 +172,11 @@ impl Shared {
                 home: home(&mut dice),
             }));
         }
-        let ids = members.iter().enumerate();
+        let prefixes: Vec<Option<Prefix>> =
+            members.iter().map(|member| Prefix::of(member.ip)).collect();
         Self {
-            by_peer: ids.map(|(id, member)| (member.peer, id as Id)).collect(),
-            prefixes: members.iter().map(|member| Prefix::of(member.ip)).collect(),
+            beside: beside(&prefixes),
+            prefixes,
             positions: members
                 .iter()
                 .map(|member| place(&position(&member.peer)))
@@ -169,7 +193,13 @@ impl Shared {
     }
 
     pub fn id(&self, peer: &PeerId) -> Option<Id> {
-        self.by_peer.get(peer).copied()
+        let number = peer.as_ref().digest().last_chunk();
+        number.map(|number| Id::from_be_bytes(*number))
+    }
+
+    /// Returns the other nodes of a peer's prefix.
+    pub fn beside(&self, id: Id) -> &[Id] {
+        self.beside.get(id as usize).map_or(&[], Vec::as_slice)
     }
 
     pub fn peer(&self, id: Id) -> Option<PeerId> {
@@ -184,7 +214,7 @@ impl Shared {
         self.positions.get(id as usize).copied().unwrap_or_default()
     }
 
-    /// What bytes take from one node to another.
+    /// Returns the time for bytes from one node to another.
     pub fn one_way(&self, a: Id, b: Id) -> Duration {
         let home = |id: Id| self.members.get(id as usize).map(|member| &member.home);
         match (home(a), home(b)) {
@@ -201,12 +231,12 @@ impl Shared {
         self.values.get(number as usize)
     }
 
-    /// The number of a value that was seen somewhere.
+    /// Returns the number of a known value.
     pub fn value_of(&self, bytes: &[u8]) -> Option<Value> {
         self.by_bytes.get(&Hash::of(bytes)).copied()
     }
 
-    /// A new package, whose publisher's key depends on its number and the seed.
+    /// Creates a package; its publisher's key depends on its number and the seed.
     pub fn package(&mut self, seed: u64) -> Result<u32, Refusal> {
         let number = self.packages.len();
         let mut bytes = [0; 32];
@@ -238,7 +268,7 @@ impl Shared {
         }
     }
 
-    /// What was announced last of a package.
+    /// Returns the last announcement of a package.
     pub fn last(&self, package: u32) -> Option<News> {
         let package = self.packages.get(package as usize)?;
         package.last.as_ref().map(|(_, news)| *news)
@@ -293,7 +323,7 @@ impl Shared {
         Ok(self.say(author, data, news, now))
     }
 
-    /// A message of these bytes. The rule decides what it is, and not who made it.
+    /// Creates a message of these bytes. Its verdict comes from the real rule, whoever made it.
     fn say(&mut self, author: Id, data: Bytes, news: News, now: Timestamp) -> u32 {
         self.messages.push(Message {
             author,
@@ -304,7 +334,38 @@ impl Shared {
         self.messages.len() as u32 - 1
     }
 
-    /// The last announcement of a package with a byte changed, each time another one.
+    /// Adds a peer that is not part of the run and can only have signed something.
+    #[cfg(test)]
+    pub fn stranger(&mut self) -> Option<Id> {
+        let number = self.members.len() as Id;
+        let mut dice = Dice::of(u64::from(number), "stranger", 0);
+        let (ip, peer) = (ip_of(number as usize, None), peer_id(number, &mut dice)?);
+        self.members.push(Member {
+            peer,
+            role: Role::Honest,
+            ip,
+            address: Multiaddr::from(ip).with(Protocol::Tcp(DEFAULT_PORT)),
+            home: home(&mut dice),
+        });
+        Some(number)
+    }
+
+    /// Copies a message for another author and package: a cheap piece of news.
+    #[cfg(test)]
+    pub fn copy(&mut self, of: u32, author: Id, package: u32) -> Option<u32> {
+        let of = self.message(of)?;
+        let verdict = of.verdict.map(|news| News { package, ..news });
+        let copy = Message {
+            author,
+            bytes: of.bytes,
+            claimed: None,
+            verdict,
+        };
+        self.messages.push(copy);
+        Some(self.messages.len() as u32 - 1)
+    }
+
+    /// Creates the last announcement of a package with one byte changed, a different one each time.
     pub fn forge(&mut self, author: Id, package: u32, now: Timestamp) -> Option<u32> {
         let package = self.packages.get_mut(package as usize)?;
         let (data, news) = package.last.clone()?;
@@ -315,7 +376,7 @@ impl Shared {
         Some(self.say(author, data.into(), news, now))
     }
 
-    /// Keeps a record and its damaged twin.
+    /// Adds a record and its damaged copy.
     fn keep(&mut self, record: Record) -> Value {
         let (key, bytes) = (record.key(), record.envelope().to_vec());
         let number = self.number_of(key);

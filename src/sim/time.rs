@@ -1,4 +1,4 @@
-//! Virtual time, and the queue of what is to happen.
+//! Virtual time, and the queue of events.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -7,15 +7,14 @@ use std::{
 
 use crate::domain::time::Timestamp;
 
-/// Two things that happen within this many microseconds happen in the order in which they were
-/// caused.
-const TICK: u64 = 100;
-/// Ticks ahead for which there is a place each: six and a half seconds.
+/// Events within this many microseconds happen in the order in which they were caused.
+const TICK: u64 = 200;
+/// Number of ticks ahead with a slot each: thirteen seconds.
 const RING: u64 = 1 << 16;
-/// The wall clock of every run begins here, so that what is signed has the same bytes.
+/// The start of every run's wall clock, so that signed bytes are the same.
 const EPOCH: Timestamp = Timestamp(1_800_000_000_000);
 
-/// Microseconds since a run began.
+/// Microseconds since the start of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Time(u64);
 
@@ -29,34 +28,45 @@ impl Time {
         Self(self.0.saturating_add(micros))
     }
 
+    pub fn plus(self, micros: u64) -> Self {
+        Self(self.0.saturating_add(micros))
+    }
+
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
+    }
+
+    /// Converts a monotonic time of a run that starts at `base`.
+    pub fn of(instant: Instant, base: Instant) -> Self {
+        Self::at(instant.saturating_duration_since(base))
     }
 
     pub fn micros(self) -> u64 {
         self.0
     }
 
-    /// The wall clock, which all nodes agree on.
+    /// Returns the wall-clock time, on which all nodes agree.
     pub fn stamp(self) -> Timestamp {
         EPOCH.after(Duration::from_micros(self.0))
     }
 
-    /// The monotonic clock, for a run whose machines count from `base`.
+    /// Returns the monotonic time of a run that starts at `base`.
     pub fn instant(self, base: Instant) -> Instant {
         base + Duration::from_micros(self.0)
     }
 }
 
-/// What is to happen, by time.
+/// Events by time.
 pub struct Queue<E> {
     tick: u64,
-    /// What happens at this tick.
+    /// The events of this tick.
     due: VecDeque<E>,
     ring: Vec<Vec<E>>,
     far: BTreeMap<u64, Vec<E>>,
+    /// The first tick of `far`.
+    next_far: u64,
     len: usize,
-    /// The most that ever waited.
+    /// The most events that ever waited.
     pub most: usize,
 }
 
@@ -67,6 +77,7 @@ impl<E> Queue<E> {
             due: VecDeque::new(),
             ring: (0..RING).map(|_| Vec::new()).collect(),
             far: BTreeMap::new(),
+            next_far: u64::MAX,
             len: 0,
             most: 0,
         }
@@ -80,12 +91,31 @@ impl<E> Queue<E> {
             self.due.push_back(event);
         } else if tick - self.tick >= RING {
             self.far.entry(tick).or_default().push(event);
+            self.next_far = self.next_far.min(tick);
         } else if let Some(slot) = self.ring.get_mut((tick % RING) as usize) {
             slot.push(event);
         }
     }
 
-    /// The next thing that happens, and when.
+    /// Returns the time of the next event.
+    #[cfg(test)]
+    pub fn next_at(&self) -> Option<Time> {
+        if !self.due.is_empty() {
+            return Some(Time(self.tick * TICK));
+        }
+        let near = (1..RING).find(|ahead| {
+            let slot = self.ring.get(((self.tick + ahead) % RING) as usize);
+            slot.is_some_and(|slot| !slot.is_empty())
+        });
+        let near = near.map(|ahead| self.tick + ahead);
+        let far = self.far.keys().next().copied();
+        near.into_iter()
+            .chain(far)
+            .min()
+            .map(|tick| Time(tick * TICK))
+    }
+
+    /// Returns the next event and its time.
     pub fn pop(&mut self) -> Option<(Time, E)> {
         loop {
             if let Some(event) = self.due.pop_front() {
@@ -96,10 +126,14 @@ impl<E> Queue<E> {
                 return None;
             }
             self.tick += 1;
-            if let Some(far) = self.far.remove(&self.tick) {
-                self.due.extend(far);
+            if self.tick == self.next_far {
+                self.due
+                    .extend(self.far.remove(&self.tick).into_iter().flatten());
+                self.next_far = self.far.keys().next().map_or(u64::MAX, |tick| *tick);
             }
-            if let Some(slot) = self.ring.get_mut((self.tick % RING) as usize) {
+            if let Some(slot) = self.ring.get_mut((self.tick % RING) as usize)
+                && !slot.is_empty()
+            {
                 self.due.extend(slot.drain(..));
             }
         }

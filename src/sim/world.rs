@@ -1,23 +1,24 @@
-//! A run: nodes, the links between them, and what happens, one thing after the other.
+//! A run: nodes, the links between them, and events, one after the other.
 
 use crate::{
     metrics::Metrics,
+    net::machines::K,
     sim::{
         Id, Options,
         book::{Book, HEARD_WITHIN},
         dice::Dice,
         model::gossip::Figures,
         node::{Alarm, Effect, Link, Most, Node, Scene, Told, Wire, times},
-        script::{BURST, Role, Script, Step},
+        script::{BURST, Role, Script, Step, roles},
         shared::Shared,
         time::{Queue, Time},
     },
 };
 
-/// What happens at a time.
+/// An event.
 enum Event {
     Step(Step),
-    /// Something arrives over a connection, if that is still there.
+    /// A message arrives over a connection, if that still exists.
     Arrives {
         to: Id,
         from: Id,
@@ -30,13 +31,13 @@ enum Event {
         to: Id,
         epoch: u32,
     },
-    /// A dial finds nobody.
+    /// A dial fails.
     Refused {
         from: Id,
         to: Id,
         epoch: u32,
     },
-    /// Both sides of a connection know what the other speaks.
+    /// Both sides of a connection know each other's protocols.
     Known {
         from: Id,
         to: Id,
@@ -49,7 +50,7 @@ enum Event {
     },
 }
 
-/// A hash of everything that happens, in order.
+/// A hash of all events, in order.
 pub struct Trace {
     hash: blake3::Hasher,
     held: Vec<u8>,
@@ -79,7 +80,7 @@ impl Trace {
         }
     }
 
-    /// In hexadecimal digits.
+    /// Returns the hash in hexadecimal digits.
     pub fn finish(&self) -> String {
         let mut hash = self.hash.clone();
         hash.update(&self.held);
@@ -98,19 +99,28 @@ pub struct World {
     pub now: Time,
     queue: Queue<Event>,
     dice: Dice,
-    links: u32,
-    /// Packages by their publisher's node; and those that were announced, with when.
+    /// The connections that exist, by number.
+    links: Vec<bool>,
+    /// Collects the actions of a node.
+    out: Vec<Effect>,
+    /// Packages with their publisher's node, and the announced ones with their times.
     packages: Vec<(Id, u32)>,
     announced: Vec<(Time, u32)>,
 }
 
 impl World {
-    /// A world in which nothing has happened yet; `None` where gossip's figures are refused.
+    /// Creates a world before its first event; `None` if gossip's parameters are rejected.
     pub fn new(options: Options) -> Option<Self> {
-        let script = Script::new(&options);
+        let roles = roles(&options);
+        Self::with_roles(options, &roles)
+    }
+
+    /// As [`Self::new`], with these roles.
+    pub fn with_roles(options: Options, roles: &[Role]) -> Option<Self> {
+        let script = Script::new(&options, roles);
         let (figures, metrics) = (Figures::of_nodes()?, Metrics::default());
-        let shared = Shared::new(&script.roles, options.seed);
-        let ids = 0..script.roles.len() as Id;
+        let shared = Shared::new(roles, options.seed);
+        let ids = 0..roles.len() as Id;
         let nodes = ids.filter_map(|id| Node::new(id, &shared, &options, figures, &metrics));
         let nodes: Vec<Node> = nodes.collect();
         let mut queue = Queue::new();
@@ -128,13 +138,14 @@ impl World {
             end: script.end,
             now: Time::default(),
             queue,
-            links: 0,
+            links: Vec::new(),
+            out: Vec::new(),
             packages: Vec::new(),
             announced: Vec::new(),
         })
     }
 
-    /// Lets the next thing happen; false when the run is over.
+    /// Runs the next event. Returns false at the end of the run.
     pub fn step(&mut self) -> bool {
         let Some((now, event)) = self.queue.pop() else {
             return false;
@@ -147,6 +158,13 @@ impl World {
         true
     }
 
+    /// Runs all events until this time.
+    #[cfg(test)]
+    pub fn run_until(&mut self, time: Time) {
+        while self.queue.next_at().is_some_and(|next| next <= time) && self.step() {}
+        self.now = self.now.max(time);
+    }
+
     pub fn node(&self, id: Id) -> Option<&Node> {
         self.nodes.get(id as usize)
     }
@@ -156,20 +174,20 @@ impl World {
         honest.map(|node| node.me).collect()
     }
 
-    /// The largest that any queue of a node ever was.
+    /// Returns the largest size that each queue of a node ever had.
     pub fn most(&self) -> Most {
         let mut most = Most::default();
         self.nodes.iter().for_each(|node| most.join(&node.most));
         most
     }
 
-    /// Events that wait, at most.
+    /// Returns the largest number of waiting events.
     pub fn most_events(&self) -> usize {
         self.queue.most
     }
 
-    fn act(&mut self, id: Id, does: impl FnOnce(&mut Node, &mut Scene<'_>)) {
-        let mut out = Vec::new();
+    pub fn act(&mut self, id: Id, does: impl FnOnce(&mut Node, &mut Scene<'_>)) {
+        let mut out = std::mem::take(&mut self.out);
         if let Some(node) = self.nodes.get_mut(id as usize) {
             let mut cx = Scene {
                 now: self.now,
@@ -179,9 +197,14 @@ impl World {
             };
             does(node, &mut cx);
         }
-        for effect in out {
+        for effect in out.drain(..) {
             self.does(id, effect);
         }
+        self.out = out;
+    }
+
+    fn is_open(&self, link: u32) -> bool {
+        self.links.get(link as usize).is_some_and(|open| *open)
     }
 
     fn happens(&mut self, event: Event) {
@@ -195,8 +218,7 @@ impl World {
                 wire,
             } => {
                 self.trace.note(now, 1, from, to, u64::from(link));
-                let here = self.node(to).and_then(|node| node.link(from));
-                if here.is_some_and(|here| here.number == link) {
+                if self.is_open(link) {
                     self.act(to, |node, cx| node.take(from, wire, cx));
                 }
             }
@@ -215,8 +237,7 @@ impl World {
             Event::Known { from, to, link } => {
                 self.trace.note(now, 4, from, to, u64::from(link));
                 for (one, other) in [(from, to), (to, from)] {
-                    let there = self.node(one).and_then(|node| node.link(other));
-                    if there.is_some_and(|there| there.number == link) {
+                    if self.is_open(link) {
                         self.act(one, |node, cx| node.identified(other, cx));
                     }
                 }
@@ -229,7 +250,7 @@ impl World {
         }
     }
 
-    /// Whether a node has not left since.
+    /// Returns true if a node has not left since.
     fn is_at(&self, id: Id, epoch: u32) -> bool {
         self.node(id)
             .is_some_and(|node| node.online && node.epoch == epoch)
@@ -266,7 +287,7 @@ impl World {
                     .partition_point(|(at, _)| at.after(AGE) <= now);
                 let wanted = self.announced.get(self.dice.below(old)).filter(|_| old > 0);
                 let Some(package) = wanted.map(|(_, package)| *package) else {
-                    // Nothing is there yet.
+                    // Nothing is published yet.
                     return self.queue.push(now.after(AGE), Event::Step(step));
                 };
                 self.trace.note(now, 8, id, package, 0);
@@ -295,7 +316,7 @@ impl World {
         }
     }
 
-    /// The first one's and another's: like a person who has been given two addresses.
+    /// Returns the addresses of the first node and another one, like those that a person is given.
     fn addresses_for(&mut self, id: Id) -> Vec<Id> {
         let there: Vec<Id> = self
             .nodes
@@ -307,12 +328,30 @@ impl World {
         there.first().copied().into_iter().chain(other).collect()
     }
 
-    /// Every third time a publisher has a new version of something, once everybody has heard of the
-    /// one before: whoever hears of the newer first takes no older one.
+    /// Returns the package to publish. Every third time it is a new version of an older one, once
+    /// all nodes have received the previous version: a node that receives the newer one first would
+    /// refuse it.
     fn package_of(&mut self, id: Id) -> Option<u32> {
         let (_, own) = *self.packages.iter().rev().find(|(by, _)| *by == id)?;
         let is_old = self.now.stamp().since(self.shared.last(own)?.at) > HEARD_WITHIN;
         (is_old && self.dice.below(3) == 0).then_some(own)
+    }
+
+    /// Returns the peers that a bootstrap finds: those closest to a node, and some from everywhere.
+    fn neighbours(&mut self, id: Id) -> Vec<Id> {
+        let here = self.shared.position(id);
+        let others = self.nodes.iter();
+        let others = others.filter(|node| node.online && node.me != id);
+        let mut found: Vec<(u64, Id)> = others
+            .map(|node| (self.shared.position(node.me) ^ here, node.me))
+            .collect();
+        found.sort_unstable();
+        let far = self.options.low_water.saturating_sub(K);
+        if let Some(rest) = found.get_mut(K..) {
+            self.dice.pick(rest, far);
+        }
+        let found = found.into_iter().take(K + far);
+        found.map(|(_, id)| id).collect()
     }
 
     fn publishes(&mut self, id: Id, package: u32, message: u32) {
@@ -330,8 +369,8 @@ impl World {
         if self.node(from).is_some_and(|node| node.link(to).is_some()) {
             return self.act(from, |node, cx| node.flush(to, cx));
         }
-        self.links += 1;
-        let number = self.links;
+        let number = self.links.len() as u32;
+        self.links.push(false);
         let (mut let_in, mut goes_on) = (false, false);
         self.act(to, |node, cx| let_in = node.lets_in(number, from, cx));
         if let_in {
@@ -342,11 +381,15 @@ impl World {
             return self.act(from, |node, cx| node.not_connected(to, cx));
         }
         let one_way = self.shared.one_way(from, to);
+        if let Some(open) = self.links.get_mut(number as usize) {
+            *open = true;
+        }
         let link = |outbound| Link {
             number,
             outbound,
-            one_way,
+            one_way: one_way.as_micros() as u64,
             last: Time::default(),
+            seen: Time::default(),
         };
         self.act(to, |node, cx| node.connected(from, link(false), cx));
         self.act(from, |node, cx| node.connected(to, link(true), cx));
@@ -359,19 +402,22 @@ impl World {
         self.queue.push(self.now.after(known), event);
     }
 
-    /// A node does something.
+    /// Executes an action of a node.
     fn does(&mut self, id: Id, effect: Effect) {
         let now = self.now;
         match effect {
-            Effect::Send(to, wire, at) => {
+            Effect::Send { to, link, at, wire } => {
                 self.book.sent += 1;
-                let link = self.node(id).and_then(|node| node.link(to));
-                let Some(link) = link.map(|link| link.number) else {
+                if !self.is_open(link) {
                     return;
-                };
+                }
+                let mut at = at;
                 if self.dice.share() < self.options.loss {
                     self.book.lost += 1;
-                    return;
+                    if matches!(wire, Wire::Gossip(_)) {
+                        return;
+                    }
+                    at = at.after(RESENT);
                 }
                 let event = Event::Arrives {
                     to,
@@ -382,9 +428,16 @@ impl World {
                 self.queue.push(at, event);
             }
             Effect::Dial(to) => self.dials(id, to),
+            Effect::Bootstrap => {
+                let found = self.neighbours(id);
+                self.act(id, |node, cx| node.told_of(&found, cx));
+            }
             Effect::Close(peer) => {
-                if self.node(id).is_some_and(|node| node.link(peer).is_some()) {
+                if let Some(link) = self.node(id).and_then(|node| node.link(peer)) {
                     self.trace.note(now, 9, id, peer, 0);
+                    if let Some(open) = self.links.get_mut(link.number as usize) {
+                        *open = false;
+                    }
                     self.act(id, |node, cx| node.disconnected(peer, cx));
                     self.act(peer, |node, cx| node.disconnected(id, cx));
                 }
@@ -398,21 +451,20 @@ impl World {
                 };
                 self.queue.push(now.after(after), event);
             }
-            Effect::Heard { message, via } => {
+            Effect::Heard { message, via, how } => {
                 self.trace.note(now, 10, id, via, u64::from(message));
-                self.book.heard(message, id, via, now);
+                self.book.heard(message, id, via, how, now);
             }
             Effect::Copy { message, first } => self.book.copy(message, first),
             Effect::Announced { message, to } => {
                 self.trace.note(now, 11, id, message, to as u64);
                 if self.node(id).is_some_and(|node| node.role == Role::Honest) {
-                    self.book.announced(message, id, now);
-                    let package = self
-                        .shared
-                        .message(message)
-                        .and_then(|one| one.verdict.ok());
-                    self.announced
-                        .extend(package.map(|news| (now, news.package)));
+                    let news = self.shared.message(message);
+                    let Some(Ok(news)) = news.map(|one| one.verdict) else {
+                        return;
+                    };
+                    self.book.announced(message, news.package, id, now);
+                    self.announced.push((now, news.package));
                 }
             }
             Effect::LookedUp(found) => {
@@ -447,5 +499,8 @@ impl World {
     }
 }
 
-/// A package is wanted once it has been announced for so long.
+/// Lost gossip stays lost. Other messages arrive after being sent again, which takes this much
+/// longer: Linux waits at least 200 ms for an acknowledgement, and longer for a distant peer.
+const RESENT: std::time::Duration = std::time::Duration::from_millis(300);
+/// A package is requested once it was announced this long ago.
 const AGE: std::time::Duration = std::time::Duration::from_secs(2);

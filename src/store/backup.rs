@@ -1,9 +1,8 @@
-//! Backups of a data directory: a directory that is whole or not there, and its way back, which is
-//! whole or not there too.
+//! Backups of a data directory. A backup is either complete or absent, and so is a restore.
 //!
-//! A backup is made beside its place and renamed. It has the database as it was at one moment, the
-//! keys, the content that was chosen, and `backup.json`, which lists every file with its hash.
-//! [`restore`] is in `backup/restore.rs`.
+//! A backup is written under a temporary name and then renamed. It contains a snapshot of the
+//! database, the keys, the chosen contents, and `backup.json`, which lists every file with its
+//! hash. [`restore`] is in `backup/restore.rs`.
 
 mod restore;
 
@@ -29,26 +28,26 @@ use crate::{
 
 /// Version of the format.
 const FORMAT: u32 = 1;
-/// The list of files: written last, and read first.
+/// The list of files, written last and read first.
 const LIST: &str = "backup.json";
-/// In a backup and in a data directory.
+/// The name of the database in a backup and in a data directory.
 const DATABASE: &str = "swarmdex.db";
 const CONTENT: &str = "content";
-/// Copied at a time.
+/// Bytes copied at a time.
 const PIECE: usize = 1 << 20;
 
-/// The content that goes into a backup. What does not is remembered as missing where it was own or
-/// pinned, so that it is kept again once it is there again.
+/// The contents that go into a backup. Own or pinned contents that do not are remembered as
+/// missing, so that they are kept again once they return.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Choice {
     None,
-    /// What was published here: others may not have it.
+    /// Contents published here, because other nodes may not have them.
     #[default]
     Own,
-    /// That, and what is pinned.
+    /// Own and pinned contents.
     Pinned,
-    /// Everything that is whole.
+    /// All complete contents.
     All,
 }
 
@@ -63,32 +62,32 @@ impl Choice {
     }
 }
 
-/// A backup that is asked for.
+/// The options of a backup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ask {
-    /// The directory to be made; absolute, in one that is there.
+    /// The directory to create: an absolute path in an existing directory.
     pub dir: PathBuf,
     pub keys: bool,
     #[serde(default)]
     pub contents: Choice,
 }
 
-/// A backup as its own list says.
+/// The list of a backup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backup {
     /// Version of the format.
     pub swarmdex_backup: u32,
     pub made_at: Timestamp,
-    /// Of the program that made it, and of the database.
+    /// Versions of the program that made it and of the database.
     pub version: String,
     pub schema: i64,
-    /// The node, if it ever ran.
+    /// The node's id, if it ever ran.
     pub node: Option<String>,
-    /// The key that published last.
+    /// The publisher's key that was used last.
     pub publisher: Option<String>,
     pub contents: Choice,
     pub files: Vec<Listed>,
-    /// Content that was chosen and was not whole, by what it is of.
+    /// Chosen contents that were not complete, each by the name of its release.
     #[serde(default)]
     pub missing: Vec<String>,
 }
@@ -96,10 +95,10 @@ pub struct Backup {
 /// A file of a backup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listed {
-    /// Below the backup's directory.
+    /// Relative to the backup's directory.
     pub path: PathBuf,
     pub size: u64,
-    /// BLAKE3, in hexadecimal.
+    /// BLAKE3 hash, in hexadecimal.
     pub hash: String,
 }
 
@@ -112,7 +111,7 @@ impl Backup {
         self.files.iter().any(|file| file.path == path.as_ref())
     }
 
-    /// Which of the keys are in it.
+    /// Returns true if it contains the key of this role.
     pub fn has_key(&self, role: Role) -> bool {
         self.has(key_name(role))
     }
@@ -122,22 +121,22 @@ fn key_name(role: Role) -> PathBuf {
     keys::path(role, Path::new(""))
 }
 
-/// Told before each step; an error ends the work there.
+/// Called before each step; an error stops the work there.
 pub(crate) type Step<'a> = &'a mut dyn FnMut(&Path) -> Result<()>;
 
-/// Makes a backup of a data directory on which a node may run; blocks until it is on the disk.
+/// Makes a backup of a data directory, on which a node may run. Blocks until it is on the disk.
 ///
 /// # Errors
-/// When the place is taken, or anything cannot be read or written: nothing of the backup is left
-/// then.
+/// Fails if the directory exists, or if anything cannot be read or written. Nothing of the backup
+/// is left then.
 pub fn make(data_dir: &Path, ask: &Ask) -> Result<Backup> {
     make_telling(data_dir, ask, &mut |_| Ok(()))
 }
 
-/// As [`make`], of a data directory on which no node runs, and none starts meanwhile.
+/// As [`make`], of a data directory on which no node runs. Prevents one from starting meanwhile.
 ///
 /// # Errors
-/// As [`make`], and [`RegistryError::DataDirInUse`] while somebody has the directory.
+/// As [`make`], and [`RegistryError::DataDirInUse`] while another process uses the directory.
 pub fn make_stopped(data_dir: &Path, ask: &Ask) -> Result<Backup> {
     if !database_path(data_dir).exists() {
         let why = format!(
@@ -155,14 +154,14 @@ fn make_telling(data_dir: &Path, ask: &Ask, step: Step<'_>) -> Result<Backup> {
     let (parent, name) = place(&ask.dir)?;
     let prefix = format!(".{name}.unfinished-");
     forget_unfinished(parent, &prefix);
-    // The crate makes directories with the mode that the umask leaves.
+    // Set the mode explicitly: the crate uses the umask's.
     let ours = std::os::unix::fs::PermissionsExt::from_mode(0o700);
     let made = tempfile::Builder::new()
         .prefix(&prefix)
         .permissions(ours)
         .tempdir_in(parent);
     let beside = made.map_err(RegistryError::file(&ask.dir, "made"))?;
-    // Held until it has its name: what a backup that was killed left behind is nobody's.
+    // Locked until it is renamed: an unlocked one was left by a backup that was killed.
     let held = File::open(beside.path()).map_err(RegistryError::file(&ask.dir, "made"))?;
     held.lock()
         .map_err(RegistryError::file(&ask.dir, "locked"))?;
@@ -181,12 +180,12 @@ fn make_telling(data_dir: &Path, ask: &Ask, step: Step<'_>) -> Result<Backup> {
 
 fn taken(dir: &Path) -> RegistryError {
     RegistryError::Usage(format!(
-        "{} is there already; choose a name for a new directory",
+        "{} is there already; choose another name",
         dir.display()
     ))
 }
 
-/// Where the backup goes, if there is room for its name.
+/// Returns the parent directory and the name of the backup, if the name is free.
 fn place(dir: &Path) -> Result<(&Path, String)> {
     let Some(name) = dir
         .file_name()
@@ -194,7 +193,7 @@ fn place(dir: &Path) -> Result<(&Path, String)> {
         .filter(|_| dir.is_absolute())
     else {
         return Err(RegistryError::Usage(format!(
-            "{} names no directory that could be made",
+            "{} does not name a directory that can be created",
             dir.display()
         )));
     };
@@ -207,7 +206,7 @@ fn place(dir: &Path) -> Result<(&Path, String)> {
     Ok((disk::dir_of(dir), name.to_owned()))
 }
 
-/// Removes what backups of this name left that were killed.
+/// Removes the remains of killed backups of this name.
 fn forget_unfinished(parent: &Path, prefix: &str) {
     let old = fs::read_dir(parent).into_iter().flatten().flatten();
     for old in old.filter(|old| {
@@ -217,7 +216,7 @@ fn forget_unfinished(parent: &Path, prefix: &str) {
     }) {
         let left = File::open(old.path()).is_ok_and(|dir| dir.try_lock().is_ok());
         if left && let Err(error) = fs::remove_dir_all(old.path()) {
-            tracing::warn!(%error, path = %old.path().display(), "what an earlier backup left could not be removed");
+            tracing::warn!(%error, path = %old.path().display(), "the remains of an earlier backup could not be removed");
         }
     }
 }
@@ -230,7 +229,7 @@ fn write(data_dir: &Path, ask: &Ask, dir: &Path, step: Step<'_>) -> Result<Backu
     step(&database)?;
     snapshot(data_dir, &database)?;
     let db = Connection::open_with_flags(&database, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    // The copy is this program's alone, and synced as a whole below.
+    // Only this program uses the copy, and it is synced as a whole below.
     db.pragma_update(None, "synchronous", "OFF")?;
     schema::check(schema::version(&db)?, &database_path(data_dir))?;
     private(&dir.join(CONTENT))?;
@@ -298,9 +297,9 @@ fn write(data_dir: &Path, ask: &Ask, dir: &Path, step: Step<'_>) -> Result<Backu
     Ok(backup)
 }
 
-/// The database as it is at one moment, while others write to it.
+/// Copies a snapshot of the database while others may write to it.
 fn snapshot(data_dir: &Path, to: &Path) -> Result<()> {
-    // Made before SQLite does, for its owner alone.
+    // Create the file before SQLite does, readable by its owner only.
     let made = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -310,7 +309,7 @@ fn snapshot(data_dir: &Path, to: &Path) -> Result<()> {
     let db =
         Connection::open_with_flags(database_path(data_dir), OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     db.busy_timeout(super::BUSY)?;
-    // A path that is no UTF-8 could not be told to SQLite.
+    // SQLite takes only UTF-8 paths.
     let path = to
         .to_str()
         .ok_or_else(|| RegistryError::Usage(format!("{} is not UTF-8", to.display())))?;
@@ -318,8 +317,7 @@ fn snapshot(data_dir: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Copies the two files of a content; false when they are not there any more, or not what they
-/// were.
+/// Copies the two files of a content. Returns false if they are gone or damaged.
 fn copy_content(
     data_dir: &Path,
     dir: &Path,
@@ -344,7 +342,7 @@ fn copy_content(
         files.extend(copied);
     } else {
         for name in [data, hashes] {
-            // One that was not copied is not there.
+            // Do not leave half a content.
             let _ = fs::remove_file(dir.join(name));
         }
     }
@@ -359,7 +357,7 @@ fn private(dir: &Path) -> Result<()> {
     disk::private_dir(dir).map_err(RegistryError::file(dir, "made"))
 }
 
-/// Copies a file to the same name in another directory, onto the disk, for its owner alone.
+/// Copies a file to the same name in another directory and syncs it, readable by its owner only.
 fn copy(from: &Path, dir: &Path, name: &Path) -> Result<Listed> {
     let to = dir.join(name);
     let mut source = File::open(from).map_err(RegistryError::file(from, "read"))?;
@@ -393,7 +391,7 @@ fn copy(from: &Path, dir: &Path, name: &Path) -> Result<Listed> {
     })
 }
 
-/// What a file is that is there, once it is on the disk.
+/// Returns the list entry of a file, once it is on the disk.
 fn listed(dir: &Path, name: &Path) -> Result<Listed> {
     let path = dir.join(name);
     let mut file = File::open(&path).map_err(RegistryError::file(&path, "read"))?;

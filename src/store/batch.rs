@@ -1,4 +1,4 @@
-//! Many releases in one transaction: previews, and this node's own.
+//! Writes many releases in one transaction: previews, and this node's own.
 
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -20,19 +20,19 @@ use crate::{
     },
 };
 
-/// A release of this node's publisher with its content, which is small.
+/// A small release of this node's publisher, with its content.
 #[derive(Clone, Debug)]
 pub struct OwnRelease {
     pub head: Authorised<Head>,
     pub pages: Vec<Authorised<Page>>,
     pub manifest: Authorised<Manifest>,
-    /// What the content is called, for eyes.
+    /// The name of the content, for display.
     pub called: String,
     pub bytes: Bytes,
 }
 
 impl Store {
-    /// Lists packages that nobody has signed.
+    /// Lists packages that no publisher signed.
     pub async fn take_previews(
         &self,
         owner: PublisherId,
@@ -41,7 +41,7 @@ impl Store {
     ) -> Result<()> {
         let list_some = move |db: &Connection, previews: Vec<Manifest>| {
             for manifest in &previews {
-                // One that has no name in its ecosystem was never a preview: drafts are checked
+                // A package without a valid name was never a preview, because drafts are checked
                 // before.
                 let Ok(name) = PackageName::of(&manifest.ecosystem, &manifest.name) else {
                     continue;
@@ -62,7 +62,7 @@ impl Store {
         self.write_each(previews, list_some).await.map(drop)
     }
 
-    /// Takes all previews off the list; returns how many there were.
+    /// Removes all previews from the list. Returns their number.
     pub async fn forget_previews(&self, owner: PublisherId) -> Result<u64> {
         self.write(move |db| {
             let names = db
@@ -80,7 +80,7 @@ impl Store {
         .await
     }
 
-    /// Whether a package is listed without anybody having signed it.
+    /// Returns true if a package is listed without a signature.
     pub fn is_preview(&self, id: &PackageId) -> Result<bool> {
         self.read(|db| {
             db.prepare_cached(
@@ -90,8 +90,8 @@ impl Store {
         })
     }
 
-    /// Takes releases that this node has just signed, with their bytes, and notes that the DHT has
-    /// yet to have them.
+    /// Stores releases that this node has just signed, with their bytes, and marks them for the
+    /// DHT.
     pub async fn take_own_releases(
         &self,
         releases: Vec<OwnRelease>,
@@ -115,7 +115,7 @@ impl Store {
         Ok(verdicts)
     }
 
-    /// A package that the DHT has yet to have.
+    /// Returns a package that must still be put into the DHT.
     pub fn next_unspread(&self) -> Result<Option<PackageId>> {
         self.read(|db| {
             db.prepare_cached("SELECT publisher, name FROM unspread LIMIT 1")?
@@ -131,7 +131,7 @@ impl Store {
         })
     }
 
-    /// The DHT has it, or cannot be given it.
+    /// Notes that a package is in the DHT or cannot be put there.
     pub async fn spread(&self, id: PackageId) -> Result<()> {
         self.write(move |db| {
             db.prepare_cached("DELETE FROM unspread WHERE publisher = ? AND name = ?")?

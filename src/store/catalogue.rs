@@ -10,12 +10,13 @@ mod write;
 
 use self::{
     judge::judge,
-    read::{head_row, mark, stored_head},
+    read::{mark, raw_head, stored_head},
     write::{list_package, put_manifest, put_page},
 };
 pub(super) use self::{
     read::{
-        first_seen, has_manifest, hash, held_head, held_manifest, held_page, publisher, signed,
+        first_seen, has_manifest, hash, head_row, held_head, held_manifest, held_page, key_of,
+        publisher, signed,
     },
     write::{listing_files, take},
 };
@@ -40,28 +41,28 @@ use crate::{
     },
 };
 
-/// Manifests of a head that are looked for one by one among all that are known of its package: each
-/// costs a look at all of them.
+/// Up to this many unknown manifests of a head are looked up one by one, each with a scan of all
+/// that is known of the package.
 const FEW_UNKNOWN: usize = 4;
 
-/// What a head is to this node, decided against everything it has seen.
+/// The verdict on a head, from all that this node has seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HeadVerdict {
     Admitted(Admission),
-    /// Admitted, but for entries that list another manifest for a version already seen. These are
-    /// not taken, and kept as evidence: what was seen first counts. Of this node's own heads, none
-    /// is signed that would be one.
+    /// Admitted, but some entries list another manifest for a version seen before. These entries
+    /// are not accepted but kept as evidence: the first one seen counts. This node never signs such
+    /// a head.
     Disputed(Admission),
-    /// It lists a manifest that is held, and is of another version or package.
+    /// It lists a manifest that is held and belongs to another version or package.
     Inconsistent,
-    /// Its number is far beyond the highest that was seen of the package.
+    /// Its number is far beyond the highest one seen of the package.
     Ahead,
-    /// Its key claims as many handles as one may already, and this is another one.
+    /// Its key would claim more handles than one may.
     TooManyHandles,
 }
 
 impl HeadVerdict {
-    /// What the head is beside the one that is held, where it is one of the package.
+    /// Returns the relation to the head that is held, if it is admitted.
     pub fn admission(&self) -> Option<Admission> {
         match self {
             Self::Admitted(admission) | Self::Disputed(admission) => Some(*admission),
@@ -69,7 +70,7 @@ impl HeadVerdict {
         }
     }
 
-    /// Whether another head has its number.
+    /// Returns true if another head has its number.
     pub fn is_fork(&self) -> bool {
         matches!(
             self.admission(),
@@ -77,7 +78,7 @@ impl HeadVerdict {
         )
     }
 
-    /// Why the head is not taken, if it is not.
+    /// Returns the reason for refusing the head, if it is refused.
     pub fn refusal(&self) -> Option<Refusal> {
         match self {
             Self::Admitted(Admission::Older) | Self::Disputed(Admission::Older) => {
@@ -91,20 +92,20 @@ impl HeadVerdict {
     }
 }
 
-/// A head as it is held, with when it was received and confirmed.
+/// A stored head, with the times at which it was received and confirmed.
 #[derive(Clone, Debug)]
 pub struct StoredHead {
     pub head: Authorised<Head>,
     pub received_at: Timestamp,
-    /// When a quorum of peers was last seen to hold the very same state, and how many these were.
+    /// The time at which a quorum of peers was last seen to hold the same state, and their number.
     pub confirmed_at: Option<Timestamp>,
     pub confirmed_by: usize,
-    /// Signed by this node.
+    /// True if this node signed it.
     pub own: bool,
 }
 
 impl StoredHead {
-    /// How sure it is that it is the package's current state.
+    /// Returns how certain it is that this is the package's current state.
     pub fn freshness(&self) -> Freshness {
         Freshness {
             own: self.own,
@@ -116,17 +117,17 @@ impl StoredHead {
     }
 }
 
-/// A head, and a manifest that it lists, as they were signed.
+/// A head and a manifest that it lists, as signed envelopes.
 pub type RawHead = (Vec<u8>, Option<Vec<u8>>);
 
 impl Store {
-    /// What `head` would be to this node, without taking it.
+    /// Returns the verdict on `head` without storing it.
     pub fn judge_head(&self, head: &Authorised<Head>, now: Timestamp) -> Result<HeadVerdict> {
         self.read(|db| judge(db, head, now))
     }
 
-    /// Takes a verified head, the pages and manifests that came with it, in one transaction. `own`
-    /// when this node has signed it; otherwise somebody else showed it.
+    /// Stores a verified head with the pages and manifests that came with it, in one transaction.
+    /// `own` is true if this node signed it.
     pub async fn take_head(
         &self,
         head: Authorised<Head>,
@@ -138,7 +139,7 @@ impl Store {
         let room = self.room();
         let (verdict, gone) = self
             .write(move |db| {
-                // Before, so that what a person asks for is there when it was taken.
+                // Make room first, so that a package that a person requests is not evicted at once.
                 let gone = room::fit(db, room, ONE, now)?;
                 Ok((take(db, &head, &pages, &manifests, own, now)?, gone))
             })
@@ -148,8 +149,9 @@ impl Store {
         Ok(verdict)
     }
 
-    /// Takes verified heads of others, each with the manifest of its newest release where it came
-    /// along.
+    /// Stores verified heads of other publishers, each with the manifest of its newest release if
+    /// that came along. They may not be on the disk yet when it returns: a node that loses some in
+    /// a power cut gets them again.
     pub async fn take_heads(
         &self,
         heads: Vec<(Authorised<Head>, Option<Authorised<Manifest>>)>,
@@ -166,7 +168,7 @@ impl Store {
                     false,
                     now,
                 ) {
-                    // One that no row can hold is no reason to lose the others.
+                    // Skip a head that cannot be stored, and keep the others.
                     Err(rusqlite::Error::ToSqlConversionFailure(error)) => {
                         tracing::error!(%error, package = %head.package().name, "a head that no row can hold was left out");
                         Ok(HeadVerdict::Ahead)
@@ -179,7 +181,7 @@ impl Store {
                     .collect::<rusqlite::Result<Vec<_>>>()?;
                 Ok((verdicts, room::fit(db, room, 0, now)?))
             };
-        let taken = self.write_each(heads, take_some).await?;
+        let taken = self.write_each_unsynced(heads, take_some).await?;
         let verdicts = taken.into_iter().flat_map(|(verdicts, gone)| {
             self.made_room(gone);
             verdicts
@@ -189,35 +191,33 @@ impl Store {
         Ok(verdicts)
     }
 
-    /// Hash and time of each head that is held, in no order.
+    /// Returns the hash and signing time of each head, in no order.
     pub fn head_hashes(&self) -> Result<Vec<(Hash, Timestamp)>> {
         self.read(|db| {
-            db.prepare_cached("SELECT hash, signed_at FROM heads")?
+            db.prepare_cached("SELECT hash, signed_at FROM head_rows")?
                 .query_map([], |row| Ok((hash(row, 0)?, Timestamp(row.get(1)?))))?
                 .collect()
         })
     }
 
-    /// Heads, each with the manifest by which its package is listed, as they were signed; those
-    /// that are not held are left out. Not verified again: the two go together since the package
-    /// was listed, and were verified before.
+    /// Returns the heads that are held, each with the manifest that its package is listed by, as
+    /// signed envelopes. They were verified when the package was listed and are not verified again.
     pub fn raw_heads(&self, hashes: &[Hash]) -> Result<Vec<RawHead>> {
         self.read_together(|db| {
             let mut statement = db.prepare_cached(
-                "SELECT h.envelope, (SELECT m.envelope FROM packages p
-                 JOIN manifests m ON m.hash = p.manifest WHERE p.publisher = h.publisher AND p.name = h.name)
-                 FROM heads h WHERE h.hash = ?",
+                "SELECT h.envelope, (SELECT m.envelope FROM package_rows p
+                 JOIN manifests m ON m.id = p.manifest AND m.head = h.id WHERE p.key = h.key AND p.name = h.name)
+                 FROM head_rows h WHERE h.hash = ?",
             )?;
             let mut heads = Vec::with_capacity(hashes.len());
             for hash in hashes {
-                heads.extend(statement.query_row([hash.0], |row| Ok((row.get(0)?, row.get(1)?))).optional()?);
+                heads.extend(statement.query_row([hash.0], raw_head).optional()?);
             }
             Ok(heads)
         })
     }
 
-    /// As [`Self::take_head`] for a head this node signs, and notes that the network has yet to
-    /// take it.
+    /// As [`Self::take_head`], for a head that this node signs; adds it to the outbox.
     pub async fn take_own_head(
         &self,
         head: Authorised<Head>,
@@ -235,10 +235,18 @@ impl Store {
             }
             let gone = room::fit(db, room, 0, now)?;
             db.prepare_cached(
-                "INSERT OR REPLACE INTO outbox (publisher, name, version, replicas, announced, since) VALUES (?, ?, ?, 0, 0, ?)",
+                "INSERT OR REPLACE INTO outbox (publisher, name, version, replicas, announced, \
+                 since) VALUES (?, ?, ?, 0, 0, ?)",
             )?
-            .execute(params![head.owner().to_bytes(), head.package().name.as_str(), version.to_string(), now.0])?;
-            manifests.iter().try_for_each(|manifest| copies::want(db, &manifest.hash(), now))?;
+            .execute(params![
+                head.owner().to_bytes(),
+                head.package().name.as_str(),
+                version.to_string(),
+                now.0
+            ])?;
+            manifests
+                .iter()
+                .try_for_each(|manifest| copies::want(db, &manifest.hash(), now))?;
             Ok((verdict, gone))
         });
         let (verdict, gone) = verdict.await?;
@@ -247,7 +255,8 @@ impl Store {
         Ok(verdict)
     }
 
-    /// So many peers were seen to hold the head with this hash.
+    /// Notes that this many peers were seen to hold the head with this hash. After a power cut they
+    /// are asked again.
     pub async fn confirm(
         &self,
         package: PackageId,
@@ -255,17 +264,24 @@ impl Store {
         peers: usize,
         now: Timestamp,
     ) -> Result<()> {
-        self.write(move |db| {
+        self.write_unsynced(move |db| {
             db.prepare_cached(
-                "UPDATE heads SET confirmed_at = ?, confirmed_by = ? WHERE publisher = ? AND name = ? AND hash = ?",
+                "UPDATE head_rows SET confirmed_at = ?, confirmed_by = ?
+                 WHERE key = (SELECT id FROM keys WHERE publisher = ?) AND name = ? AND hash = ?",
             )?
-            .execute(params![now.0, peers as i64, package.owner.to_bytes(), package.name.as_str(), head.0])
+            .execute(params![
+                now.0,
+                peers as i64,
+                package.owner.to_bytes(),
+                package.name.as_str(),
+                head.0
+            ])
             .map(drop)
         })
         .await
     }
 
-    /// Keeps a verified manifest that the head that is held, or a page of it, lists; and lists its
+    /// Stores a verified manifest that the stored head or one of its pages lists, and lists its
     /// package by it.
     pub async fn take_manifest(
         &self,
@@ -300,7 +316,7 @@ impl Store {
                     put_manifest(db, row, manifest)?;
                 }
                 folds::tidy(db, row, &held.head)?;
-                list_package(db, &held.head, &[])?;
+                list_package(db, &held.head, &[], false)?;
             }
             Ok(gone)
         });
@@ -312,12 +328,25 @@ impl Store {
         self.read(|db| held_head(db, &package.owner, &package.name))
     }
 
-    /// The highest state seen of a package, even if its head is not held any more.
+    /// Returns the hash of the stored head of a package.
+    pub fn held_hash(&self, package: &PackageId) -> Result<Option<Hash>> {
+        self.read(|db| {
+            db.prepare_cached("SELECT hash FROM heads WHERE publisher = ? AND name = ?")?
+                .query_row(
+                    params![package.owner.to_bytes(), package.name.as_str()],
+                    |row| hash(row, 0),
+                )
+                .optional()
+        })
+    }
+
+    /// Returns the highest state seen of a package, even if its head is no longer held.
     pub fn mark(&self, package: &PackageId) -> Result<Option<HeadMark>> {
         self.read(|db| mark(db, &package.owner, &package.name))
     }
 
-    /// Heads of the current `seq` that lost the selection, with whether this node signed them.
+    /// Returns the heads of the current `seq` that lost the selection; the flag is true if this
+    /// node signed the head.
     pub fn fork_losers(&self, package: &PackageId) -> Result<Vec<(Authorised<Head>, bool)>> {
         self.read(|db| {
             db.prepare_cached(
@@ -331,7 +360,7 @@ impl Store {
         })
     }
 
-    /// Packages of `publisher` with more than one head of the current `seq`.
+    /// Returns the packages of `publisher` with more than one head of the current `seq`.
     pub fn forked_packages(&self, publisher: &PublisherId) -> Result<Vec<PackageId>> {
         self.read(|db| {
             db.prepare_cached("SELECT DISTINCT name FROM forks WHERE publisher = ?")?
@@ -350,7 +379,7 @@ impl Store {
         self.read(|db| held_manifest(db, hash))
     }
 
-    /// The first manifest of a release that is held.
+    /// Returns the first manifest of a release that is held.
     pub fn first_held(&self, release: &ReleaseEntry) -> Result<Option<Authorised<Manifest>>> {
         for hash in &release.manifests {
             if let Some(manifest) = self.manifest(hash)? {
@@ -364,7 +393,7 @@ impl Store {
         self.read(|db| held_page(db, hash))
     }
 
-    /// Keeps a verified page, if the head of its package is held.
+    /// Stores a verified page, if the head of its package is held.
     pub async fn take_page(&self, page: Authorised<Page>, now: Timestamp) -> Result<()> {
         let room = self.room();
         let gone = self.write(move |db| {
@@ -378,11 +407,11 @@ impl Store {
         Ok(())
     }
 
-    /// Heads this node signed before `at`, the oldest first, `most` of them.
+    /// Returns up to `most` heads that this node signed before `at`, oldest first.
     pub fn own_heads_before(&self, at: Timestamp, most: usize) -> Result<Vec<StoredHead>> {
         self.read(|db| {
             db.prepare_cached(
-                "SELECT envelope, received_at, confirmed_at, own, confirmed_by FROM heads WHERE own = 1 AND signed_at < ?
+                "SELECT envelope, received_at, confirmed_at, own, confirmed_by FROM head_rows WHERE own = 1 AND signed_at < ?
                  ORDER BY signed_at LIMIT ?",
             )?
             .query_map(params![at.0, most as i64], stored_head)?
@@ -390,21 +419,21 @@ impl Store {
         })
     }
 
-    /// How many packages of its own this node has.
+    /// Returns the number of own packages.
     pub fn own_count(&self) -> Result<usize> {
         self.read(|db| {
             let count = db
-                .prepare_cached("SELECT count(*) FROM heads WHERE own = 1")?
+                .prepare_cached("SELECT count(*) FROM head_rows WHERE own = 1")?
                 .query_row([], |row| row.get(0));
             count.map(|count: i64| usize::try_from(count).unwrap_or_default())
         })
     }
 
-    /// Own heads from number `from` on, the oldest first, `most` of them.
+    /// Returns up to `most` own heads from number `from` on, oldest first.
     pub fn own_heads(&self, from: usize, most: usize) -> Result<Vec<StoredHead>> {
         self.read(|db| {
             db.prepare_cached(
-                "SELECT envelope, received_at, confirmed_at, own, confirmed_by FROM heads WHERE own = 1
+                "SELECT envelope, received_at, confirmed_at, own, confirmed_by FROM head_rows WHERE own = 1
                  ORDER BY signed_at LIMIT ? OFFSET ?",
             )?
             .query_map(params![most as i64, from as i64], stored_head)?
@@ -412,30 +441,32 @@ impl Store {
         })
     }
 
-    /// The head this node signed last.
+    /// Returns the head that this node signed last.
     pub fn newest_own_head(&self) -> Result<Option<StoredHead>> {
         self.read(|db| {
             db.prepare_cached(
-                "SELECT envelope, received_at, confirmed_at, own, confirmed_by FROM heads WHERE own = 1 ORDER BY signed_at DESC LIMIT 1",
+                "SELECT envelope, received_at, confirmed_at, own, confirmed_by FROM head_rows \
+                 WHERE own = 1 ORDER BY signed_at DESC LIMIT 1",
             )?
             .query_row([], stored_head)
             .optional()
         })
     }
 
-    /// The heads of one publisher, by name.
+    /// Returns the heads of one publisher, by name.
     pub fn heads_of(&self, publisher: &PublisherId) -> Result<Vec<StoredHead>> {
         self.read(|db| {
             db.prepare_cached(
-                "SELECT envelope, received_at, confirmed_at, own, confirmed_by FROM heads WHERE publisher = ? ORDER BY name",
+                "SELECT envelope, received_at, confirmed_at, own, confirmed_by FROM heads WHERE \
+                 publisher = ? ORDER BY name",
             )?
             .query_map(params![publisher.to_bytes()], stored_head)?
             .collect()
         })
     }
 
-    /// The manifests that are held of a package and may list one of these files of a version; and
-    /// of the manifests of an entry, those that are not held.
+    /// Returns the held manifests of a package that may list one of these files of a version, and
+    /// those manifests of the entry that are not held.
     pub fn listing_files(
         &self,
         package: &PackageId,
@@ -459,8 +490,8 @@ impl Store {
         })
     }
 
-    /// Whether a manifest is the first that was seen of its version, or none was; or one of the
-    /// several that it may have.
+    /// Returns true if no other manifest was seen before for its version, or if the version may
+    /// have several.
     pub fn is_first(&self, manifest: &Authorised<Manifest>) -> Result<bool> {
         self.read(|db| {
             let (package, version) = (manifest.package(), &manifest.version);
@@ -480,17 +511,17 @@ impl Store {
         })
     }
 
-    /// When the newest head that is held was signed.
+    /// Returns the signing time of the newest head.
     pub fn newest_signed_at(&self) -> Result<Option<Timestamp>> {
         self.read(|db| {
             let newest = db
-                .prepare_cached("SELECT max(signed_at) FROM heads")?
+                .prepare_cached("SELECT max(signed_at) FROM head_rows")?
                 .query_row([], |row| row.get(0));
             newest.map(|newest: Option<u64>| newest.map(Timestamp))
         })
     }
 
-    /// Packages whose heads are held.
+    /// Returns the number of packages whose heads are held.
     pub fn package_count(&self) -> Result<u64> {
         self.read(|db| Ok(usage(db)?.packages))
     }

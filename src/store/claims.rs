@@ -1,4 +1,4 @@
-//! Which keys claim which handles, and since when this node knows.
+//! The keys that claim handles, and the time since which this node knows of each claim.
 
 use rusqlite::{Connection, params};
 
@@ -17,8 +17,8 @@ use crate::{
 };
 
 impl Store {
-    /// One head of each key that claims `handle`, first seen first: whoever claims it later,
-    /// however often, is behind.
+    /// Returns one head of each key that claims `handle`, first seen first, so that later claims
+    /// cannot get ahead however many they are.
     pub fn heads_of_handle(&self, handle: &Handle, most: usize) -> Result<Vec<Authorised<Head>>> {
         self.read_together(|db| {
             let claimants = claimants(db, handle, most)?;
@@ -35,13 +35,13 @@ impl Store {
         })
     }
 
-    /// The keys that claim `handle` in any head held, first seen first. Distrusted ones are left
-    /// out: what they claim counts for nothing here.
+    /// Returns the keys that claim `handle` in any stored head, first seen first, without
+    /// distrusted ones.
     pub fn claimants(&self, handle: &Handle) -> Result<Vec<Claimant>> {
         self.read(|db| claimants(db, handle, MAX_CLAIMANTS))
     }
 
-    /// Returns whether the key claims the handle in any head held.
+    /// Returns true if the key claims the handle in any stored head.
     pub fn claims(&self, publisher: &PublisherId, handle: &Handle) -> Result<bool> {
         self.read(|db| {
             db.prepare_cached("SELECT 1 FROM claims WHERE publisher = ? AND handle = ?")?
@@ -49,7 +49,7 @@ impl Store {
         })
     }
 
-    /// Every handle that a key claims.
+    /// Returns all handles that a key claims.
     pub fn handles_of(&self, publisher: &PublisherId) -> Result<Vec<Handle>> {
         self.read(|db| {
             let mut handles =
@@ -77,7 +77,7 @@ pub(super) fn claimants(
     .collect()
 }
 
-/// Keeps what a head that was just taken claims, and forgets what its key has ceased to claim with
+/// Notes the claim of a head that was just accepted, and removes claims that its key gave up with
 /// it.
 pub(super) fn note(
     db: &Connection,
@@ -91,7 +91,7 @@ pub(super) fn note(
         )?
         .execute(params![key, handle.as_str(), now.0])?;
     }
-    // There are few of one key, and each is looked up in an index.
+    // A key has few claims, and each is looked up in an index.
     db.prepare_cached(
         "DELETE FROM claims WHERE publisher = ?1 AND NOT EXISTS
              (SELECT 1 FROM heads WHERE heads.handle = claims.handle AND heads.publisher = ?1)",
@@ -100,12 +100,12 @@ pub(super) fn note(
     .map(drop)
 }
 
-/// Returns whether taking the head would make its key claim more handles than one may.
+/// Returns true if accepting the head would give its key too many handles.
 pub(super) fn is_one_too_many(db: &Connection, head: &Authorised<Head>) -> rusqlite::Result<bool> {
     let Some(handle) = &head.handle else {
         return Ok(false);
     };
-    // A handle that only the replaced state claims goes with that state.
+    // A handle that only the replaced state claims is given up with it.
     let others: usize = db
         .prepare_cached(
             "SELECT count(*) FROM claims WHERE publisher = ?1 AND handle <> ?2 AND EXISTS
@@ -179,7 +179,7 @@ mod tests {
         let [id, other] = [&a, &b].map(|key| PublisherId::of(&key.public()));
         take(&store, head(&a, "web", "alice", 1), 5).await;
         take(&store, head(&b, "web", "alice", 1), 7).await;
-        // Later ones, also of the same package, change nothing of it.
+        // Later heads, also of the same package, do not change the time.
         take(&store, head(&a, "json", "alice", 1), 8).await;
         take(&store, head(&a, "web", "alice", 2), 9).await;
         assert_eq!(claimed(&store, "alice"), [(id, 5), (other, 7)]);
@@ -196,7 +196,8 @@ mod tests {
             [(id, 5)],
             "a distrusted key claims nothing"
         );
-        // Given up for one package it is claimed for the other still, and then not any more.
+        // A handle that is given up for one package stays claimed by the other, until that gives it
+        // up too.
         take(&store, head(&a, "web", "ally", 3), 10).await;
         assert_eq!(
             (claimed(&store, "alice"), claimed(&store, "ally")),
@@ -208,7 +209,7 @@ mod tests {
             (vec![], vec![(id, 10)])
         );
         assert_eq!(store.handles_of(&id).unwrap(), [handle("ally")]);
-        // A package that made room for others claims nothing either.
+        // A package that was evicted claims nothing either.
         store.set_room(Room {
             packages: 0,
             ..Room::default()
@@ -242,13 +243,13 @@ mod tests {
             HeadVerdict::TooManyHandles
         );
         assert!(store.claimants(&handle("one-more")).unwrap().is_empty());
-        // A name that it has already is no other one, and a package may change to a new one in the
-        // place of its last.
+        // A handle that the key has already does not count again, and a package may replace its
+        // last handle by a new one.
         let verdict = take(&store, head(&key, "more", "name-3", 1), 0).await;
         assert_eq!(verdict, HeadVerdict::Admitted(Admission::Newer));
         let verdict = take(&store, head(&key, "pkg-0", "renamed", 2), 0).await;
         assert_eq!(verdict, HeadVerdict::Admitted(Admission::Newer));
-        // Another key is free to claim any.
+        // Another key may claim any.
         let verdict = take(
             &store,
             head(&Keypair::generate_ed25519(), "x", "name-1", 1),

@@ -1,5 +1,5 @@
-//! What does not go together, kept with what was signed: as it is noted, listed and exported.
-//! Bounded, the oldest goes first.
+//! Conflicts, stored with the signed evidence: noted, listed and exported. Bounded, with the oldest
+//! dropped first.
 
 use std::collections::{HashMap, HashSet};
 
@@ -14,8 +14,8 @@ use crate::{
     RegistryError, Result,
     domain::{
         conflict::{
-            Case, ConflictId, Conflicts, Envelope, Evidence, InForce, Kind, MAX_SIDES, Proven,
-            Side, Statement,
+            Case, ConflictId, ConflictList, ConflictSide, Envelope, Evidence, InForce, Kind,
+            MAX_SIDES, Proven, Statement,
         },
         fold,
         hash::Hash,
@@ -29,20 +29,20 @@ use crate::{
     },
 };
 
-/// Changed versions and forks that are kept of one publisher, and of all of them together. One
-/// takes 44 KiB at most.
+/// Most changed versions and forks kept of one publisher, and in all. Each takes at most 44 KiB.
 const MOST_OF_ONE: i64 = 32;
-/// And so many bytes of one publisher, so that nobody fills a megabyte by changing its versions.
+/// Most bytes of these of one publisher, so that it cannot fill a megabyte by changing its
+/// versions.
 const MOST_BYTES_OF_ONE: i64 = 512 * 1_024;
 const MOST: i64 = 500;
-/// Changed versions that are kept of one head: they prove no more than the first.
+/// Most changed versions kept of one head: more prove nothing more.
 const MOST_OF_HEAD: usize = 8;
-/// Handles that are remembered as claimed by several keys.
+/// Most handles remembered as claimed by several keys.
 const MOST_HANDLES: i64 = 200;
-/// Pages that are looked through for a version.
+/// Most pages searched for a version.
 const MOST_PAGES: usize = 32;
 
-/// What a publisher signed, and what a list shows of it.
+/// A signed record, and the fields shown in lists.
 struct Signature {
     envelope: Vec<u8>,
     seq: Option<u64>,
@@ -59,7 +59,7 @@ impl Signature {
     }
 }
 
-/// Keeps that a head lists other manifests for versions than those seen first.
+/// Records that a head lists other manifests for versions than those first seen.
 pub(super) fn note_versions(
     db: &Connection,
     head: &Authorised<Head>,
@@ -98,9 +98,9 @@ pub(super) fn note_versions(
     make_room(db, &publisher)
 }
 
-/// Keeps that a manifest lists files with other bytes than one of the same version that is held,
-/// and tells which of the two was seen first. `known` is what was seen of the package, in that
-/// order; what is not in it is seen now.
+/// Records that a manifest lists files with other bytes than a held or folded manifest of the same
+/// version, and notes which of the two was seen first. `known` lists what was seen of the package,
+/// in that order; a manifest that is not in it counts as seen now.
 pub(super) fn note_files(
     db: &Connection,
     handle: Option<&Handle>,
@@ -153,17 +153,21 @@ pub(super) fn note_files(
     }
 }
 
-/// Manifests of a package that change a file of which the first bytes are not held any more.
+/// Returns the manifests of a package that change a file whose first bytes are no longer held.
 pub(super) fn unlisted(db: &Connection, package: &PackageId) -> rusqlite::Result<HashSet<Hash>> {
     db.prepare_cached(
-        "SELECT offered FROM conflicts WHERE kind = 'file' AND kept_manifest IS NULL AND publisher = ? AND name = ?",
+        "SELECT offered FROM conflicts WHERE kind = 'file' AND kept_manifest IS NULL AND \
+         publisher = ? AND name = ?",
     )?
-    .query_map(params![package.owner.to_bytes(), package.name.as_str()], |row| row.get(0).map(Hash))?
+    .query_map(
+        params![package.owner.to_bytes(), package.name.as_str()],
+        |row| row.get(0).map(Hash),
+    )?
     .collect()
 }
 
-/// Files of a manifest that another manifest of the version, which is held, lists with other bytes;
-/// each with that, and whether that was seen first.
+/// Returns the files that a manifest and another held manifest of the version list with different
+/// bytes, each with the other manifest, and true if that was seen first.
 pub(super) fn changed_files(
     db: &Connection,
     manifest: &Authorised<Manifest>,
@@ -214,7 +218,7 @@ pub(super) fn changed_files(
     Ok(changed)
 }
 
-/// Manifests of a package that change a file which was seen before in another one.
+/// Returns the manifests of a package that change a file first seen in another manifest.
 pub(super) fn overruled(db: &Connection, package: &PackageId) -> rusqlite::Result<HashSet<Hash>> {
     db.prepare_cached(
         "SELECT offered FROM conflicts WHERE kind = 'file' AND publisher = ? AND name = ?",
@@ -226,8 +230,8 @@ pub(super) fn overruled(db: &Connection, package: &PackageId) -> rusqlite::Resul
     .collect()
 }
 
-/// Keeps that a head lacks manifests which the head before it lists. `page` is what was cut between
-/// the two.
+/// Records that a head lacks manifests that its predecessor lists. `page` is the page created
+/// between the two.
 pub(super) fn note_removed(
     db: &Connection,
     before: &Authorised<Head>,
@@ -266,13 +270,14 @@ pub(super) fn note_removed(
     make_room(db, &package.owner)
 }
 
-/// Completes what was kept of changed versions without the head that listed the first manifest,
-/// where this is one that did.
+/// Completes records of changed versions that lack a head with the first manifest, if this head
+/// lists it.
 pub(super) fn complete_versions(db: &Connection, head: &Authorised<Head>) -> rusqlite::Result<()> {
     let key = head.owner().to_bytes();
     let one_sided = db
         .prepare_cached(
-            "SELECT 1 FROM conflicts WHERE kind = 'version' AND publisher = ? AND name = ? AND kept_by IS NULL",
+            "SELECT 1 FROM conflicts WHERE kind = 'version' AND publisher = ? AND name = ? AND \
+             kept_by IS NULL",
         )?
         .exists(params![key, head.package().name.as_str()])?;
     if !one_sided {
@@ -282,7 +287,8 @@ pub(super) fn complete_versions(db: &Connection, head: &Authorised<Head>) -> rus
         "UPDATE conflicts SET kept_by = ?, kept_seq = ?, kept_at = ?
          WHERE kind = 'version' AND publisher = ? AND name = ? AND version = ? AND kept = ? AND kept_by IS NULL",
     )?;
-    // Of what was folded only the first bytes were known; this is by what others name the case.
+    // Of a folded version only the first bytes of the hash were known; the full hash is part of the
+    // case's id.
     let mut whole = db.prepare_cached(
         "UPDATE OR IGNORE conflicts SET kept = ?
          WHERE kind = 'version' AND publisher = ? AND name = ? AND version = ? AND kept = ? AND kept_by IS NULL",
@@ -316,7 +322,7 @@ pub(super) fn complete_versions(db: &Connection, head: &Authorised<Head>) -> rus
     Ok(())
 }
 
-/// Keeps that two heads have one number. `winner` is the one that counts here.
+/// Records that two heads have the same number. `winner` is the one that counts here.
 pub(super) fn note_fork(
     db: &Connection,
     winner: &Authorised<Head>,
@@ -327,12 +333,18 @@ pub(super) fn note_fork(
         return Ok(());
     }
     let publisher = winner.owner();
-    // Which of them counts may change with time: it is the same case all the same.
+    // The winner may change over time, but it remains the same case.
     let known = db
         .prepare_cached(
-            "SELECT 1 FROM conflicts WHERE kind = 'fork' AND publisher = ? AND name = ? AND kept = ? AND offered = ?",
+            "SELECT 1 FROM conflicts WHERE kind = 'fork' AND publisher = ? AND name = ? AND kept \
+             = ? AND offered = ?",
         )?
-        .exists(params![publisher.to_bytes(), winner.package().name.as_str(), loser.hash().0, winner.hash().0])?;
+        .exists(params![
+            publisher.to_bytes(),
+            winner.package().name.as_str(),
+            loser.hash().0,
+            winner.hash().0
+        ])?;
     if known {
         return Ok(());
     }
@@ -350,25 +362,24 @@ pub(super) fn note_fork(
     make_room(db, &publisher)
 }
 
-/// Notes that a handle is claimed by several keys, when the head that was taken just now makes it
-/// so.
+/// Records that several keys claim a handle, if the head that was just accepted is the reason.
+/// `key` is the number of its owner.
 pub(super) fn note_handle(
     db: &Connection,
     head: &Authorised<Head>,
+    key: i64,
     now: Timestamp,
 ) -> rusqlite::Result<()> {
     let Some(handle) = &head.handle else {
         return Ok(());
     };
-    // Two looks beside its own rows in the index, of which there may be very many.
+    // Two index lookups that skip the key's own rows, of which there may be very many.
     let others = db
         .prepare_cached(
-            "SELECT EXISTS (SELECT 1 FROM heads WHERE handle = ?1 AND publisher < ?2)
-                 OR EXISTS (SELECT 1 FROM heads WHERE handle = ?1 AND publisher > ?2)",
+            "SELECT EXISTS (SELECT 1 FROM head_rows WHERE handle = ?1 AND key < ?2)
+                 OR EXISTS (SELECT 1 FROM head_rows WHERE handle = ?1 AND key > ?2)",
         )?
-        .query_row(params![handle.as_str(), head.owner().to_bytes()], |row| {
-            row.get::<_, bool>(0)
-        })?;
+        .query_row(params![handle.as_str(), key], |row| row.get::<_, bool>(0))?;
     if !others {
         return Ok(());
     }
@@ -379,7 +390,7 @@ pub(super) fn note_handle(
         )?
         .execute(params![handle.as_str(), now.0])?;
     if noted > 0 {
-        // Those that mean something to this node's person stay.
+        // Those that matter to this node's person stay.
         let gone = db
             .prepare_cached(
                 "DELETE FROM conflicts WHERE id IN (
@@ -407,7 +418,7 @@ fn note(
     let then = Signature::of(head);
     let [kept_manifest, offered_manifest] =
         manifests.map(|manifest| manifest.map(|one| one.envelope().to_vec()));
-    // What was not held when it was seen first may be now.
+    // A record that was not held when the conflict was first seen may be held now.
     db.prepare_cached(
         "INSERT INTO conflicts (kind, publisher, name, version, handle, kept, offered, seen_at, kept_seq, kept_at,
              offered_seq, offered_at, kept_by, offered_by, kept_manifest, offered_manifest)
@@ -440,8 +451,8 @@ fn note(
     Ok(())
 }
 
-/// The first to go of one publisher, and of all, are forks, which are mostly honest, and then the
-/// oldest; those of publishers that a person has pinned go last.
+/// Drops records of one publisher, and then of all, beyond the limits: first forks, which are
+/// mostly honest mistakes, then the oldest; those of pinned publishers go last.
 fn make_room(db: &Connection, publisher: &PublisherId) -> rusqlite::Result<()> {
     let of_one = db
         .prepare_cached(
@@ -468,13 +479,14 @@ fn make_room(db: &Connection, publisher: &PublisherId) -> rusqlite::Result<()> {
     forget(db, of_one + of_all)
 }
 
-/// What was signed of a row.
+/// The SQL expression for the bytes of a row's signed records.
 const SIGNED_BYTES: &str = "coalesce(length(kept_by), 0) + coalesce(length(offered_by), 0) \
-                            + coalesce(length(kept_manifest), 0) + coalesce(length(offered_manifest), 0) \
+                            + coalesce(length(kept_manifest), 0) + \
+                            coalesce(length(offered_manifest), 0) \
                             + coalesce(length(page), 0)";
 
-/// Drops the first to go until what is left takes no more than `most` bytes: for a catalogue that
-/// has less room than conflicts may take.
+/// Drops records until the rest takes at most `most` bytes, for a catalogue that is smaller than
+/// the conflicts may be.
 pub(super) fn shrink(db: &Connection, most: u64) -> rusqlite::Result<()> {
     let gone = db
         .prepare_cached(&format!(
@@ -490,14 +502,15 @@ pub(super) fn shrink(db: &Connection, most: u64) -> rusqlite::Result<()> {
 fn forget(db: &Connection, count: usize) -> rusqlite::Result<()> {
     if count > 0 {
         db.prepare_cached(
-            "INSERT INTO forgotten (what, count) VALUES ('conflicts', ?) ON CONFLICT DO UPDATE SET count = count + excluded.count",
+            "INSERT INTO forgotten (what, count) VALUES ('conflicts', ?) ON CONFLICT DO UPDATE \
+             SET count = count + excluded.count",
         )?
         .execute([count as i64])?;
     }
     Ok(())
 }
 
-/// A head or page that is held and lists the version with this manifest.
+/// Returns a held head or page that lists the version with this manifest.
 fn statement_of(
     db: &Connection,
     publisher: &PublisherId,
@@ -521,7 +534,7 @@ fn statement_of(
         let Some(page) = next.map(|hash| held_page(db, &hash)).transpose()?.flatten() else {
             break;
         };
-        // The link is only a hash, and says nothing of whose page it is.
+        // The link is only a hash and does not name the owner of the page.
         if page.owner() == *publisher && page.package().name == *name && lists(&page.releases) {
             return Ok(Some(Signature {
                 envelope: page.envelope().to_vec(),
@@ -544,8 +557,8 @@ fn statement_of(
 }
 
 impl Store {
-    /// Every case, the one seen last first.
-    pub fn cases(&self) -> Result<Conflicts> {
+    /// Returns all cases, those seen last first.
+    pub fn cases(&self) -> Result<ConflictList> {
         self.read_together(|db| {
             let said = Said::of(db, self.own_publisher())?;
             let mut statement =
@@ -559,14 +572,14 @@ impl Store {
                 .prepare_cached("SELECT count FROM forgotten WHERE what = 'conflicts'")?
                 .query_row([], |row| row.get(0))
                 .optional()?;
-            Ok(Conflicts {
+            Ok(ConflictList {
                 cases,
                 forgotten: forgotten.unwrap_or(0),
             })
         })
     }
 
-    /// Cases that were noted after the one of this number, `most` of them, each with its number.
+    /// Returns up to `most` cases noted after the one of this number, each with its number.
     pub fn cases_since(&self, number: i64, most: usize) -> Result<Vec<(i64, Option<Case>)>> {
         self.read_together(|db| {
             let said = Said::of(db, self.own_publisher())?;
@@ -582,7 +595,7 @@ impl Store {
         })
     }
 
-    /// The number of the case noted last, also if it has gone.
+    /// Returns the number of the case noted last, even if it was dropped.
     pub fn last_case(&self) -> Result<i64> {
         self.read(|db| {
             let last = db
@@ -593,11 +606,11 @@ impl Store {
         })
     }
 
-    /// What others can be shown of a case.
+    /// Returns the evidence of a case, for others.
     ///
     /// # Errors
-    /// [`RegistryError::NoConflict`] when it is not known, [`RegistryError::OneSided`] when one
-    /// side of it is not held as it was signed, so that it would prove nothing.
+    /// [`RegistryError::NoConflict`] if it is unknown, [`RegistryError::OneSided`] if the signed
+    /// record of one side is not held, so that it would prove nothing.
     pub fn evidence(&self, id: &ConflictId) -> Result<Evidence> {
         let found = self.read_together(|db| {
             let said = Said::of(db, self.own_publisher())?;
@@ -621,12 +634,13 @@ impl Store {
     }
 }
 
-/// What a row shows; what was signed is not read for that.
+/// The columns shown in lists, without the signed records.
 const COLUMNS: &str = "id, kind, publisher, name, version, handle, kept, offered, seen_at, kept_seq, kept_at, offered_seq, \
-                       offered_at, kept_by IS NOT NULL, offered_by IS NOT NULL, kept_manifest IS NOT NULL, \
+                       offered_at, kept_by IS NOT NULL, offered_by IS NOT NULL, kept_manifest IS \
+                       NOT NULL, \
                        offered_manifest IS NOT NULL, file";
 
-/// What this node's person has said.
+/// The decisions of this node's person.
 struct Said {
     own: Option<PublisherId>,
     pins: HashMap<String, PublisherId>,
@@ -683,8 +697,8 @@ fn parsed<T: std::str::FromStr>(
         .map_err(|_| damaged(column, what))
 }
 
-/// The case of a row, with the row's number; `None` for a handle that is not claimed by several any
-/// more.
+/// Returns the case of a row with the row's number; `None` for a handle that is no longer claimed
+/// by several keys.
 fn case(db: &Connection, row: &Row<'_>, said: &Said) -> rusqlite::Result<Option<(i64, Case)>> {
     let (number, kind): (i64, String) = (row.get(0)?, row.get(1)?);
     let seen_at = Timestamp(row.get(8)?);
@@ -701,8 +715,8 @@ fn case(db: &Connection, row: &Row<'_>, said: &Said) -> rusqlite::Result<Option<
     };
     let (kept, offered) = (Hash(row.get(6)?), Hash(row.get(7)?));
     let trust = said.trust(&publisher, handle.as_ref());
-    let side = |hash, seq: usize, held: usize, manifest: usize| -> rusqlite::Result<Side> {
-        Ok(Side {
+    let side = |hash, seq: usize, held: usize, manifest: usize| -> rusqlite::Result<ConflictSide> {
+        Ok(ConflictSide {
             publisher,
             trust,
             hash,
@@ -717,7 +731,7 @@ fn case(db: &Connection, row: &Row<'_>, said: &Said) -> rusqlite::Result<Option<
     let mut sides = vec![side(kept, 9, 13, 15)?, side(offered, 11, 14, 16)?];
     let file: String = row.get(17)?;
     let (kind, id, version, in_force) = if kind == word(Kind::File) {
-        // The manifests are what was signed.
+        // The manifests are the signed records.
         sides.iter_mut().for_each(|side| side.held = side.manifest);
         let version: VersionText = parsed(row, 4, "version")?;
         let id = ConflictId::of_file(&publisher, &package, &version, &file, [kept, offered]);
@@ -782,13 +796,13 @@ fn handle_case(
     let mut one = db.prepare_cached(
         "SELECT name, seq, hash, signed_at FROM heads WHERE handle = ? AND publisher = ? LIMIT 1",
     )?;
-    let mut sides: Vec<Side> = Vec::new();
+    let mut sides: Vec<ConflictSide> = Vec::new();
     let mut rows = keys.query(params![handle.as_str(), MAX_CLAIMANTS as i64])?;
     while let Some(row) = rows.next()? {
         let (publisher, since) = (publisher(row, 0)?, Timestamp(row.get(1)?));
         sides.push(
             one.query_row(params![handle.as_str(), publisher.to_bytes()], |row| {
-                Ok(Side {
+                Ok(ConflictSide {
                     publisher,
                     trust: said.trust(&publisher, Some(&handle)),
                     hash: Hash(row.get(2)?),
@@ -833,10 +847,10 @@ fn handle_case(
     }))
 }
 
-/// `None` where one side is not held.
+/// Returns `None` if one side is not held.
 fn evidence(db: &Connection, number: i64, case: Case) -> rusqlite::Result<Option<Evidence>> {
     let statement = |envelope: Vec<u8>| {
-        // The two kinds have domains of their own, so a page is no head.
+        // The two kinds are signed under different domains, so a page never verifies as a head.
         let is_page = Authorised::<crate::domain::record::Page>::verify(&envelope).is_ok();
         if is_page {
             Statement::Page(Envelope(envelope))
@@ -889,7 +903,7 @@ fn evidence(db: &Connection, number: i64, case: Case) -> rusqlite::Result<Option
             _,
             Some(package),
             _,
-            Some(Side {
+            Some(ConflictSide {
                 publisher,
                 seq: Some(seq),
                 ..
@@ -903,10 +917,17 @@ fn evidence(db: &Connection, number: i64, case: Case) -> rusqlite::Result<Option
     };
     let [mut kept, offered, kept_manifest, offered_manifest, page] = db
         .prepare_cached(
-            "SELECT kept_by, offered_by, kept_manifest, offered_manifest, page FROM conflicts WHERE id = ?",
+            "SELECT kept_by, offered_by, kept_manifest, offered_manifest, page FROM conflicts \
+             WHERE id = ?",
         )?
         .query_row([number], |row| {
-            Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?] as [Option<Vec<u8>>; 5])
+            Ok([
+                row.get(0)?,
+                row.get(1)?,
+                row.get(2)?,
+                row.get(3)?,
+                row.get(4)?,
+            ] as [Option<Vec<u8>>; 5])
         })?;
     if kind == Kind::File {
         let both = kept_manifest.zip(offered_manifest);

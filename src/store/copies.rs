@@ -1,5 +1,5 @@
-//! Releases whose bytes are kept for others, own releases that want copies, and who was seen to
-//! have them.
+//! Releases kept for others, own releases that lack copies, and the nodes that were seen to hold
+//! them.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -11,7 +11,7 @@ use super::{Store, catalogue::publisher, damaged};
 use crate::{
     Result,
     domain::{
-        copies::{Admission, Copy, LEAST, admit, make_room},
+        copies::{LEAST, Replica, ReplicaDecision, admit, make_room},
         hash::{ContentRoot, Hash},
         manifest::Manifest,
         name::PublisherId,
@@ -20,15 +20,14 @@ use crate::{
     },
 };
 
-/// What became of a release that a peer asks to be kept.
+/// The result of a peer's request to keep a release.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reserved {
-    /// There is room for it, once the contents of these releases are gone. They are not kept any
-    /// more.
+    /// There is space for it once these contents, whose releases are no longer kept, are removed.
     Taken {
         gone: Vec<ContentRoot>,
     },
-    /// It is kept for others already.
+    /// It is kept already.
     Kept,
     Declined,
 }
@@ -37,9 +36,9 @@ pub enum Reserved {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CopyHolder {
     pub peer: PeerId,
-    /// When it gave groups of it that verified.
+    /// The time at which it last supplied groups that verified.
     pub proved_at: Timestamp,
-    /// Since when it does not, if it does not.
+    /// The time since which it is missing, if it is.
     pub missing_since: Option<Timestamp>,
 }
 
@@ -58,10 +57,10 @@ fn totals(db: &Connection) -> rusqlite::Result<BTreeMap<PublisherId, u64>> {
         .collect()
 }
 
-fn all(db: &Connection) -> rusqlite::Result<Vec<Copy>> {
+fn all(db: &Connection) -> rusqlite::Result<Vec<Replica>> {
     db.prepare_cached("SELECT release, publisher, bytes, elsewhere, since FROM copies")?
         .query_map([], |row| {
-            Ok(Copy {
+            Ok(Replica {
                 release: hash(row, 0)?,
                 publisher: publisher(row, 1)?,
                 bytes: row.get(2)?,
@@ -72,7 +71,7 @@ fn all(db: &Connection) -> rusqlite::Result<Vec<Copy>> {
         .collect()
 }
 
-/// Keeps releases for others no longer. Returns the contents that nobody asked for.
+/// Stops keeping releases for others. Returns the contents that no person requested.
 fn drop_copies(db: &Connection, releases: &[Hash]) -> rusqlite::Result<Vec<ContentRoot>> {
     let mut roots = HashSet::new();
     for release in releases {
@@ -100,7 +99,8 @@ fn drop_copies(db: &Connection, releases: &[Hash]) -> rusqlite::Result<Vec<Conte
 }
 
 impl Store {
-    /// Reserves room for a release, where its publisher may have it: `room` is what all may take.
+    /// Reserves space for a release, if its publisher may have it: `room` is the space for all
+    /// copies, in bytes.
     pub async fn reserve_copy(
         &self,
         release: Authorised<Manifest>,
@@ -110,18 +110,23 @@ impl Store {
     ) -> Result<Reserved> {
         self.write(move |db| {
             let of = release.owner();
-            let there = db.prepare_cached("SELECT 1 FROM copies WHERE release = ?")?.exists([release.hash().0])?;
+            let there = db
+                .prepare_cached("SELECT 1 FROM copies WHERE release = ?")?
+                .exists([release.hash().0])?;
             if there {
                 return Ok(Reserved::Kept);
             }
             let contents = release.contents();
-            let bytes = contents.iter().fold(0_u64, |sum, content| sum.saturating_add(content.size)).max(LEAST);
+            let bytes = contents
+                .iter()
+                .fold(0_u64, |sum, content| sum.saturating_add(content.size))
+                .max(LEAST);
             let is_known = |publisher: &PublisherId| known.contains(publisher);
             let kept = totals(db)?;
             let gone = match admit(&kept, is_known, (&of, bytes), room) {
-                Admission::Take => Vec::new(),
-                Admission::Decline => return Ok(Reserved::Declined),
-                Admission::MakeRoom(excess) => {
+                ReplicaDecision::Take => Vec::new(),
+                ReplicaDecision::Decline => return Ok(Reserved::Declined),
+                ReplicaDecision::MakeRoom(excess) => {
                     let spared = kept.get(&of).copied().unwrap_or(0).saturating_add(bytes);
                     match make_room(&all(db)?, is_known, spared, excess) {
                         Some(gone) => drop_copies(db, &gone)?,
@@ -130,7 +135,8 @@ impl Store {
                 }
             };
             db.prepare_cached(
-                "INSERT INTO copies (release, publisher, bytes, since, envelope) VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO copies (release, publisher, bytes, since, envelope) VALUES (?, ?, ?, \
+                 ?, ?)",
             )?
             .execute(params![
                 release.hash().0,
@@ -140,8 +146,8 @@ impl Store {
                 release.envelope().as_ref()
             ])?;
             for content in contents {
-                // What is here already, or begun, was asked for by a person, unless another copy
-                // brought it.
+                // A content that is here already, or being fetched, was requested by a person,
+                // unless another copy brought it.
                 db.prepare_cached(
                     "INSERT OR IGNORE INTO copied (root, release) SELECT ?1, ?2
                      WHERE NOT EXISTS (SELECT 1 FROM contents WHERE root = ?1
@@ -151,7 +157,8 @@ impl Store {
                 .execute(params![content.root.0, release.hash().0])?;
             }
             db.prepare_cached(
-                "DELETE FROM copies WHERE release = ?1 AND NOT EXISTS (SELECT 1 FROM copied WHERE release = ?1)",
+                "DELETE FROM copies WHERE release = ?1 AND NOT EXISTS (SELECT 1 FROM copied WHERE \
+                 release = ?1)",
             )?
             .execute([release.hash().0])?;
             Ok(Reserved::Taken { gone })
@@ -159,14 +166,14 @@ impl Store {
         .await
     }
 
-    /// Keeps a release no longer for others. Returns the contents that nobody asked for: they are
-    /// not held any more.
+    /// Stops keeping a release for others. Returns the contents that no person requested, which are
+    /// no longer held.
     pub async fn drop_copy(&self, release: Hash) -> Result<Vec<ContentRoot>> {
         self.write(move |db| drop_copies(db, &[release])).await
     }
 
-    /// Drops what was reserved and had not come when the node ended, and what is beyond `room`
-    /// bytes. Returns the contents that nobody asked for: they are not held any more.
+    /// Drops copies that had not arrived when the node ended, and those beyond `room` bytes.
+    /// Returns the contents that no person requested, which are no longer held.
     pub async fn tidy_copies(
         &self,
         known: std::sync::Arc<HashSet<PublisherId>>,
@@ -175,7 +182,8 @@ impl Store {
         self.write(move |db| {
             let unfinished = db
                 .prepare_cached(
-                    "SELECT DISTINCT release FROM copied WHERE NOT EXISTS (SELECT 1 FROM contents WHERE root = copied.root)",
+                    "SELECT DISTINCT release FROM copied WHERE NOT EXISTS (SELECT 1 FROM contents \
+                     WHERE root = copied.root)",
                 )?
                 .query_map([], |row| hash(row, 0))?
                 .collect::<rusqlite::Result<Vec<_>>>()?;
@@ -188,7 +196,7 @@ impl Store {
         .await
     }
 
-    /// A person asked for a content: it is theirs from now on, and not kept for others alone.
+    /// Notes that a person requested a content, which is then not kept for others only.
     pub async fn asked_for(&self, root: ContentRoot) -> Result<()> {
         if self.is_for_others(&root)? {
             self.write(move |db| {
@@ -212,7 +220,7 @@ impl Store {
         Ok(())
     }
 
-    /// Whether a content is kept for others, and no person asked for it.
+    /// Returns true if a content is kept for others and no person requested it.
     pub fn is_for_others(&self, root: &ContentRoot) -> Result<bool> {
         self.read(|db| {
             db.prepare_cached("SELECT 1 FROM copied WHERE root = ?")?
@@ -220,7 +228,7 @@ impl Store {
         })
     }
 
-    /// Bytes that are kept for others, and those of them that are of publishers in `known`.
+    /// Returns the bytes kept for others, and those of them that belong to publishers in `known`.
     pub fn copies_usage(&self, known: &HashSet<PublisherId>) -> Result<(u64, u64)> {
         let totals = self.read(totals)?;
         let of_known = totals
@@ -231,16 +239,16 @@ impl Store {
         Ok((totals.values().sum(), of_known))
     }
 
-    /// Up to `most` releases that are kept for others, from the one after `from` on in the order of
-    /// their hashes.
-    pub fn copies_after(&self, from: Hash, most: usize) -> Result<Vec<(Copy, Bytes)>> {
+    /// Returns up to `most` releases kept for others that follow `from` in the order of their
+    /// hashes.
+    pub fn copies_after(&self, from: Hash, most: usize) -> Result<Vec<(Replica, Bytes)>> {
         self.read(|db| {
             db.prepare_cached(
                 "SELECT release, publisher, bytes, elsewhere, since, envelope FROM copies
                  WHERE release > ? ORDER BY release LIMIT ?",
             )?
             .query_map(params![from.0, most as i64], |row| {
-                let copy = Copy {
+                let copy = Replica {
                     release: hash(row, 0)?,
                     publisher: publisher(row, 1)?,
                     bytes: row.get(2)?,
@@ -253,8 +261,8 @@ impl Store {
         })
     }
 
-    /// Up to `most` own releases that other nodes were seen to have, from the one after `from` on
-    /// in the order of their hashes.
+    /// Returns up to `most` own releases seen on other nodes that follow `from` in the order of
+    /// their hashes.
     pub fn copied_after(&self, from: Hash, most: usize) -> Result<Vec<Hash>> {
         self.read(|db| {
             db.prepare_cached(
@@ -277,7 +285,7 @@ impl Store {
         .await
     }
 
-    /// Nodes that were seen to have a release, the first first.
+    /// Returns the nodes that were seen to have a release, the earliest first.
     pub fn holders(&self, release: &Hash) -> Result<Vec<CopyHolder>> {
         self.read(|db| {
             db.prepare_cached("SELECT peer, proved_at, missing_since FROM holders WHERE release = ? ORDER BY rowid")?
@@ -292,7 +300,7 @@ impl Store {
         })
     }
 
-    /// A peer gave groups of a release that verified.
+    /// Notes that a peer supplied groups of a release that verified.
     pub async fn saw_holder(&self, release: Hash, peer: PeerId, now: Timestamp) -> Result<()> {
         self.write(move |db| {
             db.prepare_cached(
@@ -305,12 +313,13 @@ impl Store {
         .await
     }
 
-    /// A peer that had a release could not be asked for it; it has not been for as long as it says
-    /// since when.
+    /// Notes that a holder of a release could not be asked. The time of the first such failure in a
+    /// row is kept.
     pub async fn missed_holder(&self, release: Hash, peer: PeerId, now: Timestamp) -> Result<()> {
         self.write(move |db| {
             db.prepare_cached(
-                "UPDATE holders SET missing_since = coalesce(missing_since, ?) WHERE release = ? AND peer = ?",
+                "UPDATE holders SET missing_since = coalesce(missing_since, ?) WHERE release = ? \
+                 AND peer = ?",
             )?
             .execute(params![now.0, release.0, peer.to_bytes()])
             .map(drop)
@@ -318,7 +327,7 @@ impl Store {
         .await
     }
 
-    /// A peer has a release no longer.
+    /// Notes that a peer no longer has a release.
     pub async fn forget_holder(&self, release: Hash, peer: PeerId) -> Result<()> {
         self.write(move |db| {
             db.prepare_cached("DELETE FROM holders WHERE release = ? AND peer = ?")?
@@ -328,7 +337,8 @@ impl Store {
         .await
     }
 
-    /// The own release that wants copies and was tried longest ago, if that was before then.
+    /// Returns the own release lacking copies that was tried longest ago, if that was before
+    /// `before`.
     pub fn next_uncopied(&self, before: Timestamp) -> Result<Option<Hash>> {
         self.read(|db| {
             db.prepare_cached(
@@ -339,7 +349,8 @@ impl Store {
         })
     }
 
-    /// Own releases that have wanted copies since before then, although they were tried.
+    /// Returns the number of own releases that were tried and have lacked copies since before
+    /// `before`.
     pub fn tried_in_vain(&self, before: Timestamp) -> Result<u64> {
         self.read(|db| {
             db.prepare_cached("SELECT count(*) FROM uncopied WHERE tried_at > 0 AND since < ?")?
@@ -347,8 +358,8 @@ impl Store {
         })
     }
 
-    /// An own release has the copies that it wants, or was tried and has not. If a power cut takes
-    /// that, it is tried again.
+    /// Notes that an own release has enough copies, or was tried in vain. The write is not synced:
+    /// if a power cut takes it, the release is tried again.
     pub async fn tried_to_copy(&self, release: Hash, done: bool, now: Timestamp) -> Result<()> {
         self.write_unsynced(move |db| {
             if done {
@@ -364,7 +375,7 @@ impl Store {
     }
 }
 
-/// Notes that a release of this node's wants copies.
+/// Notes that an own release needs copies.
 pub(super) fn want(db: &Connection, release: &Hash, now: Timestamp) -> rusqlite::Result<()> {
     db.prepare_cached("INSERT OR IGNORE INTO uncopied (release, since) VALUES (?, ?)")?
         .execute(params![release.0, now.0])
@@ -441,7 +452,7 @@ mod tests {
                 (kept, 0),
                 "{name}"
             );
-            // It did not come: what a person has or began stays.
+            // The copy did not arrive; contents that a person has or requested stay.
             let gone = store.drop_copy(release.hash()).await.unwrap();
             assert_eq!(
                 gone,
@@ -493,7 +504,7 @@ mod tests {
             [two.content().root]
         );
         assert_eq!(contents.get(&one.content().root).unwrap(), None);
-        // A person asks for what is kept for others: it is theirs.
+        // A person requests a content that is kept for others, and it becomes theirs.
         store
             .reserve_copy(one.clone(), Arc::default(), 1 << 30, NOW)
             .await

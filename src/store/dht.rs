@@ -1,4 +1,4 @@
-//! The DHT records this node holds for others: the disk behind the in-memory index.
+//! The DHT records that this node holds for others: the storage behind the in-memory index.
 
 use libp2p::PeerId;
 use rusqlite::{Row, params};
@@ -6,20 +6,20 @@ use rusqlite::{Row, params};
 use super::{Store, damaged};
 use crate::{
     Result,
-    domain::{prefix::Prefix, record::DhtKey, shares::Origin, time::Timestamp},
+    domain::{prefix::Prefix, record::DhtKey, shares::HolderId, time::Timestamp},
 };
 
-/// A DHT record as it is kept.
+/// A stored DHT record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredRecord {
     pub key: DhtKey,
     pub value: Vec<u8>,
-    /// Wall-clock time after which it is dropped.
+    /// The wall-clock time at which it expires.
     pub expires: Timestamp,
-    /// When it was last put by anybody.
+    /// The time at which any peer last put it.
     pub refreshed_at: Timestamp,
-    /// Who is charged for it.
-    pub origin: Origin,
+    /// The peer that is charged for it.
+    pub origin: HolderId,
 }
 
 impl Store {
@@ -41,7 +41,7 @@ impl Store {
         })
     }
 
-    /// Whether a record is among those that this node keeps for the DHT: it was put.
+    /// Returns true if this node keeps a record for the DHT, which means that it was put.
     pub fn has_dht_record(&self, key: &DhtKey) -> Result<bool> {
         self.read(|db| {
             db.prepare_cached("SELECT 1 FROM records WHERE key = ?")?
@@ -49,7 +49,7 @@ impl Store {
         })
     }
 
-    /// Writes what changed since the last time: records put, and keys removed.
+    /// Writes the changes since the last time: records put, and keys removed.
     pub async fn write_dht(&self, put: Vec<StoredRecord>, removed: Vec<DhtKey>) -> Result<()> {
         self.write(move |db| {
             let mut insert = db.prepare_cached(
@@ -66,7 +66,7 @@ impl Store {
             {
                 let peer = origin.peer.map(PeerId::to_bytes);
                 let prefix = origin.prefix.map(|prefix| prefix.to_string());
-                // One that cannot be a row is no reason to lose the others.
+                // Skip a record that cannot be stored, and write the others.
                 match insert.execute(params![
                     key.0,
                     value,
@@ -76,7 +76,7 @@ impl Store {
                     prefix
                 ]) {
                     Err(rusqlite::Error::ToSqlConversionFailure(error)) => {
-                        tracing::error!(%error, ?key, "a record that no row can hold was left out");
+                        tracing::error!(%error, ?key, "a record that cannot be stored was skipped");
                     }
                     written => drop(written?),
                 }
@@ -91,7 +91,7 @@ impl Store {
     }
 }
 
-fn origin(row: &Row<'_>) -> rusqlite::Result<Origin> {
+fn origin(row: &Row<'_>) -> rusqlite::Result<HolderId> {
     let peer = row.get_ref(4)?.as_blob_or_null()?;
     let peer = peer
         .map(PeerId::from_bytes)
@@ -102,5 +102,5 @@ fn origin(row: &Row<'_>) -> rusqlite::Result<Origin> {
         .map(|text| text.parse::<Prefix>())
         .transpose()
         .map_err(|_| damaged(5, "prefix"))?;
-    Ok(Origin { peer, prefix })
+    Ok(HolderId { peer, prefix })
 }

@@ -1,4 +1,4 @@
-//! Fetches that have not ended, for the next start of the node.
+//! Unfinished fetches, for the next start of the node.
 
 use rusqlite::params;
 
@@ -8,17 +8,17 @@ use crate::{
     domain::{hash::ContentRoot, time::Timestamp, transfer::Wanted},
 };
 
-/// A fetch that has not ended.
+/// An unfinished fetch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredFetch {
     pub wanted: Wanted,
-    /// It is not gone on with by itself.
+    /// True if it must not resume by itself.
     pub paused: bool,
     pub since: Timestamp,
 }
 
 impl Store {
-    /// Those that have not ended, the oldest first.
+    /// Returns the unfinished fetches, oldest first.
     pub fn fetches(&self) -> Result<Vec<StoredFetch>> {
         self.read(|db| {
             db.prepare_cached("SELECT wanted, paused, since FROM fetches ORDER BY since, root")?

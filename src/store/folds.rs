@@ -1,11 +1,11 @@
-//! Keeping a package's versions short: what no record that is held lists is folded, and its
-//! manifests go.
+//! Folds a package's old versions: manifests that no stored record lists are dropped, and only a
+//! short hash of each is kept.
 
 use std::collections::HashSet;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::catalogue::{first_seen, hash, held_manifest, signed};
+use super::catalogue::{first_seen, hash, head_row, held_manifest, key_of, signed};
 use crate::domain::{
     fold::Fold,
     hash::Hash,
@@ -17,11 +17,12 @@ use crate::domain::{
 };
 use crate::ecosystem::Ecosystem;
 
-/// Folds of packages that are not held any more, deleted at a time.
+/// Folds of evicted packages deleted at a time.
 const AT_ONCE: i64 = 1_000;
+const SET_FOLD: &str = "UPDATE head_rows SET fold = ? WHERE key = ? AND name = ?";
 
-/// The versions that a head changes: that were seen with another manifest, by the rows that are
-/// `known` and by what is folded.
+/// Returns the versions that a head changes: those seen with another manifest, by the `known` rows
+/// and by the fold.
 pub(super) fn changed(
     db: &Connection,
     head: &Authorised<Head>,
@@ -53,7 +54,7 @@ pub(super) fn fold_of(
     Ok(fold.map(Fold::from_bytes).unwrap_or_default())
 }
 
-/// What records list.
+/// The manifests and versions that records list.
 #[derive(Default)]
 struct Listed {
     manifests: HashSet<Hash>,
@@ -69,14 +70,14 @@ impl Listed {
             .extend(releases.iter().map(|entry| entry.version.key(ecosystem)));
     }
 
-    /// Whether the version is listed, also with another manifest than the one that was seen first:
-    /// that one counts then.
+    /// Returns true if the version is listed, even with another manifest than the first one seen,
+    /// which still counts.
     fn has(&self, first: &ReleaseEntry) -> bool {
-        // What was seen first is kept by its key.
+        // First-seen entries have the version's key in place of its text.
         self.versions.contains(first.version.as_str())
     }
 
-    /// The manifests that are listed, or were seen first of a version that is.
+    /// Returns the manifests that are listed, or were first seen for a listed version.
     fn needed(&self, seen: &[ReleaseEntry]) -> HashSet<Hash> {
         let first = seen
             .iter()
@@ -86,8 +87,8 @@ impl Listed {
     }
 }
 
-/// Drops the manifests that neither the head, nor a page or fork that is held, lists, and folds
-/// such versions.
+/// Drops the manifests that neither the head nor a held page or fork lists, and folds their
+/// versions.
 pub(super) fn tidy(db: &Connection, row: i64, head: &Authorised<Head>) -> rusqlite::Result<()> {
     let (publisher, name) = (head.owner(), &head.package().name);
     let seen = first_seen(db, &publisher, name)?;
@@ -144,19 +145,20 @@ fn fold<'a>(
     }
     let mut fold = fold_of(db, publisher, name)?;
     fold.add(name.ecosystem(), releases.iter().copied());
-    let key = publisher.to_bytes();
-    db.prepare_cached("UPDATE marks SET fold = ? WHERE publisher = ? AND name = ?")?
+    let key = key_of(db, publisher)?;
+    db.prepare_cached(SET_FOLD)?
         .execute(params![fold.as_bytes(), key, name.as_str()])?;
     let mut delete =
-        db.prepare_cached("DELETE FROM releases WHERE publisher = ? AND name = ? AND version = ?")?;
+        db.prepare_cached("DELETE FROM release_rows WHERE head = ? AND version = ?")?;
+    let row = head_row(db, publisher, name)?;
     for release in releases {
-        delete.execute(params![key, name.as_str(), release.version.to_string()])?;
+        delete.execute(params![row, release.version.to_string()])?;
     }
     Ok(())
 }
 
-/// Folds the files of manifests that go, in the order in which these were seen. Of a release that
-/// does not grow nothing is folded.
+/// Folds the files of manifests that are dropped, in the order in which they were seen. Does
+/// nothing in ecosystems whose releases do not grow.
 fn fold_files<'a>(
     db: &Connection,
     publisher: &PublisherId,
@@ -175,19 +177,18 @@ fn fold_files<'a>(
         }
     }
     if fold != before {
-        let mut update =
-            db.prepare_cached("UPDATE marks SET fold = ? WHERE publisher = ? AND name = ?")?;
+        let mut update = db.prepare_cached(SET_FOLD)?;
         update.execute(params![
             fold.as_bytes(),
-            publisher.to_bytes(),
+            key_of(db, publisher)?,
             name.as_str()
         ])?;
     }
     Ok(())
 }
 
-/// Files of a manifest that were seen with other bytes before their manifest went; each with the
-/// part of that hash that is kept.
+/// Returns the files of a manifest that were seen with other bytes in a folded manifest, each with
+/// the part of the hash that is kept.
 pub(super) fn changed_files(
     db: &Connection,
     manifest: &Authorised<Manifest>,
@@ -200,7 +201,7 @@ pub(super) fn changed_files(
     Ok(fold_of(db, owner, name)?.changed_files(ecosystem, &manifest.version, &manifest.files))
 }
 
-/// Puts a package out, but for its mark and what is folded into that.
+/// Evicts a package, except its mark with the fold.
 pub(super) fn put_out(
     db: &Connection,
     row: i64,
@@ -216,7 +217,7 @@ pub(super) fn put_out(
         name,
         seen.iter().flat_map(|entry| &entry.manifests),
     )?;
-    // Before their head, which says whose they are.
+    // Delete these before their head, which has their owner.
     db.prepare_cached("DELETE FROM manifests WHERE head = ?")?
         .execute([row])?;
     db.prepare_cached("DELETE FROM pages WHERE head = ?")?
@@ -224,22 +225,25 @@ pub(super) fn put_out(
     db.prepare_cached("DELETE FROM forks WHERE publisher = ? AND name = ?")?
         .execute(params![key, name.as_str()])?;
     fold(db, publisher, name, seen.iter())?;
-    db.prepare_cached("UPDATE marks SET gone_at = ? WHERE publisher = ? AND name = ?")?
-        .execute(params![now.0, key, name.as_str()])?;
-    db.prepare_cached("DELETE FROM heads WHERE id = ?")?
+    db.prepare_cached(
+        "INSERT INTO mark_rows (key, name, seq, hash, expires, gone_at, fold)
+         SELECT key, name, seq, hash, expires, ?, fold FROM head_rows WHERE id = ?",
+    )?
+    .execute(params![now.0, row])?;
+    db.prepare_cached("DELETE FROM head_rows WHERE id = ?")?
         .execute([row])?;
     Ok(())
 }
 
-/// Forgets packages that are not held any more, those that went first before the others, until what
-/// is left of them takes no more than `most` bytes. Returns how many.
+/// Forgets evicted packages, those evicted first before others, until the rest takes at most `most`
+/// bytes. Returns their number.
 pub(super) fn forget(db: &Connection, most: u64) -> rusqlite::Result<u64> {
     let mut gone = 0;
     while super::usage::usage(db)?.folds > most {
         let forgotten = db
             .prepare_cached(
-                "DELETE FROM marks WHERE (publisher, name) IN
-                     (SELECT publisher, name FROM marks WHERE gone_at IS NOT NULL ORDER BY gone_at LIMIT ?)",
+                "DELETE FROM mark_rows WHERE (key, name) IN
+                     (SELECT key, name FROM mark_rows ORDER BY gone_at LIMIT ?)",
             )?
             .execute([AT_ONCE])?;
         if forgotten == 0 {

@@ -1,4 +1,4 @@
-//! Key files: the node's identity and the publisher's key, each readable by its owner alone.
+//! Key files: the node's identity and the publisher's key, each readable by its owner only.
 
 use std::{
     fs,
@@ -15,17 +15,17 @@ use crate::{
 
 pub mod seal;
 
-/// Where the node's own key is: who it is on the network.
+/// Returns the path of the node's key, which is its identity on the network.
 pub fn identity_path(data_dir: &Path) -> PathBuf {
     data_dir.join("identity.key")
 }
 
-/// Where the publisher's key is: what its packages are signed with. Worth a backup.
+/// Returns the path of the publisher's key, which signs its packages. It should be backed up.
 pub fn publisher_path(data_dir: &Path) -> PathBuf {
     data_dir.join("publisher.key")
 }
 
-/// Where the key of a role is.
+/// Returns the path of a role's key.
 pub fn path(role: Role, data_dir: &Path) -> PathBuf {
     match role {
         Role::Identity => identity_path(data_dir),
@@ -33,7 +33,7 @@ pub fn path(role: Role, data_dir: &Path) -> PathBuf {
     }
 }
 
-/// The error of a key whose file is gone, and that was this one.
+/// Returns the error for this key, whose file is gone.
 pub fn lost(role: Role, path: &Path, id: String) -> RegistryError {
     RegistryError::LostKey {
         role,
@@ -42,12 +42,11 @@ pub fn lost(role: Role, path: &Path, id: String) -> RegistryError {
     }
 }
 
-/// Reads the key, or makes one and keeps it where none has ever been; `known` is the one that was
-/// there last.
+/// Reads the key, or creates and saves one if there has never been any; `known` is the id of the
+/// last one.
 ///
 /// # Errors
-/// [`RegistryError::LostKey`] when there was one and its file is gone; as [`load`] and [`save`]
-/// otherwise.
+/// [`RegistryError::LostKey`] if there was one and its file is gone; else as [`load`] and [`save`].
 pub fn load_or_first(role: Role, path: &Path, known: Option<String>) -> Result<Keypair> {
     match (load(path)?, known) {
         (None, Some(id)) => Err(lost(role, path, id)),
@@ -60,7 +59,7 @@ pub fn load_or_first(role: Role, path: &Path, known: Option<String>) -> Result<K
     }
 }
 
-/// Reads the key, or `None` when there is no such file.
+/// Reads the key; `None` if there is no such file.
 pub fn load(path: &Path) -> Result<Option<Keypair>> {
     let Some(bytes) = read(path)? else {
         return Ok(None);
@@ -83,12 +82,11 @@ pub fn load(path: &Path) -> Result<Option<Keypair>> {
     }
 }
 
-/// The bytes of a file that may hold a key, or `None` when there is no such file. Of one that is
-/// larger than a key file there is one byte more than that may have, so that it is recognised as
-/// none.
+/// Reads a file that may hold a key; `None` if there is no such file. Of a file that is too large
+/// for a key it returns one byte more than the limit, so that it is recognised as such.
 ///
 /// # Errors
-/// When it cannot be read.
+/// Fails if the file cannot be read.
 pub fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     let file = match fs::File::open(path) {
         Ok(file) => file,
@@ -102,10 +100,10 @@ pub fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
-/// The key as it is written to a file that is not sealed.
+/// Encodes the key as in a file that is not sealed.
 ///
 /// # Errors
-/// When it cannot be encoded, which is a defect.
+/// Fails if the key cannot be encoded, which would be a bug.
 pub fn encoded(key: &Keypair) -> Result<Vec<u8>> {
     key.to_protobuf_encoding()
         .map_err(|error| RegistryError::Internal {
@@ -114,12 +112,13 @@ pub fn encoded(key: &Keypair) -> Result<Vec<u8>> {
         })
 }
 
-/// Reads the key, or makes one and keeps it.
+/// Reads the key, or creates and saves one.
 pub fn load_or_create(path: &Path) -> Result<Keypair> {
     load_or_first(Role::Identity, path, None)
 }
 
-/// Writes the key beside its place and renames it, so that a power cut leaves a whole key or none.
+/// Writes the key under a temporary name and renames it, so that a power cut leaves a whole key or
+/// none.
 pub fn save(path: &Path, key: &Keypair) -> Result<()> {
     disk::replace(path, &encoded(key)?).map_err(RegistryError::file(path, "written"))
 }

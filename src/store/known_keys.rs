@@ -1,5 +1,5 @@
-//! Which keys this data directory had: a key file that is gone is not the same as one that has
-//! never been.
+//! Remembers the keys of this data directory: a key file that is gone differs from one that never
+//! existed.
 
 use std::path::Path;
 
@@ -8,19 +8,19 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use super::{Store, catalogue::publisher};
 use crate::{Result, domain::secret::Role};
 
-/// Beside the schema, so that a database without it gets it and stays of its version.
+/// Created besides the schema, so that an older database gets it without a new schema version.
 pub(super) const TABLE: &str = "
 -- The key that was last there of each role, by its id.
 CREATE TABLE IF NOT EXISTS known_keys (role TEXT PRIMARY KEY, id TEXT NOT NULL) WITHOUT ROWID;
 ";
 
 impl Store {
-    /// The id of the key that was last there.
+    /// Returns the id of the last key.
     pub fn known_key(&self, role: Role) -> Result<Option<String>> {
         self.read(|db| known(db, role))
     }
 
-    /// Remembers the key that is there; nothing is written where it is known already.
+    /// Remembers the current key. Nothing is written if it is known already.
     pub async fn remember_key(&self, role: Role, id: &str) -> Result<()> {
         if self.read(|db| recorded(db, role))?.as_deref() == Some(id) {
             return Ok(());
@@ -35,11 +35,11 @@ impl Store {
     }
 }
 
-/// The id of the key that was last in a data directory, whether or not a node runs on it; `None`
-/// where there is no database.
+/// Returns the id of the last key of a data directory, whether or not a node runs on it; `None` if
+/// there is no database.
 ///
 /// # Errors
-/// When there is one that cannot be read.
+/// Fails if the database cannot be read.
 pub fn known_key(data_dir: &Path, role: Role) -> Result<Option<String>> {
     let path = super::database_path(data_dir);
     if !path.exists() {
@@ -59,14 +59,18 @@ fn recorded(db: &Connection, role: Role) -> rusqlite::Result<Option<String>> {
         .optional()
 }
 
-/// A database from before keys were remembered has what the publisher's key signed.
+/// In a database from before keys were remembered, the signed packages show the publisher's key.
 pub(super) fn known(db: &Connection, role: Role) -> rusqlite::Result<Option<String>> {
     let recorded = if db.table_exists(None, "known_keys")? {
         recorded(db, role)?
     } else {
         None
     };
-    if recorded.is_some() || role != Role::Publisher || !db.table_exists(None, "heads")? {
+    let has_heads = || {
+        db.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'heads'")?
+            .exists([])
+    };
+    if recorded.is_some() || role != Role::Publisher || !has_heads()? {
         return Ok(recorded);
     }
     db.prepare("SELECT publisher FROM heads WHERE own = 1 ORDER BY signed_at DESC LIMIT 1")?

@@ -1,6 +1,6 @@
-//! Everything that a head and its pages list. Pages never change, and those that were read lately
-//! are kept: a package with thousands of releases has dozens, and each would be read and verified
-//! for every release that is added.
+//! Lists all releases of a head and its pages. Pages never change, and those read lately are
+//! cached: a package with thousands of releases has dozens, and each would be read and verified for
+//! every release that is added.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -23,12 +23,12 @@ use crate::{
     },
 };
 
-/// Pages that one package may have: about 48,000 releases.
+/// Most pages of one package: about 48,000 releases.
 const MAX_PAGES: usize = 1_000;
-/// Entries of pages that are kept in memory, of a few hundred bytes each.
+/// Most page entries kept in memory, of a few hundred bytes each.
 const KEPT: usize = 16_384;
 
-/// Pages that were read lately, and how many entries they have together.
+/// Pages read lately, and the number of their entries.
 #[derive(Default)]
 pub(super) struct Pages(Mutex<(usize, HashMap<Hash, Arc<Page>>)>);
 
@@ -41,7 +41,7 @@ impl Pages {
         self.lock().1.get(hash).cloned()
     }
 
-    /// Keeps a verified page; when there is no room all others go.
+    /// Adds a verified page to the cache; if there is no room, all others are dropped.
     fn keep(&self, hash: Hash, page: Authorised<Page>) -> Arc<Page> {
         let page = Arc::new(page.into_value());
         let mut kept = self.lock();
@@ -56,21 +56,20 @@ impl Pages {
 }
 
 impl Store {
-    /// The entries that a head and its pages list themselves, whatever else was seen: the next
-    /// state is made of them.
+    /// Returns the entries as the head and its pages list them, from which the next state is made.
+    /// The flag is true if all pages are held.
     pub fn listed(&self, head: &Authorised<Head>) -> Result<(Vec<ReleaseEntry>, bool)> {
         self.read(|db| listed_together(db, &self.inner.pages, head))
     }
 
-    /// Every release a head lists, oldest first, as far as its pages are held; and whether all of
-    /// them were. A version has the manifest that was seen of it first, whatever the head says of
-    /// it now.
+    /// Returns every release that a head lists, oldest first. The flag is true if all pages are
+    /// held. A version has the manifest that was first seen for it, whatever the head says now.
     pub fn releases(&self, head: &Authorised<Head>) -> Result<(Vec<ReleaseEntry>, bool)> {
         self.read(|db| all_releases(db, &self.inner.pages, head))
     }
 }
 
-/// The entries that a head and the pages held of it list, and whether all of its pages are held.
+/// Collects the entries of a head and its held pages. The flag is true if all pages are held.
 fn listed_together(
     db: &Connection,
     pages: &Pages,
@@ -117,14 +116,14 @@ fn all_releases(
         .zip(known.iter().flat_map(|entry| &entry.manifests))
         .map(|(at, one)| (one, at))
         .collect();
-    // What was seen first is kept by its key.
+    // First-seen entries have the version's key in place of its text.
     let by_key: HashMap<&str, &ReleaseEntry> = known
         .iter()
         .map(|entry| (entry.version.as_str(), entry))
         .collect();
     for entry in releases.iter_mut().filter(|_| head.ecosystem.grows()) {
-        // What was seen once stays, also where a state that lost does not say so; and of two files
-        // of one name the first counts.
+        // A manifest that was listed once stays, even if a losing head does not list it; and of two
+        // files with one name, the first one counts.
         let first = by_key.get(entry.version.key(&head.ecosystem).as_str());
         let listed: HashSet<Hash> = entry.manifests.iter().copied().collect();
         let unlisted = first
@@ -138,8 +137,8 @@ fn all_releases(
             .manifests
             .sort_by_key(|manifest| seen.get(manifest).copied().unwrap_or(usize::MAX));
     }
-    // Of a file that was folded and comes back with other bytes likewise: the manifest that changes
-    // it is none to choose from.
+    // The same for a file that was folded and returns with other bytes: the manifest that changes
+    // it does not count.
     if head.ecosystem.grows() {
         let unlisted = conflicts::unlisted(db, head.package())?;
         releases.iter_mut().for_each(|entry| {
@@ -149,8 +148,8 @@ fn all_releases(
         });
         releases.retain(|entry| !entry.manifests.is_empty());
     }
-    // Of a version that was folded and comes back as another, the first is not known by name any
-    // more: it is none to choose.
+    // If a version was folded and returns with another manifest, the first one is no longer known,
+    // so neither counts.
     let changed = folds::fold_of(db, &head.owner(), &head.package().name)?
         .conflicts(&head.ecosystem, &releases);
     releases.retain(|entry| !changed.iter().any(|one| one.version == entry.version));

@@ -1,11 +1,14 @@
-//! What of a package is in the index: its row, its words, and who needs it. Written with the head,
+//! The index entry of a package: its row, its words, and its dependencies. Written with the head,
 //! in one transaction.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{Store, catalogue};
+use super::{
+    Store,
+    catalogue::{self, key_of},
+};
 use crate::{
     Result,
     domain::{
@@ -22,23 +25,24 @@ use crate::{
 
 /// Every release is yanked.
 pub(super) const YANKED: u8 = 1;
-/// Nobody has signed it: for this node's own eyes.
+/// Not signed; shown only to this node's own person.
 pub(super) const PREVIEW: u8 = 2;
 /// The release that it is listed by is deprecated.
 pub(super) const DEPRECATED: u8 = 4;
 
-/// Begins every word of the `facets` column. A private-use character, which the index splits
-/// nothing at and
-/// `domain::query::words` takes for no letter, so that no text asks for one.
-const MARK: char = '\u{e000}';
-/// Providers of a package that count.
+/// Prefix of every word in the `facets` column. A private-use character at which the index does not
+/// split, and which `domain::query::words` does not treat as a letter, so that no search text can
+/// contain it. It is repeated three times, so that the index has one prefix entry for all such
+/// words of a package.
+const MARK: &str = "\u{e000}\u{e000}\u{e000}";
+/// Most providers of a package that count.
 const MAX_PROVIDERS: i64 = 255;
-/// Popularity is dependents first, then providers.
+/// Popularity is ordered by dependents first, then by providers.
 pub(super) const DEPENDENT: i64 = 256;
-/// Dependencies counted in one transaction: others wait no longer than for that.
+/// Dependencies counted in one transaction, so that other writers do not wait long.
 const RECOUNTED: usize = 2_000;
 
-/// The word that stands for a label. A hash, because the index would take a label apart.
+/// Returns the word that stands for a label: a hash, because the index would split the label.
 pub(super) fn facet_word(facet: Facet, value: &str) -> String {
     let hash = blake3::hash(fold(value).as_bytes()).to_hex();
     format!(
@@ -48,7 +52,15 @@ pub(super) fn facet_word(facet: Facet, value: &str) -> String {
     )
 }
 
-/// The word that every package has, and those of packages that are not shown to everybody.
+/// Converts a word of an index of schema 12, whose facets began with one such character.
+pub(super) fn mark_again(word: &str) -> String {
+    match word.strip_prefix('\u{e000}') {
+        Some(rest) => format!("{MARK}{rest}"),
+        None => word.to_owned(),
+    }
+}
+
+/// Returns the word that every package has, or that of packages that are not shown to all.
 pub(super) fn flag_word(flag: Option<u8>) -> String {
     let letter = match flag {
         Some(YANKED) => 'y',
@@ -58,26 +70,31 @@ pub(super) fn flag_word(flag: Option<u8>) -> String {
     format!("{MARK}{letter}")
 }
 
-/// The id of a package by those that need it, as a number: the text itself would be most of the
+/// Returns a text as a number, by which rows refer to dependencies: the text would take most of the
 /// database.
-fn need(package: &str) -> i64 {
-    let hash = blake3::hash(package.as_bytes());
+fn need(text: &str) -> i64 {
+    let hash = blake3::hash(text.as_bytes());
     let first = hash.as_bytes().first_chunk().copied().unwrap_or_default();
     i64::from_be_bytes(first)
 }
 
-/// The number by which others need a package: of its key only, because anybody may claim its
-/// handle.
+/// Returns the number by which other packages depend on a package. It is made from the key only,
+/// because a handle can be claimed by any key.
 pub(super) fn need_of(id: &PackageId) -> i64 {
     need(&id.to_string())
 }
 
-/// One package as the index has it.
+/// Returns the number by which names that look alike are found.
+pub(super) fn skeleton_of(name: &str) -> i64 {
+    need(&skeleton(name))
+}
+
+/// One package as the index stores it.
 pub(super) struct Listing<'a> {
     pub package: &'a PackageId,
     pub handle: Option<&'a Handle>,
     pub manifest: &'a Manifest,
-    /// Its hash; none for one that nobody signed.
+    /// Hash of its manifest; `None` for a package that is not signed.
     pub hash: Option<Hash>,
     pub signed_at: Timestamp,
     pub flags: u8,
@@ -104,7 +121,8 @@ impl<'a> Listing<'a> {
         }
     }
 
-    fn facets(&self) -> String {
+    /// Returns the words of its labels; `owner` is its publisher's id as text.
+    fn facets(&self, owner: &str) -> String {
         let manifest = self.manifest;
         let mut words = vec![flag_word(None)];
         let mut add = |facet, value: &str| words.push(facet_word(facet, value));
@@ -123,7 +141,7 @@ impl<'a> Listing<'a> {
                 .for_each(|one| add(Facet::License, one));
         }
         add(Facet::Ecosystem, manifest.ecosystem.as_str());
-        add(Facet::Publisher, &self.package.owner.to_string());
+        add(Facet::Publisher, owner);
         if let Some(handle) = self.handle {
             add(Facet::Publisher, handle.as_str());
         }
@@ -137,12 +155,12 @@ impl<'a> Listing<'a> {
     }
 }
 
-/// A text as the index is given it: words, with nothing but spaces between them.
+/// Returns a text in the form for the index: words separated by spaces.
 fn as_words(text: &str) -> String {
     words(text).collect::<Vec<_>>().join(" ")
 }
 
-/// Labels in one column.
+/// Separates labels in one column.
 pub(super) const BETWEEN: char = '\n';
 
 fn joined(labels: &[String]) -> String {
@@ -165,25 +183,32 @@ pub(super) fn list(db: &Connection, listing: &Listing<'_>) -> rusqlite::Result<(
             Ok((row.get(0)?, row.get(1)?))
         })
         .optional()?;
-    // A bare name is taken for one of the same owner's, which is what those who import have.
+    // A bare name means a package of the same owner, as imported packages use it.
     let beside = |dependency: &crate::domain::manifest::Dependency| {
-        dependency.id_beside(package.owner, &manifest.ecosystem)
+        dependency.id_for_owner(package.owner, &manifest.ecosystem)
+    };
+    // Writing a key as text takes much arithmetic, and most dependencies are the same owner's.
+    let owner = package.owner.to_string();
+    let text = |id: &PackageId| match id.owner == package.owner {
+        true => format!("{owner}/{}", id.name),
+        false => id.to_string(),
     };
     let called = manifest
         .dependencies
         .iter()
         .filter_map(beside)
-        .map(|package| package.to_string());
+        .map(|package| text(&package));
     let needed: BTreeMap<i64, String> = called.map(|package| (need(&package), package)).collect();
     let needs: Vec<u8> = needed.keys().flat_map(|need| need.to_be_bytes()).collect();
-    let own = need_of(package);
+    let own = need(&text(package));
     let row = match &held {
         Some((row, _)) => {
             db.prepare_cached("DELETE FROM words WHERE rowid = ?")?
                 .execute([row])?;
             db.prepare_cached(
-                "UPDATE packages SET signed_at = ?, flags = ?, ecosystem = ?, handle = ?, version = ?, title = ?,
-                 summary = ?, categories = ?, tags = ?, license = ?, needs = ?, manifest = ? WHERE id = ?",
+                "UPDATE package_rows SET signed_at = ?, flags = ?, ecosystem = ?, handle = ?, version = ?, title = ?,
+                 summary = ?, categories = ?, tags = ?, license = ?, needs = ?,
+                 manifest = (SELECT id FROM manifests WHERE hash = ?) WHERE id = ?",
             )?
             .execute(params![
                 signed_at.0,
@@ -205,12 +230,12 @@ pub(super) fn list(db: &Connection, listing: &Listing<'_>) -> rusqlite::Result<(
         None => {
             let dependents = count_dependents(db, own)?;
             db.prepare_cached(
-                "INSERT INTO packages (publisher, name, popularity, signed_at, flags, ecosystem, handle, version, title,
+                "INSERT INTO package_rows (key, name, popularity, signed_at, flags, ecosystem, handle, version, title,
                  summary, categories, tags, license, needs, manifest, skeleton)
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT id FROM manifests WHERE hash = ?), ?)",
             )?
             .insert(params![
-                key,
+                key_of(db, &package.owner)?,
                 name.as_str(),
                 dependents * DEPENDENT,
                 signed_at.0,
@@ -225,7 +250,7 @@ pub(super) fn list(db: &Connection, listing: &Listing<'_>) -> rusqlite::Result<(
                 manifest.license,
                 needs,
                 hash.map(|hash| hash.0),
-                skeleton(name.as_str())
+                skeleton_of(name.as_str())
             ])?
         }
     };
@@ -238,7 +263,10 @@ pub(super) fn list(db: &Connection, listing: &Listing<'_>) -> rusqlite::Result<(
         }
         let mut depend =
             db.prepare_cached("INSERT OR IGNORE INTO dependents (need, package) VALUES (?, ?)")?;
-        let mut changed = db.prepare_cached("INSERT INTO recount (need, called) VALUES (?, ?)")?;
+        let mut changed = db.prepare_cached(
+            "INSERT INTO recount (need, called) VALUES (?, ?)
+             ON CONFLICT DO UPDATE SET called = excluded.called WHERE called IS NULL",
+        )?;
         for (need, called) in &needed {
             depend.execute([need, &row])?;
             changed.execute(params![need, called])?;
@@ -253,7 +281,7 @@ pub(super) fn list(db: &Connection, listing: &Listing<'_>) -> rusqlite::Result<(
             as_words(title),
             as_words(&manifest.description),
             as_words(&labels),
-            listing.facets()
+            listing.facets(&owner)
         ])?;
     Ok(())
 }
@@ -270,7 +298,7 @@ fn forget_needs(db: &Connection, row: i64, needs: &[u8]) -> rusqlite::Result<()>
     for need in needs {
         db.prepare_cached("DELETE FROM dependents WHERE need = ? AND package = ?")?
             .execute([need, row])?;
-        db.prepare_cached("INSERT INTO recount (need) VALUES (?)")?
+        db.prepare_cached("INSERT OR IGNORE INTO recount (need) VALUES (?)")?
             .execute([need])?;
     }
     Ok(())
@@ -283,7 +311,8 @@ pub(super) fn unlist(
 ) -> rusqlite::Result<()> {
     let row: Option<(i64, Vec<u8>)> = db
         .prepare_cached(
-            "DELETE FROM packages WHERE publisher = ? AND name = ? RETURNING id, needs",
+            "DELETE FROM package_rows WHERE key = (SELECT id FROM keys WHERE publisher = ?) AND name = ?
+             RETURNING id, needs",
         )?
         .query_row(params![publisher.to_bytes(), name.as_str()], |row| {
             Ok((row.get(0)?, row.get(1)?))
@@ -301,8 +330,8 @@ pub(super) fn unlist(
 }
 
 impl Store {
-    /// Counts anew who depends on the packages whose dependents changed. Returns whether there was
-    /// anything to count; what many changes name is counted once.
+    /// Counts the dependents of packages whose dependents changed. Returns true if there was
+    /// anything to count. A package named by many changes is counted once.
     pub async fn recount(&self) -> Result<bool> {
         let mut counted = false;
         loop {
@@ -314,10 +343,10 @@ impl Store {
         }
     }
 
-    /// A peer has the content of a package.
+    /// Notes that a peer has the content of a package.
     pub async fn saw_provider(&self, package: &PackageId, peer: libp2p::PeerId) -> Result<()> {
         let package = package.clone();
-        self.write(move |db| {
+        self.write_unsynced(move |db| {
             let row: Option<i64> = db
                 .prepare_cached("SELECT id FROM packages WHERE publisher = ? AND name = ?")?
                 .query_row(
@@ -335,8 +364,10 @@ impl Store {
                         "INSERT OR IGNORE INTO providers (package, peer) VALUES (?, ?)",
                     )?
                     .execute(params![row, peer.to_bytes()])?;
-                db.prepare_cached("UPDATE packages SET popularity = popularity + ? WHERE id = ?")?
-                    .execute([new as i64, row])?;
+                db.prepare_cached(
+                    "UPDATE package_rows SET popularity = popularity + ? WHERE id = ?",
+                )?
+                .execute([new as i64, row])?;
             }
             Ok(())
         })
@@ -344,31 +375,25 @@ impl Store {
     }
 }
 
-/// Takes the oldest entries; returns how many there were.
+/// Counts the dependents of some of the packages whose dependents changed. Returns the number of
+/// these packages.
 fn recount(db: &Connection) -> rusqlite::Result<usize> {
     let changed = db
-        .prepare_cached("SELECT id, need, called FROM recount ORDER BY id LIMIT ?")?
-        .query_map([RECOUNTED as i64], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-        })?
-        .collect::<rusqlite::Result<Vec<(i64, i64, Option<String>)>>>()?;
-    let Some((last, ..)) = changed.last() else {
+        .prepare_cached("SELECT need, called FROM recount ORDER BY need LIMIT ?")?
+        .query_map([RECOUNTED as i64], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<Vec<(i64, Option<String>)>>>()?;
+    let Some((last, _)) = changed.last() else {
         return Ok(0);
     };
-    db.prepare_cached("DELETE FROM recount WHERE id <= ?")?
+    db.prepare_cached("DELETE FROM recount WHERE need <= ?")?
         .execute([last])?;
-    let mut called: HashMap<i64, Option<&str>> = HashMap::new();
-    for (_, need, name) in &changed {
-        let known = called.entry(*need).or_default();
-        *known = known.or(name.as_deref());
-    }
-    for name in called.values().flatten() {
-        // No manifest that was verified has a dependency that is none.
+    for name in changed.iter().flat_map(|(_, name)| name) {
+        // Dependencies of verified manifests are valid.
         if let Ok(id) = name.parse() {
             recount_one(db, &id)?;
         }
     }
-    let nameless: HashSet<i64> = called
+    let nameless: HashSet<i64> = changed
         .iter()
         .filter(|(_, name)| name.is_none())
         .map(|(need, _)| *need)
@@ -379,8 +404,8 @@ fn recount(db: &Connection) -> rusqlite::Result<usize> {
     Ok(changed.len())
 }
 
-/// Looks through all packages for those that are not needed any more by somebody: rare, and the
-/// names would take more room than everything else about it.
+/// Recounts the dependents of ids that are only known as numbers, by reading all packages. This is
+/// rare, and storing the names would take more space than everything else about it.
 fn recount_nameless(db: &Connection, needs: &HashSet<i64>) -> rusqlite::Result<()> {
     let mut found = Vec::new();
     let mut all = db.prepare_cached("SELECT publisher, name FROM packages")?;
@@ -414,7 +439,7 @@ fn recount_one(db: &Connection, id: &PackageId) -> rusqlite::Result<()> {
     let dependents = count_dependents(db, need_of(id))?;
     let counted = dependents * DEPENDENT + popularity % DEPENDENT;
     if counted != popularity {
-        db.prepare_cached("UPDATE packages SET popularity = ? WHERE id = ?")?
+        db.prepare_cached("UPDATE package_rows SET popularity = ? WHERE id = ?")?
             .execute([counted, row])?;
     }
     Ok(())

@@ -1,4 +1,5 @@
-//! One node at a time on a data directory, and which process that is.
+//! The lock that allows one node at a time on a data directory, and the record of the process that
+//! holds it.
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
@@ -12,18 +13,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::{RegistryError, Result, process};
 
-/// Bytes of a record, filled up with spaces: it is written in one piece over the one before, and
-/// takes no more room on a disk that is full.
+/// Size of a record in bytes, padded with spaces: it overwrites the one before in one piece, and
+/// needs no more space on a full disk.
 const RECORD: usize = 512;
 
-/// Written into the lock file by whoever holds the lock.
+/// The record that the holder writes into the lock file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Record {
     pid: u32,
-    /// The moment at which the process started: without it, another process that got the same
-    /// number later would count.
+    /// The start time of the process, which tells it from a later process with the same number.
     started: Option<String>,
-    /// It stays until it is told to end, as a verb with a node of its own does not.
+    /// True if it runs until it is told to end, unlike a command with a node of its own.
     #[serde(default)]
     stays: bool,
     /// Its control socket.
@@ -31,7 +31,7 @@ struct Record {
     socket: Option<PathBuf>,
 }
 
-/// Held for as long as the directory is in use; the system lets go of it when the process ends,
+/// Held while the directory is in use. The operating system releases it when the process ends,
 /// however it ends.
 pub(super) struct DirLock(File);
 
@@ -46,7 +46,7 @@ impl DirLock {
             .mode(0o600)
             .open(&path)
             .map_err(RegistryError::file(&path, "opened"))?;
-        /// Somebody may just be looking whether it is in use, which takes no time at all.
+        /// Another process may hold the lock for a moment to check whether the directory is in use.
         const LOOKS: usize = 5;
         const LOOK: Duration = Duration::from_millis(5);
         for _ in 0..LOOKS {
@@ -69,8 +69,8 @@ impl DirLock {
         Err(in_use(data_dir))
     }
 
-    /// Records that this process stays, and where its control socket is; or, with false, that it is
-    /// about to end.
+    /// Records that this process stays, and its control socket; or, with false, that it is about to
+    /// end.
     pub(super) fn write(&self, stays: bool, socket: Option<&Path>) {
         let pid = std::process::id();
         let record = Record {
@@ -85,9 +85,10 @@ impl DirLock {
                 bytes.resize(bytes.len().max(RECORD), b' ');
                 self.0.write_all_at(&bytes, 0)
             });
-        // The lock holds without it, and others then look for the socket in its usual places.
+        // The lock works without the record, and other processes then try the usual paths of the
+        // socket.
         if let Err(error) = written {
-            tracing::warn!(%error, "the lock file could not be written, so that others may not find this node");
+            tracing::warn!(%error, "the lock file could not be written, so others may not find this node");
         }
     }
 }
@@ -96,7 +97,7 @@ fn path(data_dir: &Path) -> PathBuf {
     data_dir.join("lock")
 }
 
-/// The error of whoever needs a directory that somebody else has.
+/// Returns the error for a directory that another process uses.
 pub fn in_use(data_dir: &Path) -> RegistryError {
     let pid = holder(data_dir).and_then(|holder| holder.pid);
     RegistryError::DataDirInUse {
@@ -105,36 +106,35 @@ pub fn in_use(data_dir: &Path) -> RegistryError {
     }
 }
 
-/// Returns whether some process has the directory.
+/// Returns true if a process uses the directory.
 pub fn is_in_use(data_dir: &Path) -> bool {
     held(data_dir).is_some()
 }
 
-/// The lock file, while somebody holds the lock.
+/// Returns the lock file if a process holds the lock.
 fn held(data_dir: &Path) -> Option<File> {
     let file = File::open(path(data_dir)).ok()?;
     matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)).then_some(file)
 }
 
-/// The process that has a data directory.
+/// The process that uses a data directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
-    /// Known only while the process that wrote it still runs: its start time agrees with what it
-    /// wrote.
+    /// Known only if the process still runs: its start time must equal the recorded one.
     pub pid: Option<u32>,
-    /// It stays until it is told to end.
+    /// True if it runs until it is told to end.
     pub stays: bool,
-    /// Its control socket, by its own word.
+    /// Its control socket, as it recorded.
     pub socket: Option<PathBuf>,
     started: Option<String>,
 }
 
-/// The process that has the data directory, as far as the lock file says; `None` while nobody has
-/// it.
+/// Returns the process that uses the data directory, as far as the lock file tells; `None` if none
+/// does.
 pub fn holder(data_dir: &Path) -> Option<Holder> {
     let file = held(data_dir)?;
     let mut text = String::new();
-    // One that cannot be read says nothing, and the lock is held all the same.
+    // An unreadable record says nothing, but the lock is held all the same.
     let read = file
         .take(2 * RECORD as u64)
         .read_to_string(&mut text)
@@ -164,8 +164,8 @@ pub fn holder(data_dir: &Path) -> Option<Holder> {
 }
 
 impl Holder {
-    /// Has the process end (SIGTERM), if it is known, of the same user, and has the lock file of
-    /// the directory open; true when it was told.
+    /// Sends SIGTERM to the process if it is known, belongs to the same user, and has the lock file
+    /// open. Returns true if it was sent.
     pub fn terminate(&self, data_dir: &Path) -> bool {
         let (Some(pid), Some(started)) = (self.pid, &self.started) else {
             return false;
@@ -188,7 +188,7 @@ mod tests {
             (first.pid, first.stays, &first.socket),
             (Some(std::process::id()), false, &None)
         );
-        // Over a record that is longer.
+        // It overwrites a longer record.
         let long = PathBuf::from("/run").join("x".repeat(90));
         lock.write(true, Some(&long));
         assert_eq!(holder(dir.path()).unwrap().socket, Some(long));
@@ -237,7 +237,7 @@ mod tests {
             assert_eq!((holder.pid, holder.stays), (None, false));
             assert!(!holder.terminate(dir.path()));
         }
-        // Another program, named with its own start time: it has not the lock file open.
+        // Another program with a matching start time does not have the lock file open.
         let named = record(process::started(other.id()));
         assert_eq!(named.pid, Some(other.id()));
         assert!(!named.terminate(dir.path()));

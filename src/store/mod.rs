@@ -1,10 +1,10 @@
-//! Durable state: one SQLite file, the key files beside it, and a lock that keeps a second node
-//! out.
+//! The node's persistent state: one SQLite file, the key files beside it, and a lock that keeps a
+//! second node out.
 //!
-//! All writes go through one thread that commits whatever queued up in one transaction
-//! (`synchronous=FULL`), so an acknowledged write survives the power going off, and a hundred
-//! concurrent ones cost one `fsync`. What is worth nothing without a later write is committed
-//! without an `fsync` of its own, and is on the disk before that one is. Reads run on their own
+//! All writes go through one thread that commits all queued jobs in one transaction
+//! (`synchronous=FULL`), so an acknowledged write survives a power cut, and a hundred concurrent
+//! writes cost one `fsync`. Writes that are worthless without a later write are committed without
+//! an `fsync` of their own, and reach the disk before that later one. Reads use their own
 //! connections and never wait for the writer.
 
 pub mod backup;
@@ -26,11 +26,13 @@ mod look_alikes;
 mod names;
 mod objects;
 mod outbox;
+mod pack;
 mod peers;
 mod readers;
 mod room;
 mod schema;
 mod search;
+mod trouble;
 mod trust;
 mod usage;
 mod writer;
@@ -60,36 +62,37 @@ use rusqlite::Connection;
 
 use tokio::sync::Notify;
 
-use crate::{RegistryError, Result, disk, domain::name::PublisherId, metrics::Metrics};
+use crate::{
+    RegistryError, Result, disk, domain::name::PublisherId, error::Trouble, metrics::Metrics,
+};
 use readers::Readers;
 use writer::{Durability, Writer};
 
-/// Instructions of SQLite's machine between two looks at the time, where there is a bound: some
-/// tens of microseconds.
+/// SQLite instructions between two checks of a deadline: some tens of microseconds.
 const CHECKED_EVERY: i32 = 2_000;
-/// Most KiB of pages that a connection keeps: a batch of a thousand packages changes some 20 MiB of
-/// a full catalogue, and a search looks at a few. Taken only by databases that are as large.
+/// Most KiB of pages that a connection caches: a batch of a thousand packages changes some 20 MiB
+/// of a full catalogue, and a search reads little. A smaller database takes less.
 const WRITER_CACHE: i64 = 48 * 1_024;
 const READER_CACHE: i64 = 12 * 1_024;
-/// Pages of the log after which they are brought into the database: several batches of a thousand
+/// Pages of the log after which they are copied into the database: several batches of a thousand
 /// packages, 64 MiB.
 const CHECKPOINT: i64 = 16_000;
-/// Bytes of the log's file that are left once its pages are in the database.
+/// Bytes to which the log file is truncated once its pages are in the database.
 const LOG_LEFT: i64 = 256 * 1_024;
 
-/// Records in one savepoint. A statement that fires a trigger has a savepoint of its own, and to
-/// release these took most of the time (`sqlite3BtreeSavepoint` of SQLite 3.54.1) where one
-/// savepoint around them had a thousand packages.
+/// Records in one savepoint. Each statement that fires a trigger has a savepoint of its own, and
+/// releasing these took most of the time (`sqlite3BtreeSavepoint` of SQLite 3.54.1) while one outer
+/// savepoint covered a thousand packages.
 const TOGETHER: usize = 16;
 
-/// How long a connection waits for another one.
+/// Longest wait of a connection for another one's lock.
 const BUSY: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// A node's database. Cheap to clone; the last clone closes it.
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
-    /// Reads are interrupted at it.
+    /// Reads are interrupted at this time.
     until: Option<Instant>,
 }
 
@@ -97,33 +100,34 @@ struct Inner {
     path: PathBuf,
     readers: Readers,
     writer: Writer,
-    /// Grows when the heads that are held change.
+    /// Grows when the stored heads change.
     heads: AtomicU64,
-    /// Told with it.
+    /// Signals that `heads` has grown.
     heads_changed: Notify,
     /// This node's own publisher, once it has a key.
     own: Mutex<Option<PublisherId>>,
     room: Mutex<Room>,
-    /// Something had to make room since that was looked at last.
+    /// True if something was evicted since the last check.
     full: AtomicBool,
-    /// Read lately.
+    /// Pages read lately.
     pages: listed::Pages,
     metrics: Metrics,
     lock: lock::DirLock,
 }
 
 impl Store {
-    /// The database's file.
+    /// Returns the path of the database file.
     pub fn path(&self) -> &Path {
         &self.inner.path
     }
 
-    /// Opens the state in `data_dir`, making it as needed; its commits are counted in `metrics`.
+    /// Opens the state in `data_dir`, and creates it if necessary. Commits are counted in
+    /// `metrics`.
     ///
     /// # Errors
-    /// [`RegistryError::DataDirInUse`] while another node has it, [`RegistryError::NewerSchema`]
-    /// and [`RegistryError::OlderSchema`] when another version wrote it, [`RegistryError::File`]
-    /// when the directory cannot be used.
+    /// [`RegistryError::DataDirInUse`] while another node uses it, [`RegistryError::NewerSchema`]
+    /// and [`RegistryError::OlderSchema`] if another version wrote it, [`RegistryError::File`] if
+    /// the directory cannot be used.
     pub fn open(data_dir: &Path, metrics: Metrics) -> Result<Self> {
         make_private(data_dir).map_err(RegistryError::file(data_dir, "created"))?;
         let lock = lock::DirLock::take(data_dir)?;
@@ -136,9 +140,10 @@ impl Store {
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT)?;
         connection.pragma_update(None, "journal_size_limit", LOG_LEFT)?;
-        // What a savepoint may have to put back.
-        connection.pragma_update(None, "temp_store", "MEMORY")?;
         schema::prepare(&connection, &path)?;
+        // Keeps rollback data of savepoints in memory, but not the sorting while migrating an
+        // earlier schema.
+        connection.pragma_update(None, "temp_store", "MEMORY")?;
         let writer = Writer::start(connection, metrics.clone())?;
         Ok(Self {
             inner: Arc::new(Inner {
@@ -158,8 +163,8 @@ impl Store {
         })
     }
 
-    /// The same store, whose reads are interrupted at `until`: what others ask has a bound in time.
-    /// They end with the error that [`is_interrupted`] tells.
+    /// Returns the same store with a deadline for its reads, because peers' requests are limited in
+    /// time. An interrupted read fails with an error that [`is_interrupted`] recognises.
     pub fn until(&self, until: Instant) -> Self {
         Self {
             inner: self.inner.clone(),
@@ -167,13 +172,13 @@ impl Store {
         }
     }
 
-    /// Records for other programs that this process stays and where its control socket is; or that
-    /// it is about to end.
+    /// Records for other programs that this process stays, and its control socket; or that it is
+    /// about to end.
     pub fn stays(&self, stays: bool, socket: Option<&Path>) {
         self.inner.lock.write(stays, socket);
     }
 
-    /// Says whose the packages of this node are.
+    /// Sets the publisher of this node's packages.
     pub fn set_own_publisher(&self, publisher: PublisherId) {
         *self
             .inner
@@ -190,7 +195,7 @@ impl Store {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs `job` in the writer's next transaction and returns once it is on the disk.
+    /// Runs `job` in the writer's next transaction, and returns once it is on the disk.
     pub(crate) async fn write<T: Send + 'static>(
         &self,
         job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -198,8 +203,8 @@ impl Store {
         self.inner.writer.run(Durability::Synced, job).await
     }
 
-    /// As [`Self::write`], and returns before it is on the disk: for what nobody misses after a
-    /// power cut, or what a later write says is there, which then cannot be without it.
+    /// As [`Self::write`], but returns before it is on the disk. For writes whose loss in a power
+    /// cut does not matter, or that a later write refers to, which cannot survive without them.
     pub(crate) async fn write_unsynced<T: Send + 'static>(
         &self,
         job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -207,10 +212,28 @@ impl Store {
         self.inner.writer.run(Durability::Logged, job).await
     }
 
-    /// Writes many records, some at a time, in as few transactions as they fit into; returns what
-    /// became of each part. What comes before a part that fails is kept.
+    /// Writes many records in chunks and in as few transactions as they fit into. Returns the
+    /// result of each chunk. Chunks before one that fails are kept.
     pub(crate) async fn write_each<R: Send + 'static, T: Send + 'static>(
         &self,
+        records: Vec<R>,
+        job: impl Fn(&Connection, Vec<R>) -> rusqlite::Result<T> + Clone + Send + 'static,
+    ) -> Result<Vec<T>> {
+        self.write_parts(Durability::Synced, records, job).await
+    }
+
+    /// As [`Self::write_each`], but returns before it is on the disk, as [`Self::write_unsynced`].
+    pub(crate) async fn write_each_unsynced<R: Send + 'static, T: Send + 'static>(
+        &self,
+        records: Vec<R>,
+        job: impl Fn(&Connection, Vec<R>) -> rusqlite::Result<T> + Clone + Send + 'static,
+    ) -> Result<Vec<T>> {
+        self.write_parts(Durability::Logged, records, job).await
+    }
+
+    async fn write_parts<R: Send + 'static, T: Send + 'static>(
+        &self,
+        durability: Durability,
         mut records: Vec<R>,
         job: impl Fn(&Connection, Vec<R>) -> rusqlite::Result<T> + Clone + Send + 'static,
     ) -> Result<Vec<T>> {
@@ -218,23 +241,22 @@ impl Store {
         while !records.is_empty() {
             let rest = records.split_off(TOGETHER.min(records.len()));
             let (part, job) = (std::mem::replace(&mut records, rest), job.clone());
-            parts.push(self.write(move |db| job(db, part)));
+            parts.push(self.inner.writer.run(durability, move |db| job(db, part)));
         }
         futures::future::try_join_all(parts).await
     }
 
-    /// A number that is another one when anything that the store has may have changed.
+    /// Returns a number that changes whenever anything in the store may have changed.
     pub fn revision(&self) -> u64 {
         self.inner.writer.commits()
     }
 
-    /// A number that is another one when the heads that are held may have changed.
+    /// Returns a number that changes whenever the stored heads may have changed.
     pub fn heads_version(&self) -> u64 {
         self.inner.heads.load(Ordering::Acquire)
     }
 
-    /// Resolves when the heads that are held may have changed since the last time; for one who
-    /// waits.
+    /// Waits until the stored heads may have changed since the last call. For a single waiter.
     pub async fn wait_for_heads(&self) {
         self.inner.heads_changed.notified().await;
     }
@@ -244,13 +266,12 @@ impl Store {
         self.inner.heads_changed.notify_one();
     }
 
-    /// From asking for a commit to having it: the 95th percentile of the last ones; `None` before
-    /// the first.
+    /// Returns the 95th percentile of the latest commit times; `None` before the first commit.
     pub fn commit_p95(&self) -> Option<std::time::Duration> {
         self.inner.writer.p95()
     }
 
-    /// Runs `query` on a read connection, in the calling thread: point reads take tens of
+    /// Runs `query` on a read connection in the calling thread: point reads take tens of
     /// microseconds.
     pub(crate) fn read<T>(
         &self,
@@ -272,14 +293,14 @@ impl Store {
         Ok(answer)
     }
 
-    /// As [`Self::read`] for a query of many statements, which then see one state, and lock the
-    /// file once.
+    /// As [`Self::read`], for a query of several statements, which then see the same state and lock
+    /// the file once.
     pub(crate) fn read_together<T>(
         &self,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T> {
         self.read(|connection| {
-            // Nothing is written in it; its end is the end of reading.
+            // Nothing is written, so committing only ends the transaction.
             let together = connection.unchecked_transaction()?;
             let answer = query(&together)?;
             together.commit()?;
@@ -288,12 +309,12 @@ impl Store {
     }
 }
 
-/// Where the database of a data directory is.
+/// Returns the path of a data directory's database.
 fn database_path(data_dir: &Path) -> PathBuf {
     data_dir.join("swarmdex.db")
 }
 
-/// The error of a read that was interrupted.
+/// Returns the error of an interrupted read.
 fn interrupted() -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(
         rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_INTERRUPT),
@@ -301,24 +322,26 @@ fn interrupted() -> rusqlite::Error {
     )
 }
 
-/// Whether a read ended because its time was up.
+/// Returns true if a read was interrupted at its deadline.
 pub fn is_interrupted(error: &RegistryError) -> bool {
-    let code = match error {
-        RegistryError::Database { source } => source.sqlite_error_code(),
-        _ => None,
-    };
-    code == Some(rusqlite::ErrorCode::OperationInterrupted)
+    matches!(
+        error,
+        RegistryError::Database {
+            trouble: Trouble::Interrupted,
+            ..
+        }
+    )
 }
 
-/// Makes the directory for its owner alone. One that exists becomes that too: there are keys in it,
-/// and what somebody searches for and trusts.
+/// Creates the directory readable by its owner only, and makes an existing one so, too: it contains
+/// keys and a person's searches and trust.
 pub(crate) fn make_private(dir: &Path) -> std::io::Result<()> {
     disk::private_dir(dir)?;
     disk::tighten_ours(dir)
 }
 
-/// Makes the database's file before SQLite does, for its owner alone: the log and its index are
-/// made with the mode that the database has. Those that are there are tightened.
+/// Creates the database file before SQLite does, readable by its owner only: the log and its index
+/// get the mode of the database. Existing files are restricted as well.
 fn make_database_private(path: &Path) -> Result<()> {
     use std::os::unix::fs::OpenOptionsExt;
     let made = std::fs::OpenOptions::new()
@@ -343,7 +366,7 @@ fn tune(connection: &Connection, cache_kib: i64) -> Result<()> {
     Ok(())
 }
 
-/// Reads a column that this node wrote itself: anything else in it is damage.
+/// Returns the error for a column with a value that this node cannot have written.
 pub(crate) fn damaged(column: usize, what: &'static str) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Blob, what.into())
 }

@@ -1,4 +1,4 @@
-//! Whose package a bare name is: what a person said, what was served, and what is blocked.
+//! The facts about bare names: a person's rules, the owners served, and the blocks.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -7,17 +7,17 @@ use crate::{
     Result,
     domain::{
         name::{PackageName, PublisherId},
-        names::{Block, NamePattern, NameRule, Served, TrustedKey, Written},
+        names::{NameBlock, NamePattern, NameRule, RuleAuthor, ServedName, TrustedKey},
         time::Timestamp,
         version::VersionText,
     },
 };
 
-/// Those who have a package of one name that are looked at.
+/// Most owners of a package of one name that are considered.
 const MOST: i64 = 256;
 
 impl Store {
-    /// Publishers that have a package of this name and are not distrusted.
+    /// Returns the publishers with a package of this name that are not distrusted.
     pub fn publishers_of(&self, name: &PackageName) -> Result<Vec<PublisherId>> {
         self.read(|db| {
             db.prepare_cached(&format!(
@@ -36,7 +36,7 @@ impl Store {
         })
     }
 
-    /// The rules that `names set` wrote, by pattern.
+    /// Returns the rules set by `names set`, by pattern.
     pub fn name_rules(&self) -> Result<Vec<NameRule>> {
         self.read(|db| {
             db.prepare_cached("SELECT pattern, publisher FROM names ORDER BY pattern")?
@@ -48,7 +48,7 @@ impl Store {
                     Ok(NameRule {
                         pattern,
                         owner: publisher(row, 1)?,
-                        written: Written::Command,
+                        written: RuleAuthor::Command,
                     })
                 })?
                 .collect()
@@ -71,8 +71,8 @@ impl Store {
         .await
     }
 
-    /// Takes a rule back, and forgets what the name was served from where it is for one; false when
-    /// there was neither.
+    /// Removes a rule, and for a rule of a single name also forgets the owner served. Returns false
+    /// if there was neither.
     pub async fn unset_name(&self, pattern: NamePattern) -> Result<bool> {
         self.write(move |db| {
             let ruled = db
@@ -87,7 +87,7 @@ impl Store {
         .await
     }
 
-    /// Keys that a person trusts for names, in the order in which that was said.
+    /// Returns the keys that a person trusts for names, in the order in which they were added.
     pub fn trusted_keys(&self) -> Result<Vec<TrustedKey>> {
         self.read(|db| {
             db.prepare_cached(
@@ -115,7 +115,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<()> {
         self.write(move |db| {
-            // Whoever says for which names takes back that it is for all of them.
+            // Trust for certain names replaces trust for all.
             if !patterns.contains(&NamePattern::all()) {
                 db.prepare_cached("DELETE FROM trusted WHERE publisher = ? AND pattern = ?")?
                     .execute(params![key.to_bytes(), NamePattern::all().to_string()])?;
@@ -131,7 +131,7 @@ impl Store {
         .await
     }
 
-    /// The owner that a name was first served from.
+    /// Returns the owner that a name was first served from.
     pub fn first_served(&self, name: &PackageName) -> Result<Option<PublisherId>> {
         self.read(|db| {
             db.prepare_cached("SELECT publisher FROM served WHERE name = ?")?
@@ -140,14 +140,15 @@ impl Store {
         })
     }
 
-    /// Notes that a name is served from this owner, unless it was served before.
+    /// Notes that a name is served from this owner, unless it was served before. After a power cut,
+    /// the last names may be decided again.
     pub async fn note_served(
         &self,
         name: PackageName,
         owner: PublisherId,
         now: Timestamp,
     ) -> Result<()> {
-        self.write(move |db| {
+        self.write_unsynced(move |db| {
             db.prepare_cached(
                 "INSERT OR IGNORE INTO served (name, publisher, since) VALUES (?, ?, ?)",
             )?
@@ -157,8 +158,8 @@ impl Store {
         .await
     }
 
-    /// Every name that was served, and from whom first.
-    pub fn all_served(&self) -> Result<Vec<Served>> {
+    /// Returns every name that was served, with its first owner.
+    pub fn all_served(&self) -> Result<Vec<ServedName>> {
         self.read(|db| {
             db.prepare_cached("SELECT name, publisher, since FROM served ORDER BY name")?
                 .query_map([], |row| {
@@ -166,7 +167,7 @@ impl Store {
                         .get::<_, String>(0)?
                         .parse()
                         .map_err(|_| damaged(0, "name"))?;
-                    Ok(Served {
+                    Ok(ServedName {
                         name,
                         owner: publisher(row, 1)?,
                         since: Timestamp(row.get(2)?),
@@ -176,20 +177,28 @@ impl Store {
         })
     }
 
-    pub async fn block(&self, block: Block) -> Result<()> {
+    pub async fn block(&self, block: NameBlock) -> Result<()> {
         self.write(move |db| {
             let version = block.version.as_ref().map_or("", VersionText::as_str);
             let file = block.file.as_deref().unwrap_or_default();
             db.prepare_cached(
-                "INSERT OR REPLACE INTO blocked (name, version, file, why, since) VALUES (?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO blocked (name, version, file, why, since) VALUES (?, ?, \
+                 ?, ?, ?)",
             )?
-            .execute(params![block.name.as_str(), version, file, block.why, block.since.0])
+            .execute(params![
+                block.name.as_str(),
+                version,
+                file,
+                block.why,
+                block.since.0
+            ])
             .map(drop)
         })
         .await
     }
 
-    /// Takes a block back, and those of the version's files; false when there was none.
+    /// Removes a block, together with those of the version's files. Returns false if there was
+    /// none.
     pub async fn unblock(&self, name: PackageName, version: Option<VersionText>) -> Result<bool> {
         self.write(move |db| {
             let version = version.as_ref().map_or("", VersionText::as_str);
@@ -200,26 +209,36 @@ impl Store {
         .await
     }
 
-    /// What is blocked: of one name, or everything.
-    pub fn blocks(&self, name: Option<&PackageName>) -> Result<Vec<Block>> {
+    /// Returns the blocks of one name, or all.
+    pub fn blocks(&self, name: Option<&PackageName>) -> Result<Vec<NameBlock>> {
         let name = name.map(PackageName::as_str);
         self.read(|db| blocks(db, name))
     }
 }
 
-fn blocks(db: &Connection, name: Option<&str>) -> rusqlite::Result<Vec<Block>> {
+fn blocks(db: &Connection, name: Option<&str>) -> rusqlite::Result<Vec<NameBlock>> {
     db.prepare_cached(
-        "SELECT name, version, file, why, since FROM blocked WHERE ?1 IS NULL OR name = ?1 ORDER BY name, version, file",
+        "SELECT name, version, file, why, since FROM blocked WHERE ?1 IS NULL OR name = ?1 ORDER \
+         BY name, version, file",
     )?
     .query_map([name], |row| {
-        let name = row.get::<_, String>(0)?.parse().map_err(|_| damaged(0, "name"))?;
+        let name = row
+            .get::<_, String>(0)?
+            .parse()
+            .map_err(|_| damaged(0, "name"))?;
         let version: String = row.get(1)?;
         let version = match version.as_str() {
             "" => None,
             text => Some(text.parse().map_err(|_| damaged(1, "version"))?),
         };
         let file = Some(row.get::<_, String>(2)?).filter(|file| !file.is_empty());
-        Ok(Block { name, version, file, why: row.get(3)?, since: Timestamp(row.get(4)?) })
+        Ok(NameBlock {
+            name,
+            version,
+            file,
+            why: row.get(3)?,
+            since: Timestamp(row.get(4)?),
+        })
     })?
     .collect()
 }

@@ -1,4 +1,4 @@
-//! Manifests by their hashes, many at once.
+//! Reads many manifests at once by their hashes.
 
 use std::collections::HashSet;
 
@@ -6,7 +6,7 @@ use super::{Store, catalogue::has_manifest};
 use crate::{Result, domain::hash::Hash};
 
 impl Store {
-    /// Those of these manifests that are not held, each once.
+    /// Returns those of these manifests that are not held, without duplicates.
     pub fn missing_manifests(&self, hashes: &[Hash]) -> Result<Vec<Hash>> {
         self.read_together(|db| {
             let (mut missing, mut met) = (Vec::new(), HashSet::new());

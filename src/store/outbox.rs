@@ -1,4 +1,4 @@
-//! Publishes that the network has not taken in full yet.
+//! The outbox: publishes that are not fully delivered yet.
 
 use rusqlite::{OptionalExtension, Row, params};
 
@@ -8,28 +8,29 @@ use crate::{
     domain::{name::PackageId, time::Timestamp, version::VersionText},
 };
 
-/// A publish that is stored here and still on its way out.
+/// A publish that is stored here and still being delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pending {
     pub package: PackageId,
-    /// The release it was about.
+    /// The release concerned.
     pub version: VersionText,
     pub replicas: usize,
     pub announced: usize,
     pub since: Timestamp,
 }
 
-/// How far the network took a package's last publish.
+/// The delivery state of a package's last publish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reach {
     pub replicas: usize,
     pub announced: usize,
-    /// Still in the outbox.
+    /// True if it is still in the outbox.
     pub pending: bool,
 }
 
 impl Store {
-    /// How far the last publish of a package got; `None` for one that this node did not publish.
+    /// Returns the delivery state of a package's last publish; `None` if this node did not publish
+    /// it.
     pub fn reach(&self, package: &PackageId) -> Result<Option<Reach>> {
         self.read(|db| {
             let key = params![package.owner.to_bytes(), package.name.as_str()];
@@ -72,9 +73,9 @@ impl Store {
         })
     }
 
-    /// Notes how many peers hold and heard of what went into the outbox at this time, and drops it
-    /// once it is `done`. What was published since then is another delivery's, and stays. If a
-    /// power cut takes that, it is delivered again.
+    /// Notes how many peers hold and heard of the entry of this time, and removes it once it is
+    /// `done`. A later entry of the package stays. The write is not synced: if a power cut takes
+    /// it, the release is delivered again.
     pub async fn publish_progress(
         &self,
         package: PackageId,

@@ -1,4 +1,4 @@
-//! Known peers: their addresses and the evidence their score is made of.
+//! Known peers: their addresses, and the inputs to their scores.
 
 use libp2p::{Multiaddr, PeerId};
 use rusqlite::params;
@@ -6,19 +6,19 @@ use rusqlite::params;
 use super::{Store, damaged};
 use crate::{
     Result,
-    domain::{faults::Sheet, reputation::Standing},
+    domain::{faults::PenaltyRecord, reputation::PeerStanding},
 };
 
-/// A peer as it is remembered across restarts.
+/// A peer as stored across restarts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredPeer {
     pub id: PeerId,
     pub addresses: Vec<Multiaddr>,
-    pub standing: Standing,
+    pub standing: PeerStanding,
 }
 
 impl Store {
-    /// The `limit` peers seen last.
+    /// Returns the `limit` peers seen last.
     pub fn known_peers(&self, limit: usize) -> Result<Vec<StoredPeer>> {
         self.read(|db| {
             db.prepare_cached(
@@ -38,7 +38,7 @@ impl Store {
         })
     }
 
-    /// Whether others were told where this node is, so that it has to be withdrawn.
+    /// Returns true if peers were told this node's location, which must then be withdrawn some day.
     pub fn is_presence_told(&self) -> Result<bool> {
         self.read(|db| {
             db.prepare_cached("SELECT 1 FROM todo WHERE what = 'withdraw presence'")?
@@ -46,7 +46,7 @@ impl Store {
         })
     }
 
-    /// Remembers that others are told where this node is, or not any more.
+    /// Records whether peers know this node's location.
     pub async fn set_presence_told(&self, told: bool) -> Result<()> {
         self.write(move |db| {
             let sql = match told {
@@ -58,19 +58,29 @@ impl Store {
         .await
     }
 
-    /// Remembers these peers and forgets all but the `keep` seen last.
+    /// Stores these peers, and removes all but the `keep` seen last.
     pub async fn remember_peers(&self, peers: Vec<StoredPeer>, keep: usize) -> Result<()> {
         self.write(move |db| {
             let mut insert = db.prepare_cached(
-                "INSERT OR REPLACE INTO peers (id, addresses, standing, last_seen) VALUES (?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO peers (id, addresses, standing, last_seen) VALUES (?, ?, \
+                 ?, ?)",
             )?;
             for peer in &peers {
-                let addresses = serde_json::to_string(&peer.addresses).unwrap_or_else(|_| "[]".to_owned());
-                let Ok(standing) = serde_json::to_string(&peer.standing) else { continue };
-                insert.execute(params![peer.id.to_bytes(), addresses, standing, peer.standing.last_seen.0])?;
+                let addresses =
+                    serde_json::to_string(&peer.addresses).unwrap_or_else(|_| "[]".to_owned());
+                let Ok(standing) = serde_json::to_string(&peer.standing) else {
+                    continue;
+                };
+                insert.execute(params![
+                    peer.id.to_bytes(),
+                    addresses,
+                    standing,
+                    peer.standing.last_seen.0
+                ])?;
             }
             db.prepare_cached(
-                "DELETE FROM peers WHERE id NOT IN (SELECT id FROM peers ORDER BY last_seen DESC LIMIT ?)",
+                "DELETE FROM peers WHERE id NOT IN (SELECT id FROM peers ORDER BY last_seen DESC \
+                 LIMIT ?)",
             )?
             .execute([keep as i64])
             .map(drop)
@@ -78,8 +88,8 @@ impl Store {
         .await
     }
 
-    /// What is held against peers, or for them.
-    pub fn ledger(&self) -> Result<Vec<(PeerId, Sheet)>> {
+    /// Returns the penalty ledger.
+    pub fn ledger(&self) -> Result<Vec<(PeerId, PenaltyRecord)>> {
         self.read(|db| {
             db.prepare_cached("SELECT peer, sheet FROM ledger")?
                 .query_map([], |row| {
@@ -93,8 +103,8 @@ impl Store {
         })
     }
 
-    /// Writes what changed: a sheet in place of the one before, or nothing in its place.
-    pub async fn write_ledger(&self, changed: Vec<(PeerId, Option<Sheet>)>) -> Result<()> {
+    /// Writes changed ledger entries; `None` removes an entry.
+    pub async fn write_ledger(&self, changed: Vec<(PeerId, Option<PenaltyRecord>)>) -> Result<()> {
         self.write(move |db| {
             for (peer, sheet) in &changed {
                 match sheet.as_ref().map(serde_json::to_string).transpose() {

@@ -1,4 +1,4 @@
-//! Read connections: opened as they are needed, so many at once and no more.
+//! The pool of read connections: opened on demand, up to a limit.
 
 use std::{
     path::PathBuf,
@@ -11,34 +11,34 @@ use rusqlite::{Connection, OpenFlags};
 use super::{READER_CACHE, interrupted, tune};
 use crate::Result;
 
-/// Connections for each processor: as many questions of peers, listings for this node's own person,
-/// and threads that serve the network run at once.
+/// Connections per processor, because requests of peers, listings for this node's person, and
+/// threads that serve the network all read at once.
 const EACH: usize = 3;
 
-/// Processors, two at least.
+/// Returns the number of processors, at least two.
 pub fn processors() -> usize {
     std::thread::available_parallelism().map_or(2, |count| count.get().max(2))
 }
 
-/// The read connections of a store. Whoever finds none waits until one is given back, so nobody may
-/// ask for a second one while having one.
+/// The read connections of a store. A caller that finds none free waits for one, so a task must not
+/// take a second one.
 pub struct Readers {
     path: PathBuf,
     pool: Mutex<Pool>,
     given_back: Condvar,
     most: usize,
-    /// Connections that are kept open while nobody reads.
+    /// Most connections kept open while idle.
     most_idle: usize,
 }
 
 #[derive(Default)]
 struct Pool {
     idle: Vec<Connection>,
-    /// The idle ones, and those that somebody reads with.
+    /// Number of connections, idle and in use.
     open: usize,
 }
 
-/// A connection that somebody reads with. It is closed at the end unless it is kept.
+/// A connection in use. When dropped it is closed, unless it is kept.
 pub struct Reader<'a> {
     readers: &'a Readers,
     connection: Option<Connection>,
@@ -55,13 +55,13 @@ impl Readers {
         }
     }
 
-    /// The most connections that are open at once.
+    /// Returns the most connections that may be open at once.
     #[cfg(test)]
     pub fn most(&self) -> usize {
         self.most
     }
 
-    /// Connections that are open now.
+    /// Returns the number of open connections.
     #[cfg(test)]
     pub fn open(&self) -> usize {
         self.lock().open
@@ -70,7 +70,7 @@ impl Readers {
     /// Waits for a connection until this time.
     ///
     /// # Errors
-    /// When the time is up, or the file cannot be opened.
+    /// Fails after that time, or if the file cannot be opened.
     pub fn take(&self, until: Option<Instant>) -> Result<Reader<'_>> {
         let mut pool = self.lock();
         while pool.idle.is_empty() && pool.open >= self.most {
@@ -96,7 +96,7 @@ impl Readers {
             readers: self,
             connection: idle,
         };
-        // What fails to open has its place given back with the reader.
+        // If opening fails, dropping the reader frees its slot.
         if reader.connection.is_none() {
             reader.connection = Some(self.connect()?);
         }
@@ -116,17 +116,17 @@ impl Readers {
 }
 
 impl Reader<'_> {
-    /// The connection, which is there until the end.
+    /// Returns the connection.
     pub fn connection(&mut self) -> rusqlite::Result<&mut Connection> {
         self.connection.as_mut().ok_or_else(interrupted)
     }
 
-    /// Gives the connection back, for the next one who reads.
+    /// Returns the connection to the pool.
     pub fn keep(mut self) {
         let mut pool = self.readers.lock();
         if pool.idle.len() < self.readers.most_idle {
             pool.idle.extend(self.connection.take());
-            // It stays open, and there is nothing left to be closed.
+            // It stays open, so dropping this must not close it.
             pool.open += 1;
         }
     }
@@ -134,7 +134,7 @@ impl Reader<'_> {
 
 impl Drop for Reader<'_> {
     fn drop(&mut self) {
-        // Closed before its place is somebody else's.
+        // Close it before the slot is free.
         drop(self.connection.take());
         self.readers.lock().open -= 1;
         self.readers.given_back.notify_one();
@@ -171,7 +171,7 @@ mod tests {
                     let answer = store.read(|db| {
                         let now = reading.fetch_add(1, Ordering::SeqCst) + 1;
                         highest.fetch_max(now, Ordering::SeqCst);
-                        // Long enough that all of them would be at it.
+                        // A query that runs long enough for the readers to overlap.
                         let sum = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n
                                    WHERE x < 20000) SELECT sum(x) FROM n";
                         let answer = db.query_row(sum, [], |row| row.get::<_, i64>(0));

@@ -1,5 +1,4 @@
-//! Room in the catalogue: how many bytes and packages it may have, and who makes room when it is
-//! full.
+//! The limits of the catalogue in bytes and packages, and eviction when it is full.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -17,36 +16,34 @@ use crate::{
     domain::{
         hash::Hash,
         name::{PackageId, PublisherId},
-        room::{EVEN, KNOWN_AFTER, Owed, Standing, Tenant, owed, to_free},
+        room::{EVEN, EvictionNeed, KNOWN_AFTER, PublisherStanding, Tenant, owed, to_free},
         time::Timestamp,
     },
     metrics::Displaced,
 };
 
-/// Packages put out in one transaction: others wait no longer than for that.
+/// Packages evicted in one transaction, so that other writers do not wait long.
 const AT_ONCE: usize = 500;
-/// Hashes of heads that are remembered as not wanted; the oldest are forgotten first.
+/// Most hashes of unwanted heads remembered; the oldest are forgotten first.
 const MAX_REFUSED: i64 = 100_000;
-/// What is remembered of packages that are not held any more takes one part in so many of the room
-/// at most, and so do conflicts.
+/// Folds of evicted packages may take one part in this many of the limit, and so may conflicts.
 const OF_FOLDS: u64 = 16;
-/// And so many where the bytes have to fit in the transaction that writes: the packages of two
+/// The same limit where the bytes must fit within the writing transaction: the packages of two
 /// megabytes and more.
 const AT_MOST: usize = 4_000;
-/// A full catalogue is brought below its bound by one part in so many, so that not each record
-/// looks for who makes room.
+/// A full catalogue is shrunk by one more part in this many, so that not each record causes an
+/// eviction.
 const SLACK: u64 = 256;
-/// Most bytes that come with one head: itself, a manifest, a page or two, and a row for each
+/// Most bytes that come with one head: the head, a manifest, a page or two, and a row for each
 /// version.
 pub(super) const ONE: u64 = 64 * 1024;
 
-/// How much the catalogue may take.
+/// The limits of the catalogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {
-    /// Bytes of records: heads, manifests, pages, forks, conflicts, and what is remembered of
-    /// versions.
+    /// Bytes of records: heads, manifests, pages, forks, conflicts, and folds.
     pub bytes: u64,
-    /// Heads.
+    /// Number of heads.
     pub packages: u64,
 }
 
@@ -61,7 +58,7 @@ impl Default for Room {
 }
 
 impl Store {
-    /// Whether any package of the publisher has ever been seen.
+    /// Returns true if any package of the publisher has ever been seen.
     pub fn knows(&self, publisher: &PublisherId) -> Result<bool> {
         self.read(|db| {
             db.prepare_cached("SELECT 1 FROM marks WHERE publisher = ? LIMIT 1")?
@@ -69,9 +66,8 @@ impl Store {
         })
     }
 
-    /// Publishers that are known: this node's own, those that a person pinned, and those that were
-    /// seen first before then.
-    /// `most` of them, without the distrusted.
+    /// Returns up to `most` known publishers: this node's own, those that a person pinned, and
+    /// those first seen before `before`, without distrusted ones.
     pub fn known_publishers(&self, before: Timestamp, most: usize) -> Result<HashSet<PublisherId>> {
         self.read(|db| {
             db.prepare_cached(
@@ -86,12 +82,12 @@ impl Store {
         })
     }
 
-    /// Bytes of the catalogue's records.
+    /// Returns the bytes of the catalogue's records.
     pub fn catalogue_bytes(&self) -> Result<u64> {
         self.read(|db| Ok(usage(db)?.bytes))
     }
 
-    /// Bounds the catalogue from now on.
+    /// Sets the limits of the catalogue.
     pub fn set_room(&self, room: Room) {
         *self
             .inner
@@ -108,12 +104,12 @@ impl Store {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Heads that were seen and are not wanted: they are not asked for again.
+    /// Remembers heads as unwanted, so that they are not requested again.
     pub async fn refuse(&self, hashes: Vec<Hash>, now: Timestamp) -> Result<()> {
         self.write(move |db| refuse(db, &hashes, now)).await
     }
 
-    /// Those of `hashes` that were not refused.
+    /// Returns those of `hashes` that are not remembered as unwanted.
     pub fn unrefused(&self, hashes: Vec<Hash>) -> Result<Vec<Hash>> {
         self.read(|db| {
             let mut refused = db.prepare_cached("SELECT 1 FROM refused WHERE hash = ?")?;
@@ -127,7 +123,7 @@ impl Store {
         })
     }
 
-    /// Notes what a write had to put out.
+    /// Counts what a write evicted.
     pub(super) fn made_room(&self, gone: Gone) {
         self.inner
             .metrics
@@ -138,8 +134,9 @@ impl Store {
         }
     }
 
-    /// Puts packages out where the catalogue is, or was lately, full: a step at a time, so that
-    /// others do not wait. What was seen of their versions is remembered. Returns how many went.
+    /// Evicts packages if the catalogue is, or was lately, full: in small steps, so that other
+    /// writers do not wait. Folds of their versions are kept. Returns the number of packages
+    /// evicted.
     pub async fn make_room(&self, now: Timestamp) -> Result<u64> {
         let room = self.room();
         let mut full = self.inner.full.swap(false, Ordering::AcqRel);
@@ -197,15 +194,15 @@ fn refuse(db: &Connection, hashes: &[Hash], now: Timestamp) -> rusqlite::Result<
     Ok(())
 }
 
-/// What made room in a transaction.
+/// The number of records evicted in a transaction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Gone {
     pub packages: u64,
     pub folds: u64,
 }
 
-/// Brings the catalogue within its bytes, with room for `headroom` more, in the transaction that
-/// writes: so it is never beyond them. Nothing goes where nothing has to.
+/// Evicts until the catalogue has space for `headroom` more bytes. It runs in the writing
+/// transaction, so the limit is never exceeded. Evicts nothing if there is space.
 pub(super) fn fit(
     db: &Connection,
     room: Room,
@@ -215,7 +212,7 @@ pub(super) fn fit(
     let mut gone = Gone::default();
     let mut used = usage(db)?;
     if used.folds > room.bytes / OF_FOLDS {
-        // A little less, so that this is not done for each package that goes.
+        // Shrink them a little further, so that this is not needed for each evicted package.
         gone.folds = folds::forget(db, room.bytes / OF_FOLDS - room.bytes / OF_FOLDS / OF_FOLDS)?;
         used = usage(db)?;
     }
@@ -240,7 +237,7 @@ pub(super) fn fit(
         let packages = free(db, &mut plan, AT_MOST, now)?;
         gone.packages += packages;
         if packages == 0 {
-            // What is left is nobody's who may be put out.
+            // Nothing is left that may be evicted.
             break;
         }
         used = usage(db)?;
@@ -254,23 +251,23 @@ enum Amount {
     Packages(u64),
 }
 
-/// What a publisher is to free.
+/// The amount that a publisher must free.
 struct Free {
     publisher: PublisherId,
     amount: Amount,
 }
 
-/// A publisher with packages that are held.
+/// A publisher with stored packages.
 struct Publisher {
     id: PublisherId,
     bytes: u64,
     packages: u64,
     last_seen: Timestamp,
-    standing: Standing,
+    standing: PublisherStanding,
 }
 
-/// Publishers whose packages stay: those that this node has a key of, and those that a person has
-/// pinned.
+/// Publishers whose packages are never evicted: those whose key this node has, and those that a
+/// person pinned.
 const KEPT: &str =
     "SELECT publisher FROM pins UNION ALL SELECT publisher FROM publishers WHERE own = 1";
 
@@ -285,9 +282,9 @@ fn tenants(db: &Connection, now: Timestamp) -> rusqlite::Result<Vec<Publisher>> 
         let (kept, distrusted): (bool, bool) = (row.get(5)?, row.get(6)?);
         let first_seen = Timestamp(row.get(4)?);
         let standing = match () {
-            () if kept => Standing::Kept,
-            () if first_seen <= known && !distrusted => Standing::Known,
-            () => Standing::Unknown,
+            () if kept => PublisherStanding::Kept,
+            () if first_seen <= known && !distrusted => PublisherStanding::Known,
+            () => PublisherStanding::Unknown,
         };
         Ok(Publisher {
             id: catalogue::publisher(row, 0)?,
@@ -311,7 +308,7 @@ fn amounts(publishers: &[Publisher], of: impl Fn(&Publisher) -> u64) -> Vec<Tena
 
 fn plan_of(
     publishers: &[Publisher],
-    owed: Owed,
+    owed: EvictionNeed,
     of: impl Fn(&Publisher) -> u64,
     even: u64,
     amount: impl Fn(u64) -> Amount,
@@ -326,8 +323,8 @@ fn plan_of(
     free.into_iter().filter_map(whose).collect()
 }
 
-/// What is to go of a catalogue that has too many bytes or packages. Of one that was full, unknown
-/// publishers keep a quarter.
+/// Plans the eviction for a catalogue with too many bytes or packages. If it was full, unknown
+/// publishers keep a quarter of it.
 fn plan(
     db: &Connection,
     used: &Usage,
@@ -346,7 +343,7 @@ fn plan(
         room.bytes,
         full,
     );
-    if of_bytes != Owed::default() {
+    if of_bytes != EvictionNeed::default() {
         return Ok(plan_of(
             &tenants,
             of_bytes,
@@ -366,8 +363,8 @@ fn plan(
     Ok(plan_of(&tenants, of_packages, of, 1, Amount::Packages))
 }
 
-/// Puts out what a plan says, `most` packages at once, and leaves the rest in it: the oldest of
-/// each publisher first, but for what those need whose packages stay. Returns how many.
+/// Evicts up to `most` packages of a plan, and leaves the rest in it. Each publisher's oldest
+/// packages go first, but none that kept packages depend on. Returns the number evicted.
 fn free(
     db: &Connection,
     plan: &mut VecDeque<Free>,
@@ -399,7 +396,7 @@ fn free(
             if !needed.contains(&listing::need_of(&id)) {
                 going.push((row.get::<_, i64>(0)?, id, Hash(row.get(2)?)));
             }
-            // Of a publisher with very many packages only so many are looked at.
+            // Of a publisher with very many packages, only this many are read.
             if going.len() + refused.len() >= most {
                 break;
             }
@@ -431,7 +428,7 @@ fn free(
     Ok(gone)
 }
 
-/// Bytes and packages of a publisher.
+/// Returns the bytes and packages of a publisher.
 fn held_of(db: &Connection, publisher: &PublisherId) -> rusqlite::Result<(u64, u64)> {
     let held = db
         .prepare_cached("SELECT bytes, packages FROM publishers WHERE publisher = ?")?
@@ -442,8 +439,8 @@ fn held_of(db: &Connection, publisher: &PublisherId) -> rusqlite::Result<(u64, u
     }
 }
 
-/// What those need whose packages stay. Only needs that name a key: anybody may claim a handle, and
-/// with it to be needed.
+/// Returns the dependencies of the packages that are never evicted. Only dependencies by key count:
+/// a handle can be claimed by any key, which could then protect its packages.
 fn needed(db: &Connection) -> rusqlite::Result<HashSet<i64>> {
     let mut needed = HashSet::new();
     let mut needs = db.prepare_cached(&format!(

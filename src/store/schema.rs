@@ -1,4 +1,6 @@
-//! The schema, and what is said of a database that has another one.
+//! The schema, and the checks of a database with another version of it.
+
+mod from_12;
 
 use std::path::Path;
 
@@ -6,44 +8,111 @@ use rusqlite::Connection;
 
 use crate::{RegistryError, Result};
 
-/// The number of [`SCHEMA`], in the database's `user_version`. Earlier ones, up to 6, held records
-/// whose hashes are computed otherwise, and 7 took words apart otherwise and knew no pins of
-/// releases: nothing leads from there to here.
-const VERSION: i64 = 12;
+/// The version of [`SCHEMA`], stored in the database's `user_version`. Version 12 is migrated (see
+/// `from_12.rs`). Versions up to 6 have records with other hashes, and version 7 split words
+/// differently and had no pins of releases, so they cannot be upgraded.
+const VERSION: i64 = 13;
+/// The earliest version that can be migrated when it is opened.
+const OLDEST: i64 = 12;
 
-const SCHEMA: &str = r"
+/// The tables of records. Their rows refer to publishers by number, because a key is longer than a
+/// name and would be in each of ten tables and indexes; the views have the keys.
+const RECORDS: &str = r"
+-- The numbers of keys that have a row in `publishers`, or a package that is listed.
+CREATE TABLE keys (id INTEGER PRIMARY KEY, publisher BLOB NOT NULL UNIQUE);
 -- Long rows (heads, manifests) are kept in the order in which they come, and found by indexes: in the order of hashes, each
--- that comes would change another page.
-CREATE TABLE heads (
-    id INTEGER PRIMARY KEY, publisher BLOB NOT NULL, name TEXT NOT NULL, seq INTEGER NOT NULL, hash BLOB NOT NULL,
+-- that comes would change another page. `fold` is what is left of versions that no record lists: see domain/fold.rs. `bytes` is an envelope's length as it was signed; pack.rs says how a row holds it.
+CREATE TABLE head_rows (
+    id INTEGER PRIMARY KEY, key INTEGER NOT NULL, name TEXT NOT NULL, seq INTEGER NOT NULL, hash BLOB NOT NULL,
     handle TEXT, signed_at INTEGER NOT NULL, received_at INTEGER NOT NULL,
     -- When other peers were last seen to hold the same state, and how many of them.
     confirmed_at INTEGER, confirmed_by INTEGER NOT NULL DEFAULT 0,
-    own INTEGER NOT NULL DEFAULT 0, envelope BLOB NOT NULL, UNIQUE (publisher, name)
+    own INTEGER NOT NULL DEFAULT 0, expires INTEGER NOT NULL, fold BLOB NOT NULL DEFAULT x'', bytes INTEGER NOT NULL,
+    envelope BLOB NOT NULL, UNIQUE (key, name)
 );
-CREATE INDEX heads_by_handle ON heads (handle, publisher);
+CREATE INDEX heads_by_handle ON head_rows (handle, key);
 -- What is reconciled; read without the heads themselves.
-CREATE INDEX heads_by_hash ON heads (hash, signed_at);
+CREATE INDEX heads_by_hash ON head_rows (hash, signed_at);
 -- This node's own heads, the oldest of which is renewed next.
-CREATE INDEX heads_own ON heads (signed_at) WHERE own = 1;
+CREATE INDEX heads_own ON head_rows (signed_at) WHERE own = 1;
 -- The newest record that is held: a clock that is behind it is wrong.
-CREATE INDEX heads_by_age ON heads (signed_at);
+CREATE INDEX heads_by_age ON head_rows (signed_at);
+CREATE VIEW heads AS SELECT h.id, k.publisher, h.name, h.seq, h.hash, h.handle, h.signed_at, h.received_at,
+    h.confirmed_at, h.confirmed_by, h.own, h.envelope FROM head_rows h JOIN keys k ON k.id = h.key;
+CREATE TRIGGER claim_gone BEFORE DELETE ON head_rows WHEN old.handle IS NOT NULL BEGIN
+    DELETE FROM claims WHERE handle = old.handle AND publisher = (SELECT publisher FROM keys WHERE id = old.key)
+        AND NOT EXISTS (SELECT 1 FROM head_rows WHERE handle = old.handle AND key = old.key AND id <> old.id);
+END;
+-- The highest state ever seen of a package whose head is not held any more since `gone_at`, with what was folded.
+CREATE TABLE mark_rows (
+    key INTEGER NOT NULL, name TEXT NOT NULL, seq INTEGER NOT NULL, hash BLOB NOT NULL, expires INTEGER NOT NULL,
+    gone_at INTEGER NOT NULL, fold BLOB NOT NULL, PRIMARY KEY (key, name)
+) WITHOUT ROWID;
+CREATE INDEX marks_by_end ON mark_rows (gone_at);
+-- The highest state ever seen of each package, held or not.
+CREATE VIEW marks AS SELECT k.publisher, h.name, h.seq, h.hash, h.expires, h.fold
+    FROM head_rows h JOIN keys k ON k.id = h.key
+    UNION ALL SELECT k.publisher, m.name, m.seq, m.hash, m.expires, m.fold FROM mark_rows m JOIN keys k ON k.id = m.key;
+-- The first manifest hash seen of each version, as long as a record lists it: it never changes. Where a release may grow, all of
+-- them, in the order in which they were seen. Of a head that is held: what is left of others is folded.
+CREATE TABLE release_rows (
+    head INTEGER NOT NULL, version TEXT NOT NULL, manifest BLOB NOT NULL, nth INTEGER NOT NULL,
+    PRIMARY KEY (head, version, manifest)
+) WITHOUT ROWID;
+CREATE VIEW releases AS SELECT k.publisher, h.name, r.version, r.manifest, r.nth
+    FROM release_rows r JOIN head_rows h ON h.id = r.head JOIN keys k ON k.id = h.key;
+CREATE TABLE manifests (
+    id INTEGER PRIMARY KEY, head INTEGER NOT NULL, hash BLOB NOT NULL UNIQUE, bytes INTEGER NOT NULL,
+    envelope BLOB NOT NULL
+);
+CREATE INDEX manifests_of ON manifests (head);
+CREATE TRIGGER files_gone AFTER DELETE ON manifests BEGIN DELETE FROM files WHERE manifest = old.id; END;
+-- What a search looks at and a hit shows. Here and elsewhere, `name` has the ecosystem before it, as in `cargo:serde`, but for
+-- `generic`. `manifest` is the row of the one that the package is listed by, which goes
+-- together with the head that is held. `skeleton` is a number made of it: see look_alikes.rs.
+CREATE TABLE package_rows (
+    id INTEGER PRIMARY KEY, key INTEGER NOT NULL, name TEXT NOT NULL, popularity INTEGER NOT NULL,
+    signed_at INTEGER NOT NULL, flags INTEGER NOT NULL, ecosystem TEXT NOT NULL, handle TEXT, version TEXT NOT NULL,
+    title TEXT, summary TEXT NOT NULL, categories TEXT NOT NULL, tags TEXT NOT NULL, license TEXT, needs BLOB NOT NULL,
+    manifest INTEGER, skeleton INTEGER NOT NULL, bare TEXT GENERATED ALWAYS AS (substr(name, instr(name, ':') + 1)) VIRTUAL,
+    UNIQUE (key, name)
+);
+-- Names that the eye takes for one another.
+CREATE INDEX packages_by_skeleton ON package_rows (skeleton, key);
+CREATE INDEX packages_by_name ON package_rows (bare, popularity);
+CREATE INDEX packages_by_popularity ON package_rows (popularity);
+CREATE INDEX packages_by_age ON package_rows (signed_at);
+CREATE VIEW packages AS SELECT p.id, k.publisher, p.name, p.popularity, p.signed_at, p.flags, p.ecosystem, p.handle,
+    p.version, p.title, p.summary, p.categories, p.tags, p.license, p.needs, p.manifest, p.skeleton, p.bare
+    FROM package_rows p JOIN keys k ON k.id = p.key;
+-- Whose dependents have changed since they were counted, where known with what it is called.
+CREATE TABLE recount (need INTEGER PRIMARY KEY, called TEXT);
+CREATE TRIGGER publisher_gone AFTER DELETE ON publishers BEGIN
+    DELETE FROM keys WHERE publisher = old.publisher AND NOT EXISTS (SELECT 1 FROM package_rows WHERE key = keys.id);
+END;
+CREATE TRIGGER package_gone AFTER DELETE ON package_rows BEGIN
+    DELETE FROM keys WHERE id = old.key AND NOT EXISTS (SELECT 1 FROM package_rows WHERE key = old.key)
+        AND NOT EXISTS (SELECT 1 FROM publishers WHERE publisher = keys.publisher);
+END;
+";
+
+/// The index of words.
+const WORDS: &str = r"
+-- Words as `domain::query::words` makes them: what stands between them is a space, so that the index splits nowhere else; `c++` and `c#` are two of them.
+-- `facets` has a word for each label, which no text has: see listing.rs. The beginnings of two letters serve for those of one.
+CREATE VIRTUAL TABLE words USING fts5 (
+    name, title, description, labels, facets,
+    content='', contentless_delete=1, prefix='2 3', tokenize='ascii tokenchars ''+#'''
+);
+CREATE VIRTUAL TABLE vocabulary USING fts5vocab (words, 'row');
+";
+
+const SCHEMA: &str = r"
 -- Which keys claim which handles, and since when this node knows; as long as it holds a head that says so.
 CREATE TABLE claims (
     publisher BLOB NOT NULL, handle TEXT NOT NULL, since INTEGER NOT NULL, PRIMARY KEY (publisher, handle)
 ) WITHOUT ROWID;
 CREATE INDEX claims_by_handle ON claims (handle, since);
-CREATE TRIGGER claim_gone AFTER DELETE ON heads WHEN old.handle IS NOT NULL BEGIN
-    DELETE FROM claims WHERE publisher = old.publisher AND handle = old.handle
-        AND NOT EXISTS (SELECT 1 FROM heads WHERE handle = old.handle AND publisher = old.publisher);
-END;
--- The highest state ever seen of a package: outlives the head itself, which is not held any more since `gone_at`. `fold` is
--- what is left of versions that no record lists: see domain/fold.rs.
-CREATE TABLE marks (
-    publisher BLOB NOT NULL, name TEXT NOT NULL, seq INTEGER NOT NULL, hash BLOB NOT NULL, expires INTEGER NOT NULL,
-    gone_at INTEGER, fold BLOB NOT NULL DEFAULT x'', PRIMARY KEY (publisher, name)
-) WITHOUT ROWID;
-CREATE INDEX marks_by_end ON marks (gone_at) WHERE gone_at IS NOT NULL;
 -- Heads of the current seq that lost to the selected one: the publisher joins them in its next head.
 CREATE TABLE forks (
     publisher BLOB NOT NULL, name TEXT NOT NULL, hash BLOB NOT NULL, seq INTEGER NOT NULL, envelope BLOB NOT NULL,
@@ -52,23 +121,12 @@ CREATE TABLE forks (
 -- Pages and manifests are of a head that is held, and go with it.
 CREATE TABLE pages (hash BLOB PRIMARY KEY, head INTEGER NOT NULL, envelope BLOB NOT NULL) WITHOUT ROWID;
 CREATE INDEX pages_of ON pages (head);
--- The first manifest hash seen of each version, as long as a record lists it: it never changes. Where a release may grow, all of
--- them, in the order in which they were seen.
-CREATE TABLE releases (
-    publisher BLOB NOT NULL, name TEXT NOT NULL, version TEXT NOT NULL, manifest BLOB NOT NULL, nth INTEGER NOT NULL,
-    PRIMARY KEY (publisher, name, version, manifest)
-) WITHOUT ROWID;
-CREATE TABLE manifests (
-    id INTEGER PRIMARY KEY, head INTEGER NOT NULL, hash BLOB NOT NULL UNIQUE, envelope BLOB NOT NULL
-);
-CREATE INDEX manifests_of ON manifests (head);
 -- Which manifests of a package list a file, by a number made of its version and its name: what is added to a release must be found to
 -- be new without reading all that was added before. Only where releases grow.
 CREATE TABLE files (
     head INTEGER NOT NULL, file INTEGER NOT NULL, manifest INTEGER NOT NULL, PRIMARY KEY (head, file, manifest)
 ) WITHOUT ROWID;
 CREATE INDEX files_of ON files (manifest);
-CREATE TRIGGER files_gone AFTER DELETE ON manifests BEGIN DELETE FROM files WHERE manifest = old.id; END;
 -- What is kept of each publisher, as the triggers of usage.rs count it, and since when it is known.
 CREATE TABLE publishers (
     publisher BLOB PRIMARY KEY, first_seen INTEGER NOT NULL, last_seen INTEGER NOT NULL, own INTEGER NOT NULL,
@@ -91,31 +149,7 @@ CREATE TABLE conflicts (
 );
 -- How many had to make room.
 CREATE TABLE forgotten (what TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;
--- What a search looks at and a hit shows. Here and elsewhere, `name` has the ecosystem before it, as in `cargo:serde`, but for
--- `generic`. `manifest` is the hash of the one that the package is listed by, which goes
--- together with the head that is held.
-CREATE TABLE packages (
-    id INTEGER PRIMARY KEY, publisher BLOB NOT NULL, name TEXT NOT NULL, popularity INTEGER NOT NULL,
-    signed_at INTEGER NOT NULL, flags INTEGER NOT NULL, ecosystem TEXT NOT NULL, handle TEXT, version TEXT NOT NULL,
-    title TEXT, summary TEXT NOT NULL, categories TEXT NOT NULL, tags TEXT NOT NULL, license TEXT, needs BLOB NOT NULL,
-    manifest BLOB, skeleton TEXT NOT NULL, bare TEXT GENERATED ALWAYS AS (substr(name, instr(name, ':') + 1)) VIRTUAL,
-    UNIQUE (publisher, name)
-);
--- Names that the eye takes for one another.
-CREATE INDEX packages_by_skeleton ON packages (skeleton, publisher);
-CREATE INDEX packages_by_name ON packages (bare, popularity);
-CREATE INDEX packages_by_popularity ON packages (popularity);
-CREATE INDEX packages_by_age ON packages (signed_at);
--- Words as `domain::query::words` makes them: what stands between them is a space, so that the index splits nowhere else; `c++` and `c#` are two of them.
--- `facets` has a word for each label, which no text has: see listing.rs.
-CREATE VIRTUAL TABLE words USING fts5 (
-    name, title, description, labels, facets,
-    content='', contentless_delete=1, prefix='1 2 3', tokenize='ascii tokenchars ''+#'''
-);
-CREATE VIRTUAL TABLE vocabulary USING fts5vocab (words, 'row');
--- Who needs whom, by the hash of the id of the package that is needed; and whose dependents have changed since they were
--- counted, where known with what it is called.
-CREATE TABLE recount (id INTEGER PRIMARY KEY, need INTEGER NOT NULL, called TEXT);
+-- Who needs whom, by the hash of the id of the package that is needed.
 CREATE TABLE dependents (need INTEGER NOT NULL, package INTEGER NOT NULL, PRIMARY KEY (need, package)) WITHOUT ROWID;
 -- Peers that were seen to have a package's content.
 CREATE TABLE providers (package INTEGER NOT NULL, peer BLOB NOT NULL, PRIMARY KEY (package, peer)) WITHOUT ROWID;
@@ -205,18 +239,19 @@ CREATE TABLE blocked (
 ) WITHOUT ROWID;
 ";
 
-/// The number of a database's schema; 0 for one that has none yet.
+/// Returns the schema version of a database; 0 if it has none yet.
 pub(super) fn version(connection: &Connection) -> Result<i64> {
     Ok(connection.pragma_query_value(None, "user_version", |row| row.get(0))?)
 }
 
+/// Checks that this program can use a database of version `found`.
+///
 /// # Errors
-/// [`RegistryError::NewerSchema`] and [`RegistryError::OlderSchema`] for a schema that is not this
-/// program's.
+/// [`RegistryError::NewerSchema`] and [`RegistryError::OlderSchema`] if it cannot.
 pub(super) fn check(found: i64, path: &Path) -> Result<()> {
     let path = path.to_owned();
     match found {
-        VERSION => Ok(()),
+        OLDEST..=VERSION => Ok(()),
         found if found > VERSION => Err(RegistryError::NewerSchema {
             path,
             found,
@@ -230,18 +265,20 @@ pub(super) fn check(found: i64, path: &Path) -> Result<()> {
     }
 }
 
-/// Makes the schema in a new database; leaves one alone that has another.
+/// Creates the schema in a new database, migrates one of the version before, and leaves one of any
+/// other version unchanged.
 ///
 /// # Errors
 /// [`RegistryError::NewerSchema`] and [`RegistryError::OlderSchema`] for a database of another
 /// version.
 pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<()> {
     match version(connection)? {
-        // One transaction: a power cut leaves all of it or nothing.
+        // In one transaction, so that a power cut leaves all of it or nothing.
         0 => connection.execute_batch(&format!(
-            "BEGIN;{SCHEMA};{};PRAGMA user_version={VERSION};COMMIT",
+            "BEGIN;{SCHEMA};{RECORDS};{WORDS};{};PRAGMA user_version={VERSION};COMMIT",
             super::usage::triggers()
         ))?,
+        OLDEST => from_12::migrate(connection)?,
         found => check(found, path)?,
     }
     Ok(connection.execute_batch(super::known_keys::TABLE)?)

@@ -1,9 +1,9 @@
-//! Searching the index.
+//! Searches the index.
 //!
-//! What is ranked is bounded however much matches: packages whose names begin with the text, those
-//! that the index ranks best (BM25), and those that most others depend on. Among these
-//! `domain::query::score` decides. Where next to nothing matches, words are replaced by those of
-//! the index that are spelt much alike.
+//! The number of ranked packages is bounded, however many match: those whose names begin with the
+//! text, those that the index ranks best (BM25), and those with the most dependents. Among these
+//! `domain::query::score` decides. If almost nothing matches, words are replaced by similar words
+//! of the index.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -26,73 +26,72 @@ use crate::{
         name::{PackageId, PublisherId},
         package::Source,
         query::{
-            Asked, Candidate, Facet, FacetCount, Facets, Hit, Phrase, Query, Ranking, Terms,
-            distance, licenses, may_differ, words,
+            Facet, FacetCount, Facets, Hit, HitCandidate, IncludeHidden, Phrase, Query, Ranking,
+            SearchTerms, distance, licenses, may_differ, words,
         },
         time::Timestamp,
         trust::Trust,
     },
 };
 
-/// Best ones by BM25, most popular ones, and names that begin with the text, that are ranked.
+/// Packages ranked: the best by BM25, the most popular, and those whose names begin with the text.
 const BY_WORDS: usize = 150;
 const BY_POPULARITY: usize = 80;
 const BY_NAME: usize = 60;
-/// BM25 looks at each match; beyond so many, only the popular ones are looked at.
+/// BM25 reads every match; if there are more than this, only the popular ones are ranked.
 const MOST_WEIGHED: u64 = 2_000;
 /// With fewer hits than this, words may be misspelt.
 const FEW: u64 = 3;
-/// A guess is worth less than what was asked for, and so is a part of it.
+/// The weight of a guessed or partial match.
 const GUESSED: f64 = 0.8;
 const PARTLY: f64 = 0.5;
-/// What a name may have between two words.
+/// Characters between two words of a name.
 const BETWEEN_WORDS: [&str; 4] = ["-", "", ".", "_"];
-/// Words that one word is taken for.
+/// Most similar words tried for one word.
 const ALIKE: usize = 8;
-/// Words that are looked at for others that are spelt alike, and words of the index that each
-/// search walks through for them: those with two first letters of a catalogue of half a million
-/// packages.
+/// Words checked for similar spellings, and words of the index that each search reads for them: in
+/// a catalogue of half a million packages, those with two of the first letters.
 const MOST_MISSPELT: usize = 4;
 const MOST_WALKED: usize = 50_000;
-/// Distrusted publishers that are left out by the index; more of them are left out one by one.
+/// Distrusted publishers that the index leaves out; further ones are left out one by one.
 const DISTRUSTED: usize = 50;
-/// Matches whose labels are counted one by one; of more, an even sample is.
+/// Matches whose labels are counted exactly; if there are more, an even sample is counted.
 const COUNTED: u64 = 20_000;
-/// Values of a facet that are returned, the most frequent ones.
+/// Most values of a facet that are returned, the most frequent ones.
 const VALUES: usize = 12;
 
-/// What the catalogue has for a query.
+/// The results of a query.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Found {
     /// Best first, from the query's offset on.
     pub hits: Vec<Hit>,
-    /// Packages that match, shown or not.
+    /// Number of matching packages, shown or not.
     pub total: u64,
-    /// The words that were searched for instead, where next to nothing had those that were asked
-    /// for.
+    /// The words that were searched instead, if almost nothing matched the given ones.
     pub instead: Option<String>,
 }
 
 impl Store {
-    /// Packages that match, the best ones first; without words the newest first. What is yanked,
-    /// and distrusted publishers, are left out unless they are asked for.
+    /// Returns the matching packages, best first; without words, newest first. Yanked packages and
+    /// distrusted publishers are left out unless requested.
     pub fn search(&self, query: &Query, now: Timestamp) -> Result<Found> {
         self.read_together(|db| {
             Search::of(db, self.own_publisher(), query, now)?.run(query.offset, query.limit)
         })
     }
 
-    /// How many of a query's matches have which label.
+    /// Returns the number of a query's matches for each label.
     pub fn facets(&self, query: &Query, now: Timestamp) -> Result<Facets> {
         self.read_together(|db| Search::of(db, self.own_publisher(), query, now)?.facets())
     }
 
-    /// Words of the names and labels of this node's own packages.
+    /// Returns the words in the names and labels of own packages.
     pub fn own_words(&self) -> Result<BTreeSet<String>> {
         self.read(|db| {
             let mut own = BTreeSet::new();
             let mut statement = db.prepare_cached(
-                "SELECT bare, categories, tags FROM packages WHERE publisher IN (SELECT publisher FROM heads WHERE own = 1)",
+                "SELECT bare, categories, tags FROM packages WHERE publisher IN (SELECT publisher \
+                 FROM heads WHERE own = 1)",
             )?;
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
@@ -104,9 +103,9 @@ impl Store {
         })
     }
 
-    /// Words that no more than `most` packages have.
+    /// Returns the words that at most `most` packages have.
     pub fn rare_words(&self, most: u64) -> Result<Vec<String>> {
-        /// Shorter ones are abbreviations, and parts of versions.
+        /// Shorter words are abbreviations and parts of versions.
         const SHORT: usize = 4;
         self.read(|db| {
             let mut statement = db.prepare_cached(
@@ -120,32 +119,31 @@ impl Store {
         })
     }
 
-    /// As [`Self::search`] for somebody else: without what is for this node's own eyes, and not
-    /// more than it may see.
+    /// As [`Self::search`], for a peer: without private results, and within the limit for peers.
     pub fn search_for_others(&self, query: &Query, now: Timestamp) -> Result<Found> {
         self.read_together(|db| {
             let mut search = Search::of(db, self.own_publisher(), query, now)?;
             search.public = true;
-            search.terms.asked = Asked {
+            search.terms.asked = IncludeHidden {
                 yanked: search.terms.asked.yanked,
-                ..Asked::default()
+                ..IncludeHidden::default()
             };
             search.run(query.offset, query.limit)
         })
     }
 }
 
-/// One search under way.
+/// A running search.
 struct Search<'a> {
     db: &'a Connection,
-    terms: Terms,
-    /// Words that are taken for one another, by the place of the phrase that they stand in for.
+    terms: SearchTerms,
+    /// Similar words, by the position of the phrase that they replace.
     alike: BTreeMap<usize, Vec<String>>,
-    /// Rows that match, in their order, as [`Self::total`] has counted them last.
+    /// Matching rows in ascending order, as [`Self::total`] found them last.
     matched: Vec<i64>,
-    /// Words are taken for beginnings that were not meant as such.
+    /// True if words are treated as prefixes although they were not meant as such.
     lengthened: bool,
-    /// Packages with some of the words will do.
+    /// True if packages with only some of the words count.
     any: bool,
     distrusted: Vec<PublisherId>,
     own: Option<PublisherId>,
@@ -200,7 +198,7 @@ impl<'a> Search<'a> {
             });
         }
         let mut ranked = self.ranked(total, offset + limit)?;
-        // Whoever asks for others is told what has all of the words, and nothing else.
+        // Peers get only packages with all of the words.
         if total < FEW && self.terms.wanted.len() > 1 && !self.public {
             self.any = true;
             let found = self.total()?;
@@ -221,8 +219,8 @@ impl<'a> Search<'a> {
         })
     }
 
-    /// Where next to nothing has the words, takes them for beginnings, and then for others that are
-    /// spelt alike. Returns how many match, and what is searched for instead.
+    /// If almost nothing matches, treats words as prefixes, and then tries similar words. Returns
+    /// the number of matches, and the words searched instead.
     fn widen(&mut self) -> rusqlite::Result<(u64, Option<String>)> {
         let (mut total, mut instead) = (self.total()?, None);
         if total >= FEW || self.terms.wanted.is_empty() || (total > 0 && self.is_named()?) {
@@ -265,12 +263,13 @@ impl<'a> Search<'a> {
             .collect()
     }
 
-    /// Whether a package is called so: then nothing else was meant, however little there is.
+    /// Returns true if a package has exactly this name: then nothing else was meant, however few
+    /// matches there are.
     fn is_named(&self) -> rusqlite::Result<bool> {
         let words: Vec<&str> = self.terms.words().collect();
         let mut named = self
             .db
-            .prepare_cached("SELECT 1 FROM packages WHERE bare = ?")?;
+            .prepare_cached("SELECT 1 FROM package_rows WHERE bare = ?")?;
         for between in BETWEEN_WORDS {
             if named.exists([words.join(between)])? {
                 return Ok(true);
@@ -279,7 +278,7 @@ impl<'a> Search<'a> {
         Ok(false)
     }
 
-    /// What the index is asked for.
+    /// Returns the expression for the index.
     fn expression(&self) -> String {
         let mut all: Vec<String> = Vec::new();
         let mut and = |part: String| all.push(part);
@@ -306,7 +305,7 @@ impl<'a> Search<'a> {
         wanted
             .iter()
             .for_each(|filter| and(word(filter.facet, &filter.value)));
-        let Asked {
+        let IncludeHidden {
             yanked,
             distrusted,
             preview,
@@ -320,7 +319,7 @@ impl<'a> Search<'a> {
         }
         let mut expression = all.join(" AND ");
         let mut not = |part: String| {
-            // Writing to a string does not fail.
+            // Writing to a string cannot fail.
             let _ = write!(expression, " NOT {part}");
         };
         self.terms
@@ -343,7 +342,8 @@ impl<'a> Search<'a> {
         expression
     }
 
-    /// Rows of the index that match, as SQL with one parameter, the [`Self::expression`].
+    /// Returns SQL for the matching rows of the index, with one parameter, the
+    /// [`Self::expression`].
     fn matching(&self) -> String {
         let mut sql = "FROM words WHERE words MATCH ?1".to_owned();
         let since = |age: Duration| {
@@ -356,7 +356,7 @@ impl<'a> Search<'a> {
                 let at = since(age);
                 let _ = write!(
                     sql,
-                    " AND rowid IN (SELECT id FROM packages WHERE signed_at {compare} {at})"
+                    " AND rowid IN (SELECT id FROM package_rows WHERE signed_at {compare} {at})"
                 );
             }
         }
@@ -371,15 +371,15 @@ impl<'a> Search<'a> {
             .collect()
     }
 
-    /// How many match. They are kept: whatever is ranked is among them.
+    /// Returns the number of matches and stores them: all ranked rows are among them.
     fn total(&mut self) -> rusqlite::Result<u64> {
         self.matched = self.rows("SELECT rowid", "")?;
-        // As they come, as a rule; an age may have SQLite look at them in another order.
+        // They usually come in order, but a filter by age may make SQLite read them in another.
         self.matched.sort_unstable();
         Ok(self.matched.len() as u64)
     }
 
-    /// Those of a walk that match, until there are enough.
+    /// Returns the rows of a query that match, until there are enough.
     fn among(
         &self,
         sql: &str,
@@ -401,15 +401,17 @@ impl<'a> Search<'a> {
     }
 
     fn newest(&self, offset: usize, limit: usize) -> rusqlite::Result<Vec<Hit>> {
-        // The index by age is walked until there are enough: nearly everything matches.
+        // Read the index by age until there are enough: nearly all packages match.
         let sql = if self.terms.is_everything() && !self.public && self.distrusted.is_empty() {
             format!(
-                "SELECT id FROM packages WHERE flags & {YANKED} = 0 ORDER BY signed_at DESC LIMIT ?1 OFFSET ?2"
+                "SELECT id FROM package_rows WHERE flags & {YANKED} = 0 ORDER BY signed_at DESC \
+                 LIMIT ?1 OFFSET ?2"
             )
         } else {
             let matching = self.matching().replace("?1", "?3");
             format!(
-                "SELECT id FROM packages WHERE id IN (SELECT rowid {matching}) ORDER BY signed_at DESC LIMIT ?1 OFFSET ?2"
+                "SELECT id FROM package_rows WHERE id IN (SELECT rowid {matching}) ORDER BY \
+                 signed_at DESC LIMIT ?1 OFFSET ?2"
             )
         };
         let mut statement = self.db.prepare_cached(&sql)?;
@@ -429,12 +431,12 @@ impl<'a> Search<'a> {
             .collect()
     }
 
-    /// The best ones, `most` at least where there are as many.
+    /// Returns the best matches, at least `most` if there are as many.
     fn ranked(&self, total: u64, most: usize) -> rusqlite::Result<Vec<(f64, i64)>> {
         let mut rows: Vec<i64> = Vec::new();
         let limit = BY_WORDS.max(most);
         if total <= limit as u64 {
-            // All of them are looked at: the index need not say which are best.
+            // Rank all of them; the index need not choose the best.
             rows.clone_from(&self.matched);
         } else if total <= MOST_WEIGHED {
             rows.extend(self.rows(
@@ -444,7 +446,7 @@ impl<'a> Search<'a> {
         }
         if total > rows.len() as u64 {
             rows.extend(self.named()?);
-            let popular = "SELECT id FROM packages INDEXED BY packages_by_popularity ORDER BY popularity DESC";
+            let popular = "SELECT id FROM package_rows INDEXED BY packages_by_popularity ORDER BY popularity DESC";
             rows.extend(self.among(popular, [], BY_POPULARITY.max(most))?);
         }
         let mut seen = HashSet::new();
@@ -452,7 +454,8 @@ impl<'a> Search<'a> {
         let spellings = self.spellings();
         let mut ranked = Vec::with_capacity(rows.len());
         let mut looked_at = self.db.prepare_cached(
-            "SELECT bare, popularity, title, summary, categories, tags, publisher FROM packages WHERE id = ?",
+            "SELECT bare, popularity, title, summary, categories, tags, publisher FROM packages \
+             WHERE id = ?",
         )?;
         for row in rows {
             let mut found = looked_at.query([row])?;
@@ -462,13 +465,13 @@ impl<'a> Search<'a> {
                 ranked.push((score, row));
             }
         }
-        // Stable: equals keep the index's order.
+        // A stable sort: equal ones keep the order of the index.
         ranked.sort_by(|(a, _), (b, _)| b.total_cmp(a));
         Ok(ranked)
     }
 
-    /// Packages whose names begin with the text, the most popular first, as far as they match; of a
-    /// short one those that are named so, because the most popular ones are looked at anyway.
+    /// Returns the matches whose names begin with the text, the most popular first. For a short
+    /// text, only those with exactly this name: the most popular packages are ranked anyway.
     fn named(&self) -> rusqlite::Result<Vec<i64>> {
         const SHORT: usize = 2;
         let words: Vec<&str> = self.terms.words().collect();
@@ -479,11 +482,11 @@ impl<'a> Search<'a> {
             BETWEEN_WORDS.len()
         }) {
             let from = words.join(between);
-            let exact = "SELECT id FROM packages WHERE bare = ?";
+            let exact = "SELECT id FROM package_rows WHERE bare = ?";
             named.extend(self.among(exact, [&from], BY_NAME)?);
             if from.chars().count() > SHORT {
                 let to = format!("{from}{}", char::MAX);
-                let begins = "SELECT id FROM packages INDEXED BY packages_by_name WHERE bare > ? AND bare < ?
+                let begins = "SELECT id FROM package_rows INDEXED BY packages_by_name WHERE bare > ? AND bare < ?
                               ORDER BY popularity DESC";
                 named.extend(self.among(begins, [from, to], BY_NAME)?);
             }
@@ -491,8 +494,8 @@ impl<'a> Search<'a> {
         Ok(named)
     }
 
-    /// Whether there is a word that was not taken for a beginning, and could be one: `process` of
-    /// `processes`.
+    /// Returns true if there is a word that is not treated as a prefix but could be one: `process`
+    /// of `processes`.
     fn may_be_longer(&self) -> bool {
         self.terms
             .wanted
@@ -509,7 +512,7 @@ impl<'a> Search<'a> {
             .for_each(|phrase| phrase.open = true);
     }
 
-    /// Looks for the words of the index that are spelt like those that were asked for.
+    /// Looks for words of the index with a similar spelling.
     fn misspelt(&mut self) -> rusqlite::Result<()> {
         let (mut looked_at, mut walked) = (0, 0);
         for (at, phrase) in self.terms.wanted.iter().enumerate() {
@@ -524,8 +527,8 @@ impl<'a> Search<'a> {
             if looked_at > MOST_MISSPELT || walked >= MOST_WALKED {
                 break;
             }
-            // Words that begin alike: who types a first letter wrongly sees it. The second one may
-            // have come first.
+            // Only words with the same first letter: a person notices a wrong first letter. The
+            // first two may be swapped.
             let firsts: HashSet<char> = [Some(first), word.chars().nth(1)]
                 .into_iter()
                 .flatten()
@@ -546,7 +549,7 @@ impl<'a> Search<'a> {
                         continue;
                     }
                     let whole = distance(word, term);
-                    // The word may be the beginning of one.
+                    // The word may be the beginning of a longer one.
                     let begins: String = term.chars().take(word.chars().count()).collect();
                     let off = if phrase.open {
                         whole.min(distance(word, &begins) + 1)
@@ -572,7 +575,7 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// The words that are searched for, as a person would have typed them.
+    /// Returns the searched words as a person would type them.
     fn instead(&self, between: &str) -> Option<String> {
         let best = |(at, phrase): (usize, &Phrase)| match self
             .alike
@@ -601,7 +604,7 @@ impl<'a> Search<'a> {
         )
     }
 
-    /// Whichever spelling was meant, and how much it counts.
+    /// Returns the possible spellings with their weights.
     fn spellings(&self) -> Vec<(f64, Ranking)> {
         let mut spellings = vec![(1.0, Ranking::of(&self.terms))];
         for (at, words) in &self.alike {
@@ -619,7 +622,7 @@ impl<'a> Search<'a> {
         spellings
     }
 
-    /// How good a package is; `None` for one that is not shown.
+    /// Returns the score of a package; `None` for one that is not shown.
     fn score(&self, spellings: &[(f64, Ranking)], row: &Row<'_>) -> rusqlite::Result<Option<f64>> {
         if !self.distrusted.is_empty()
             && !self.terms.asked.distrusted
@@ -628,7 +631,7 @@ impl<'a> Search<'a> {
             return Ok(None);
         }
         let popularity: i64 = row.get(1)?;
-        let candidate = Candidate {
+        let candidate = HitCandidate {
             name: row.get_ref(0)?.as_str()?,
             title: row.get_ref(2)?.as_str_or_null()?,
             summary: row.get_ref(3)?.as_str()?,
@@ -792,7 +795,7 @@ impl<'a> Search<'a> {
     }
 }
 
-/// A word by itself that says enough when it is a beginning.
+/// Returns true for a single word that is long enough to serve as a prefix.
 fn is_long(phrase: &Phrase) -> bool {
     phrase.words.len() == 1 && phrase.words.iter().all(|word| word.chars().count() >= 4)
 }
@@ -802,7 +805,7 @@ fn spelt(phrase: &Phrase) -> String {
     format!("{}{open}", quoted(&phrase.words.join(" ")))
 }
 
-/// Quoted, so that no word is taken for an operator.
+/// Quotes words, so that none is taken for an operator.
 fn quoted(words: &str) -> String {
     format!("\"{}\"", words.replace('"', ""))
 }

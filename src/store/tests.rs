@@ -77,8 +77,8 @@ async fn take(
 }
 
 fn open(dir: &Path) -> Store {
-    // The system closes a dropped store's files in its own time: the lock may be held a moment
-    // longer.
+    // The operating system may close a dropped store's files a little later, and hold the lock
+    // until then.
     for _ in 0..200 {
         match Store::open(dir, Metrics::default()) {
             Err(RegistryError::DataDirInUse { .. }) => std::thread::yield_now(),
@@ -145,7 +145,8 @@ async fn a_changed_manifest_costs_its_own_entry_and_is_kept_as_evidence() {
     let disputed = HeadVerdict::Disputed(Admission::Newer);
     assert_eq!(take(&store, &rewritten, &[&changed, &two]).await, disputed);
     let package = first.package().clone();
-    // The state is taken, so that two halves that saw different manifests first hold the same one.
+    // The state is accepted, so that two parts of the network that saw different manifests first
+    // converge.
     assert_eq!(store.head(&package).unwrap().unwrap().head, rewritten);
     let (releases, _) = store.releases(&rewritten).unwrap();
     assert_eq!(
@@ -200,8 +201,8 @@ async fn a_manifest_that_is_listed_as_another_version_or_package_is_refused_once
         HeadVerdict::Inconsistent
     );
 
-    // The other way round nothing is known when the head comes; what comes then is not listed by,
-    // nor sent with it.
+    // In the other order nothing is known when the head arrives, and the later manifest neither is
+    // listed by the head nor came with it.
     let late = tempfile::tempdir().unwrap();
     let store = open(late.path());
     let lie = lie("web", 2);
@@ -282,7 +283,7 @@ async fn a_release_that_grows_is_asked_for_its_files_by_name() {
     assert!(listing("1.0", &["b.whl"]).0.is_empty() && listing("1.1", &["a.whl"]).0.is_empty());
     store.take_manifest(later.clone(), NOW).await.unwrap();
     assert_eq!(listing("1.1", &["a.whl"]), (one(&later), vec![]));
-    // What goes takes its rows along.
+    // An evicted package takes its rows along.
     let rows = || {
         store
             .read(|db| db.query_row("SELECT count(*) FROM files", [], |row| row.get::<_, i64>(0)))
@@ -490,7 +491,9 @@ async fn peers_and_records_come_back() {
         .map(|n| StoredPeer {
             id: libp2p::PeerId::random(),
             addresses: vec!["/ip4/127.0.0.1/tcp/1".parse().unwrap()],
-            standing: crate::domain::reputation::Standing::new(NOW.after(Duration::from_secs(n))),
+            standing: crate::domain::reputation::PeerStanding::new(
+                NOW.after(Duration::from_secs(n)),
+            ),
         })
         .collect();
     store.remember_peers(peers.clone(), 3).await.unwrap();
@@ -504,7 +507,7 @@ async fn peers_and_records_come_back() {
         value: vec![2],
         expires: NOW,
         refreshed_at: NOW,
-        origin: crate::domain::shares::Origin::OURSELVES,
+        origin: crate::domain::shares::HolderId::OURSELVES,
     };
     store.write_dht(vec![record.clone()], vec![]).await.unwrap();
     assert_eq!(store.dht_records().unwrap(), std::slice::from_ref(&record));
@@ -514,7 +517,7 @@ async fn peers_and_records_come_back() {
 
 proptest::proptest! {
     #![proptest_config(proptest::test_runner::Config::with_cases(24))]
-    /// Whatever order heads come in, and however often: what is held in the end is the same.
+    /// The final state does not depend on the order of heads or on repetitions.
     #[test]
     fn reconciling_is_independent_of_order_and_idempotent(
         heads in proptest::collection::vec((0u8..4, 1u64..5, 0u8..3), 1..24),
@@ -526,7 +529,8 @@ proptest::proptest! {
             .iter()
             .map(|(package, seq, fork)| {
                 let key = &keys[usize::from(package % 2)];
-                // A version for each state, so that forks are forks and no conflicts.
+                // Each state has a version of its own, so that forks are only forks and not
+                // conflicts.
                 let manifest = manifest(key, &format!("tool-{package}"), &format!("1.{seq}.{fork}"), "a tool");
                 (head(key, &[&manifest], *seq), Some(manifest))
             })
@@ -566,7 +570,8 @@ fn a_read_ends_when_its_time_is_up_and_the_next_one_reads_again() {
     let endless = |store: &Store| {
         store.read(|db| {
             let sql =
-                "WITH RECURSIVE count(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM count) SELECT max(n) FROM count";
+                "WITH RECURSIVE count(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM count) SELECT \
+                 max(n) FROM count";
             db.query_row(sql, [], |row| row.get::<_, i64>(0))
         })
     };
@@ -581,8 +586,8 @@ fn a_read_ends_when_its_time_is_up_and_the_next_one_reads_again() {
     assert_eq!(store.package_count().unwrap(), 0, "others are not affected");
 }
 
-/// Another program holds the database, and then its disk is full: each is told as what it is, and
-/// nothing of a part stays.
+/// Another program locks the database, and later its disk is full: each gets its own error, and no
+/// part of a transaction remains.
 #[tokio::test]
 async fn a_database_that_cannot_be_written_says_why_and_goes_on() {
     let dir = tempfile::tempdir().unwrap();
@@ -628,7 +633,7 @@ async fn a_database_that_cannot_be_written_says_why_and_goes_on() {
                 .collect()
         })
         .unwrap();
-    // Whoever was told that it is there finds it, and whoever was told that it is not does not.
+    // Every acknowledged write is there, and every failed one is not.
     assert_eq!(there.contains(&small(1)), first.is_ok());
     assert_eq!(there.contains(&small(2)), last.is_ok());
     assert!(!there.contains(&long()) && there.contains(&"free again".to_owned()));
@@ -640,7 +645,7 @@ fn a_database_that_is_damaged_is_told_as_that() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path()));
     let path = dir.path().join("swarmdex.db");
-    // It is closed in its own time, and what is in its log would come back.
+    // It may be closed a little later, and the contents of its log would return.
     while dir.path().join("swarmdex.db-wal").exists() {
         std::thread::yield_now();
     }

@@ -1,4 +1,4 @@
-//! Pins and distrust: what this node's person said.
+//! Pins and distrust: the decisions of this node's person.
 
 use rusqlite::{OptionalExtension, params};
 
@@ -21,7 +21,8 @@ impl Store {
         })
     }
 
-    /// Binds the handle to the key, unless it is bound already; returns the key it is bound to now.
+    /// Binds the handle to the key, unless it is bound already. Returns the key that it is bound to
+    /// now.
     pub async fn pin(
         &self,
         handle: &Handle,
@@ -55,7 +56,7 @@ impl Store {
         .await
     }
 
-    /// Takes a distrust back, and binds the handle to the key in place of any other.
+    /// Removes a distrust, and binds the handle to the key in place of any other.
     pub async fn trust_again(
         &self,
         publisher: PublisherId,
@@ -77,7 +78,7 @@ impl Store {
         .await
     }
 
-    /// What this node's person has said of a publisher that calls itself `handle`.
+    /// Returns this node's trust in a publisher that uses `handle`.
     pub fn trust(&self, publisher: &PublisherId, handle: Option<&Handle>) -> Result<Trust> {
         let distrusted = self.read(|db| {
             db.prepare_cached("SELECT 1 FROM distrusted WHERE publisher = ?")?

@@ -1,34 +1,37 @@
-//! How many bytes the catalogue's records take, of each publisher and in all, counted by the
-//! database itself: whatever path writes a row, a trigger counts it in the same transaction.
+//! Counts the bytes of the catalogue's records, per publisher and in all. Triggers in the database
+//! do this: whichever code writes a row, it is counted in the same transaction.
 
 use rusqlite::Connection;
 
-/// What a row takes besides the bytes in it: numbers, lengths, and its place in indexes.
+/// Bytes of a row besides its data: numbers, lengths, and index entries.
 const ROW: u32 = 32;
 
-/// A table whose rows are charged to a publisher, by expressions over `X`, a row.
+/// A table whose rows are charged to a publisher, by expressions over `X`, a row. A publisher's id,
+/// to which rows refer by number, counts with its 38 bytes in each.
 struct Charged {
     table: &'static str,
     publisher: &'static str,
     bytes: &'static str,
-    /// Columns that a statement may change.
+    /// Columns that statements may change.
     changes: &'static str,
 }
 
-const OF_HEAD: &str = "(SELECT publisher FROM heads WHERE id = X.head)";
-const SIGNED: &str = "length(X.envelope) + length(X.hash)";
+const OF_KEY: &str = "(SELECT publisher FROM keys WHERE id = X.key)";
+const OF_HEAD: &str =
+    "(SELECT k.publisher FROM head_rows h JOIN keys k ON k.id = h.key WHERE h.id = X.head)";
 const CHARGED: [Charged; 6] = [
+    // A head contains its mark, which would otherwise be a row of its own.
     Charged {
-        table: "heads",
-        publisher: "X.publisher",
-        bytes: "length(X.envelope) + length(X.hash) + length(X.publisher) + length(X.name) + coalesce(length(X.handle), 0)",
-        changes: "envelope",
+        table: "head_rows",
+        publisher: OF_KEY,
+        bytes: "X.bytes + 2 * (length(X.hash) + 38 + length(X.name)) + coalesce(length(X.handle), 0) + length(X.fold) + 32",
+        changes: "bytes, fold",
     },
     Charged {
-        table: "marks",
-        publisher: "X.publisher",
-        bytes: "length(X.publisher) + length(X.name) + length(X.hash) + length(X.fold)",
-        changes: "fold, gone_at",
+        table: "mark_rows",
+        publisher: OF_KEY,
+        bytes: "38 + length(X.name) + length(X.hash) + length(X.fold)",
+        changes: "",
     },
     Charged {
         table: "forks",
@@ -37,21 +40,21 @@ const CHARGED: [Charged; 6] = [
         changes: "",
     },
     Charged {
-        table: "releases",
-        publisher: "X.publisher",
-        bytes: "length(X.publisher) + length(X.name) + length(X.version) + length(X.manifest)",
+        table: "release_rows",
+        publisher: OF_HEAD,
+        bytes: "38 + (SELECT length(name) FROM head_rows WHERE id = X.head) + length(X.version) + length(X.manifest)",
         changes: "",
     },
     Charged {
         table: "manifests",
         publisher: OF_HEAD,
-        bytes: SIGNED,
+        bytes: "X.bytes + length(X.hash)",
         changes: "",
     },
     Charged {
         table: "pages",
         publisher: OF_HEAD,
-        bytes: SIGNED,
+        bytes: "length(X.envelope) + length(X.hash)",
         changes: "",
     },
 ];
@@ -62,7 +65,7 @@ const OF_CONFLICT: &str =
     + coalesce(length(X.kept_manifest), 0) + coalesce(length(X.offered_manifest), 0)
     + length(X.file) + coalesce(length(X.page), 0)";
 
-/// The statements that make the triggers.
+/// Returns the statements that create the triggers.
 pub(super) fn triggers() -> String {
     let of = |text: &str, row: &str| text.replace('X', row);
     let mut all = String::new();
@@ -73,26 +76,33 @@ pub(super) fn triggers() -> String {
         changes,
     } in CHARGED
     {
+        let is_head = table == "head_rows";
         let count = |row: &str, sign: &str| {
             let (publisher, bytes) = (of(publisher, row), of(bytes, row));
+            let packages = if is_head {
+                format!(", packages = packages {sign} 1")
+            } else {
+                String::new()
+            };
             format!(
-                "UPDATE publishers SET bytes = bytes {sign} ({bytes} + {ROW}) WHERE publisher = {publisher};"
+                "UPDATE publishers SET bytes = bytes {sign} ({bytes} + {ROW}){packages} WHERE \
+                 publisher = {publisher};"
             )
         };
-        // What else a row of this table says: how many packages there are, and what is left of
-        // those that are not.
-        let also = |row: &str, sign: &str| {
-            match table {
-            "heads" => format!(
-                "UPDATE publishers SET packages = packages {sign} 1 WHERE publisher = {row}.publisher;
-                 UPDATE usage SET packages = packages {sign} 1;"
-            ),
-            "marks" => format!(
-                "UPDATE usage SET folds = folds {sign} ({} + {ROW}) WHERE {row}.gone_at IS NOT NULL;",
+        // The folds of evicted packages.
+        let folds = |row: &str, sign: &str| {
+            format!(
+                "UPDATE usage SET folds = folds {sign} ({} + {ROW});",
                 of(bytes, row)
-            ),
-            _ => String::new(),
-        }
+            )
+        };
+        let is_mark = table == "mark_rows";
+        let also = |row: &str, sign: &str| {
+            if is_mark {
+                folds(row, sign)
+            } else {
+                String::new()
+            }
         };
         all.push_str(&format!(
             "CREATE TRIGGER {table}_come AFTER INSERT ON {table} BEGIN {}{} END;
@@ -104,14 +114,10 @@ pub(super) fn triggers() -> String {
         ));
         if !changes.is_empty() {
             let (before, after) = (of(bytes, "OLD"), of(bytes, "NEW"));
-            let also = if table == "marks" {
-                [also("OLD", "-"), also("NEW", "+")].concat()
-            } else {
-                String::new()
-            };
             all.push_str(&format!(
                 "CREATE TRIGGER {table}_change AFTER UPDATE OF {changes} ON {table} BEGIN
-                 UPDATE publishers SET bytes = bytes + ({after}) - ({before}) WHERE publisher = NEW.publisher;{also} END;"
+                 UPDATE publishers SET bytes = bytes + ({after}) - ({before}) WHERE publisher = {}; END;",
+                of(publisher, "NEW")
             ));
         }
     }
@@ -124,20 +130,21 @@ pub(super) fn triggers() -> String {
          CREATE TRIGGER conflicts_change AFTER UPDATE OF kept_by, kept_manifest, offered_manifest ON conflicts BEGIN
          UPDATE usage SET conflicts = conflicts + ({new}) - ({old}); END;
          CREATE TRIGGER publishers_change AFTER UPDATE OF bytes ON publishers BEGIN
-         UPDATE usage SET bytes = bytes + NEW.bytes - OLD.bytes;
-         DELETE FROM publishers WHERE publisher = NEW.publisher AND bytes <= 0; END;"
+         UPDATE usage SET bytes = bytes + NEW.bytes - OLD.bytes, packages = packages + NEW.packages - OLD.packages; END;
+         CREATE TRIGGER publishers_empty AFTER UPDATE OF bytes ON publishers WHEN NEW.bytes <= 0 BEGIN
+         DELETE FROM publishers WHERE publisher = NEW.publisher; END;"
     ));
     all
 }
 
-/// What the catalogue takes.
+/// The size of the catalogue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Usage {
-    /// Bytes of records, conflicts included.
+    /// Bytes of records, including conflicts.
     pub bytes: u64,
-    /// Heads.
+    /// Number of heads.
     pub packages: u64,
-    /// Bytes of what is remembered of packages that are not held any more.
+    /// Bytes of the folds of evicted packages.
     pub folds: u64,
     /// Bytes of conflicts.
     pub conflicts: u64,
@@ -159,7 +166,7 @@ pub(super) fn usage(db: &Connection) -> rusqlite::Result<Usage> {
         })
 }
 
-/// The same, counted from the rows: for tests.
+/// The same, counted from the rows, for tests.
 #[cfg(test)]
 pub(super) fn counted(db: &Connection) -> Usage {
     let number = |sql: String| db.query_row(&sql, [], |row| row.get::<_, u64>(0)).unwrap();
@@ -174,8 +181,8 @@ pub(super) fn counted(db: &Connection) -> Usage {
         .map(|one| sum(one.table, one.bytes, ""))
         .sum();
     let conflicts = sum("conflicts", OF_CONFLICT, "");
-    let folds = sum("marks", CHARGED[1].bytes, "WHERE gone_at IS NOT NULL");
-    let packages = number("SELECT count(*) FROM heads".to_owned());
+    let folds = sum("mark_rows", CHARGED[1].bytes, "");
+    let packages = number("SELECT count(*) FROM head_rows".to_owned());
     Usage {
         bytes: records + conflicts,
         packages,

@@ -1,4 +1,4 @@
-//! The one thread that writes: whatever queued up during the last commit goes into the next one.
+//! The only thread that writes: jobs that arrive during one commit go into the next one together.
 
 use std::{
     collections::VecDeque,
@@ -16,27 +16,28 @@ use tokio::{
     sync::{mpsc, oneshot},
 };
 
+use super::trouble::trouble;
 use crate::{
     RegistryError, Result, domain::percentile::percentiles, error::Trouble, metrics::Metrics,
 };
 
 /// Most jobs in one transaction.
 const GROUP: usize = 1_000;
-/// Jobs waiting; further writers wait for room.
+/// Most waiting jobs; further writers wait for a place.
 const QUEUE: usize = 4_096;
 
-/// Does its part of the transaction, if there is one, and returns what to tell its caller once the
-/// commit is known, and why its part failed.
+/// Does its part of the transaction, if there is one. Returns the reply to send once the commit is
+/// known, and the reason if its part failed.
 type Work = Box<dyn FnOnce(Option<&Connection>) -> (Reply, Option<Failure>) + Send>;
 type Reply = Box<dyn FnOnce(std::result::Result<(), Failure>)>;
 
-/// The moment at which a write is acknowledged.
+/// The point at which a write is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Durability {
-    /// On the disk, whatever happens then.
+    /// Once it is on the disk.
     Synced,
-    /// In the log. A crash of the process leaves it; a power cut may take it until the next
-    /// write that is synced, and then never without those that came after it.
+    /// Once it is in the log. It survives a crash of the process; a power cut may take it until the
+    /// next synced write, but only together with all writes after it.
     Logged,
 }
 
@@ -45,7 +46,7 @@ struct Job {
     durability: Durability,
 }
 
-/// Told to everybody whose part of a transaction is lost with it.
+/// Sent to all callers whose part of a transaction was lost.
 #[derive(Clone)]
 struct Failure {
     trouble: Trouble,
@@ -55,7 +56,7 @@ struct Failure {
 impl From<&rusqlite::Error> for Failure {
     fn from(error: &rusqlite::Error) -> Self {
         Self {
-            trouble: Trouble::of(error),
+            trouble: trouble(error),
             said: error.to_string(),
         }
     }
@@ -67,21 +68,20 @@ impl From<Failure> for RegistryError {
     }
 }
 
-/// With nothing to write for so long, the log is brought into the database and its file emptied,
-/// and the writer's pages are given back: what is left of a burst is no larger than what it left in
-/// the tables.
+/// After this long without writes, the log is copied into the database and emptied, and the
+/// writer's memory is released, so that a burst leaves only its rows behind.
 const IDLE: Duration = Duration::from_secs(1);
-/// A log that is smaller than this is left as it is.
+/// A log smaller than this, in bytes, is left as it is.
 const SMALL_LOG: u64 = 64 * 1_024;
 
-/// Commits whose time is remembered.
+/// Number of commit times remembered.
 const TIMES: usize = 128;
 
 pub(super) struct Writer {
     jobs: mpsc::Sender<Job>,
-    /// From asking for a commit to having it.
+    /// Times from asking for a commit to its end.
     times: Mutex<VecDeque<Duration>>,
-    /// Transactions that were committed.
+    /// Number of committed transactions.
     commits: Arc<AtomicU64>,
     metrics: Metrics,
 }
@@ -131,11 +131,11 @@ impl Writer {
             let reply = move |committed: std::result::Result<(), Failure>| {
                 let outcome = match (committed, outcome) {
                     (Ok(()), Some(outcome)) => outcome.map_err(RegistryError::from),
-                    // There is no commit without a transaction.
+                    // Without a transaction there was no commit.
                     (Ok(()), None) => Err(RegistryError::Closed),
                     (Err(failure), _) => Err(failure.into()),
                 };
-                // Nobody listens any more: what was asked for is done all the same.
+                // The caller has gone, but the write is done all the same.
                 drop(reply.send(outcome));
             };
             (Box::new(reply) as Reply, failure)
@@ -145,7 +145,7 @@ impl Writer {
             .await
             .map_err(|_| RegistryError::Closed)?;
         let outcome = answer.await.map_err(|_| RegistryError::Closed)?;
-        // The time of the others says nothing of the disk.
+        // Only synced writes measure the disk.
         if durability == Durability::Logged {
             return outcome;
         }
@@ -159,12 +159,12 @@ impl Writer {
         outcome
     }
 
-    /// How many transactions were committed since the start.
+    /// Returns the number of transactions committed since the start.
     pub(super) fn commits(&self) -> u64 {
         self.commits.load(Ordering::Acquire)
     }
 
-    /// The 95th percentile of the last commits.
+    /// Returns the 95th percentile of the latest commit times.
     pub(super) fn p95(&self) -> Option<Duration> {
         let times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
         let seconds = times.iter().map(Duration::as_secs_f64).collect();
@@ -172,14 +172,14 @@ impl Writer {
     }
 }
 
-/// Runs the job so that its failure undoes its own changes and nobody else's.
+/// Runs the job in a savepoint, so that a failure undoes its own changes only.
 fn in_savepoint<T>(
     connection: &Connection,
     job: impl FnOnce(&Connection) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<T> {
     connection.execute_batch("SAVEPOINT job")?;
     let outcome = job(connection);
-    // A disk that is full may have ended the whole transaction, and the savepoint with it.
+    // A full disk may have ended the whole transaction, and the savepoint with it.
     if outcome.is_ok() || !connection.is_autocommit() {
         connection.execute_batch(if outcome.is_ok() {
             "RELEASE job"
@@ -190,7 +190,7 @@ fn in_savepoint<T>(
     outcome
 }
 
-/// Has the commits from here on end on the disk, or in the log alone. Only between transactions.
+/// Sets whether the next commits are synced or only logged. Must be called between transactions.
 fn set_durability(connection: &Connection, durability: Durability) -> rusqlite::Result<()> {
     let synchronous = match durability {
         Durability::Synced => "FULL",
@@ -199,7 +199,7 @@ fn set_durability(connection: &Connection, durability: Durability) -> rusqlite::
     connection.pragma_update(None, "synchronous", synchronous)
 }
 
-/// The strictest of what the jobs of a transaction want.
+/// Returns the strictest durability that the jobs of a transaction want.
 fn strictest(group: &[Job]) -> Durability {
     match group.iter().all(|job| job.durability == Durability::Logged) {
         true => Durability::Logged,
@@ -214,7 +214,7 @@ fn serve(
     commits: &AtomicU64,
 ) {
     let mut group = Vec::new();
-    // As the connection is opened.
+    // The durability with which the connection was opened.
     let mut durability = Durability::Synced;
     let mut written = false;
     loop {
@@ -250,7 +250,8 @@ fn serve(
             .map(Failure::from);
         let mut replies: Vec<Reply> = Vec::with_capacity(group.len());
         for job in group.drain(..) {
-            // Without a transaction each would commit its own part, and be told that it failed.
+            // Without a transaction, each job would commit its own part and still be told that it
+            // failed.
             let (reply, failure) = (job.work)(ended.is_none().then_some(connection));
             replies.push(reply);
             if ended.is_none() && connection.is_autocommit() {
@@ -276,15 +277,14 @@ fn serve(
     }
 }
 
-/// Gives back the pages that the writer keeps in memory, which after a burst of writes are the
-/// whole database.
+/// Releases the pages that the writer caches, which after a burst of writes are the whole database.
 fn forget_pages(connection: &Connection) {
     if let Err(error) = connection.execute_batch("PRAGMA shrink_memory") {
-        tracing::warn!(%error, "the store's writer keeps its memory");
+        tracing::warn!(%error, "the store's writer could not release its memory");
     }
 }
 
-/// Empties the log's file, unless it is small. False while a reader needs it.
+/// Empties the log file, unless it is small. Returns false while a reader needs it.
 fn empty_log(connection: &Connection) -> bool {
     let log = connection.path().map(|path| format!("{path}-wal"));
     let size = log
@@ -298,7 +298,7 @@ fn empty_log(connection: &Connection) -> bool {
             row.get::<_, i64>(0)
         })
     };
-    // Whoever wants to write does not wait until a reader has done.
+    // Do not make writers wait until a reader has finished.
     let emptied = connection
         .busy_timeout(Duration::ZERO)
         .and_then(|()| checkpoint());

@@ -16,11 +16,11 @@ use super::{
 };
 use crate::{
     Result,
-    archive::pack::Listing,
+    archive::pack::PackListing,
     bus::Level,
     control::{Control, Link, Logged},
     domain::{
-        conflict::{ConflictId, Conflicts},
+        conflict::{ConflictId, ConflictList},
         hash::ContentRoot,
         lookup::RoutingTable,
         manifest::Draft,
@@ -30,8 +30,8 @@ use crate::{
         version::VersionText,
     },
     registry::{
-        Content, Held, LookAlike, Order, Own, Package, PublishStep, Receipt, Release, SearchUpdate,
-        Wanted,
+        Content, Held, LookAlike, Order, OwnPackages, Package, PublishStep, Receipt, Release,
+        SearchUpdate, Wanted,
     },
 };
 
@@ -202,7 +202,7 @@ pub enum EffectResult {
         result: Box<Result<bool>>,
     },
     Served(PeerPackages),
-    Own(Box<Result<Own>>),
+    Own(Box<Result<OwnPackages>>),
     Routing(Box<Result<RoutingTable>>),
     Stat {
         generation: u64,
@@ -221,7 +221,7 @@ pub enum EffectResult {
     /// The list of files in a release, known before it is packed.
     Listing {
         generation: u64,
-        listing: Box<Listing>,
+        listing: Box<PackListing>,
     },
     /// The node is storing the bytes of a release: how many so far, of how many.
     Putting {
@@ -247,7 +247,7 @@ pub enum EffectResult {
         result: Result<usize, String>,
     },
     Logs(Box<Result<Logged>>),
-    Conflicts(Box<Result<Conflicts>>),
+    Conflicts(Box<Result<ConflictList>>),
     ExportedEvidence {
         path: String,
         result: Result<(), String>,

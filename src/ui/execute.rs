@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     Result,
-    archive::pack::Listing,
+    archive::pack::PackListing,
     bus::Level,
     control::Control,
     domain::{
@@ -404,7 +404,7 @@ impl Executor {
             let tell =
                 |hashed| drop(messages.try_send(EffectResult::Hashed { generation, hashed }));
             // The listing is sent once and must arrive, so wait for room in the channel.
-            let list = |listing: &Listing| {
+            let list = |listing: &PackListing| {
                 let listing = Box::new(listing.clone());
                 drop(messages.blocking_send(EffectResult::Listing {
                     generation,
@@ -506,10 +506,10 @@ fn pack(
     path: &Path,
     draft: Draft,
     own: &[PathBuf],
-    list: impl Fn(&Listing),
+    list: impl Fn(&PackListing),
     tell: impl Fn(Hashed),
 ) -> Result<(Content, Ready), String> {
-    let told = |at: crate::archive::pack::Packing| {
+    let told = |at: crate::archive::pack::PackProgress| {
         tell(Hashed::Packing {
             done: at.bytes_done,
             size: at.bytes,

@@ -4,7 +4,7 @@ use ratatui::layout::Rect;
 use tui_input::Input;
 use unicode_width::UnicodeWidthStr;
 
-use crate::domain::health::Verdict;
+use crate::domain::health::HealthVerdict;
 
 use super::{
     action::{Action, Screen},
@@ -194,7 +194,7 @@ pub fn field_view(width: usize, label: &str, input: &Input) -> (usize, usize) {
 }
 
 /// Returns the verdict as lines: its state, its cause, and advice.
-pub fn verdict_lines(verdict: &Verdict, width: usize) -> Vec<String> {
+pub fn verdict_lines(verdict: &HealthVerdict, width: usize) -> Vec<String> {
     // The sign before the state takes two columns.
     let mut lines = wrap(
         &format!(

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     Result,
-    bus::{Batch, Bus, Connection, Direction, Event, NodeSnapshot, PeerSnapshot},
+    bus::{Batch, Bus, BusEvent, Connection, Direction, NodeSnapshot, PeerSnapshot},
     clock,
     domain::{geo::GeoLocation, reputation::Score},
 };
@@ -195,7 +195,7 @@ pub async fn time_keys(keys: usize, a_second: usize) -> Result<Vec<f64>> {
         let a_slice = a_second / 100;
         for round in 0.. {
             for (n, id) in ids.iter().cycle().take(a_slice).enumerate() {
-                bus.emit(Event::Peer(Box::new(snapshot(*id, n + round))));
+                bus.emit(BusEvent::Peer(Box::new(snapshot(*id, n + round))));
             }
             if !bus.has_readers() {
                 return;

@@ -11,7 +11,7 @@ use swarmdex::{
     bus::{Batch, PeerSnapshot},
     clock,
     domain::{
-        faults::{Fault, Judge, Ruling},
+        faults::{BanOrigin, PeerFault, Ruling},
         record::Announcement,
         time::Timestamp,
     },
@@ -35,7 +35,7 @@ async fn start(bootstrap: &[String], place: &str, conduct: Conduct) -> Lab {
 }
 
 /// Waits until a node has banned a peer for a fault.
-async fn banned(lab: &Lab, peer: PeerId, fault: Fault) -> PeerSnapshot {
+async fn banned(lab: &Lab, peer: PeerId, fault: PeerFault) -> PeerSnapshot {
     let is_banned = |one: &PeerSnapshot| one.ban(clock::now()).is_some();
     let peer = seen(
         lab,
@@ -46,7 +46,7 @@ async fn banned(lab: &Lab, peer: PeerId, fault: Fault) -> PeerSnapshot {
     .await;
     let sheet = peer.sheet.as_ref().unwrap();
     assert!(sheet.counts.contains_key(&fault), "{:?}", sheet.counts);
-    assert!(sheet.ban.unwrap().by == Judge::Points && sheet.ban.unwrap().until.is_some());
+    assert!(sheet.ban.unwrap().by == BanOrigin::Points && sheet.ban.unwrap().until.is_some());
     peer
 }
 
@@ -179,7 +179,7 @@ async fn bad_peers_are_caught_and_honest_ones_are_served() {
     let first = &honest[0];
 
     // The staller answers pings but no queries.
-    let stalled = banned(first, staller.id, Fault::Stalling);
+    let stalled = banned(first, staller.id, PeerFault::Stalling);
     // The corrupt server damages content of packages that no other node has.
     let damaged = async {
         for n in 0..30 {
@@ -212,7 +212,7 @@ async fn bad_peers_are_caught_and_honest_ones_are_served() {
                 "it does not verify"
             );
         }
-        banned(first, corrupt.node.peer_id(), Fault::HashMismatch).await
+        banned(first, corrupt.node.peer_id(), PeerFault::HashMismatch).await
     };
     // The forger sends bytes that every honest node refuses.
     let forged = async {
@@ -223,7 +223,7 @@ async fn bad_peers_are_caught_and_honest_ones_are_served() {
             data[last] ^= 1;
             forger.shout(&data);
         }
-        banned(first, forger.id, Fault::ForgedRecord).await
+        banned(first, forger.id, PeerFault::ForgedRecord).await
     };
     // The spammer sends three times its allowance, all of it valid.
     let flooded = async {
@@ -237,7 +237,7 @@ async fn bad_peers_are_caught_and_honest_ones_are_served() {
             }
         };
         tokio::select! {
-            peer = banned(first, spammer.id, Fault::Flooding) => peer,
+            peer = banned(first, spammer.id, PeerFault::Flooding) => peer,
             () = flood => unreachable!("it does not end"),
         }
     };
@@ -319,7 +319,7 @@ async fn bans_are_kept_over_a_restart_and_taken_back_by_hand() {
     assert!(
         known
             .ban(clock::now())
-            .is_some_and(|ban| ban.until.is_none() && ban.by == Judge::Person),
+            .is_some_and(|ban| ban.until.is_none() && ban.by == BanOrigin::Person),
         "{known:?}"
     );
     let address: libp2p::Multiaddr = address[0].parse().unwrap();

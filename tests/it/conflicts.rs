@@ -241,7 +241,7 @@ async fn two_states_of_one_number_are_a_fork_with_both_as_evidence() {
     assert!(
         code == Some(0)
             && said.contains("two different states 1 of web")
-            && said.contains("no misdeed"),
+            && said.contains("not misconduct"),
         "{said}"
     );
 }

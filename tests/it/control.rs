@@ -13,11 +13,11 @@ use swarmdex::{
     bus::Batch,
     control::{self, Control, Link, Local, PROTOCOL, Remote, Serving, Target, Wait},
     domain::{
-        conflict::{ConflictId, Conflicts},
+        conflict::{ConflictId, ConflictList},
         faults::Ruling,
         hash::Hash,
         health::verdict,
-        lookup::{Kind, Sought, Trace},
+        lookup::{LookupKind, Sought, Trace},
         query::Query,
         record::DhtKey,
     },
@@ -197,7 +197,7 @@ async fn everything_works(node: &dyn Control, name: &str, other: &Lab) {
     assert!(own.publisher.is_some() && own.packages.iter().any(|own| own.id == id));
 
     // There are no conflicts, and an unknown id is reported.
-    assert_eq!(registry.conflicts().await.unwrap(), Conflicts::default());
+    assert_eq!(registry.conflicts().await.unwrap(), ConflictList::default());
     let error = registry
         .conflict_evidence(ConflictId([7; 16]))
         .await
@@ -205,7 +205,7 @@ async fn everything_works(node: &dyn Control, name: &str, other: &Lab) {
     assert_eq!(error.code(), "no_conflict", "{error}");
     // Check the lookup of the publish, and run one by hand.
     let stored = until(&mut batches, "the put", |batch| {
-        let is_it = |trace: &&Trace| trace.kind == Kind::Put && !trace.is_open();
+        let is_it = |trace: &&Trace| trace.kind == LookupKind::Put && !trace.is_open();
         batch.lookups.iter().find(is_it).cloned()
     })
     .await;
@@ -227,7 +227,7 @@ async fn everything_works(node: &dyn Control, name: &str, other: &Lab) {
     );
     assert_eq!(
         (looked.trace.kind, looked.trace.what.as_deref()),
-        (Kind::Get, Some("by hand"))
+        (LookupKind::Get, Some("by hand"))
     );
     assert!(!looked.trace.hops.is_empty());
     let closest = node

@@ -294,7 +294,7 @@ fn pretender() -> Answers {
         Some(match request {
             Request::Hello(_) => Response::Hello(Hello::default()),
             Request::Keep(_) => Response::Keeping(Keeping::Held),
-            Request::Head(_) | Request::Search(_) => Response::Packages {
+            Request::Head(_) | Request::Heads(_) | Request::Search(_) => Response::Packages {
                 items: vec![],
                 more: false,
             },

@@ -195,6 +195,44 @@ fn pages_for_somebody_new_are_short() {
     }
 }
 
+/// Every file below a directory of the project.
+fn below(dir: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            below(&path, found);
+        } else {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn files_of_the_code_that_are_named_are_there() {
+    let mut files = Vec::new();
+    for dir in ["src", "tests", "benches", "fuzz/fuzz_targets"] {
+        below(&root().join(dir), &mut files);
+    }
+    let (mut wrong, mut seen) = (Vec::new(), 0);
+    for (name, text) in documents() {
+        // What was is told there.
+        if name == Path::new("CHANGELOG.md") {
+            continue;
+        }
+        let quoted = text.split('`').skip(1).step_by(2);
+        for file in
+            quoted.filter(|file| file.ends_with(".rs") && !file.contains(char::is_whitespace))
+        {
+            seen += 1;
+            if !files.iter().any(|path| path.ends_with(file)) {
+                wrong.push(format!("{}: {file}", name.display()));
+            }
+        }
+    }
+    assert!(seen > 50, "only {seen} files were found");
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
 /// The anchor that a heading gets.
 fn anchor(heading: &str) -> String {
     let kept = heading

@@ -26,7 +26,7 @@ fn with_clock(
                 at: at(),
                 ..Hello::default()
             }),
-            Request::Head(_) => {
+            Request::Head(_) | Request::Heads(_) => {
                 let item = held.iter().map(|head| Item {
                     head: ByteBuf::from(head.clone()),
                     manifest: None,
@@ -142,7 +142,7 @@ async fn only_peers_that_hold_a_state_confirm_it_and_a_replay_does_not() {
     assert!(
         package
             .freshness
-            .told(clock::now())
+            .describe(clock::now())
             .to_string()
             .starts_with("unconfirmed since"),
         "{:?}",

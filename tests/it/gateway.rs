@@ -21,7 +21,7 @@ use swarmdex::{
         name::{PackageId, PackageName, PublisherId},
         names::NamePattern,
         record::{Announcement, Authorised},
-        request::{ClientRequest, Purpose},
+        request::{ClientRequest, RequestPurpose},
         transfer::{Part, TransferId},
     },
     ecosystem::Ecosystem,
@@ -735,7 +735,7 @@ async fn a_client_that_is_killed_in_the_middle_runs_again_and_two_at_once_cost_o
         let files = batch
             .requests
             .into_iter()
-            .filter(|one| one.purpose == Purpose::File);
+            .filter(|one| one.purpose == RequestPurpose::File);
         sending.extend(
             files
                 .inspect(|one| assert!(one.is_open(), "{one:?}"))

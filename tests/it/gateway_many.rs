@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use crate::lab::{Lab, PATIENCE, TCP, options, put};
 use swarmdex::{
     control::Local,
-    domain::{manifest::Draft, names::NamePattern},
+    domain::{manifest::Draft, name::PublisherId, names::NamePattern},
     gateway::{Gateway, Options},
     node::{Conduct, Node, Staging},
     registry::Artifacts,
@@ -62,8 +62,27 @@ async fn publishes(node: &Node, ecosystem: &str) {
     }
 }
 
-/// Returns the body of an answer.
-async fn gets(gateway: &Gateway, path: &str) -> String {
+/// Opens the gateway of a node that trusts a publisher.
+pub async fn opens(lab: &Lab, owner: PublisherId) -> Gateway {
+    let options = Options {
+        wait: PATIENCE,
+        ..Options::on_any_port()
+    };
+    let node = Arc::new(Local::new(lab.node.handle(), None));
+    let told = (lab.node.requests(), lab.node.prover());
+    let gateway = Gateway::open(node, told, lab.dir.path(), options)
+        .await
+        .unwrap();
+    let names = lab.node.names();
+    names
+        .trust_for_names(owner, vec![NamePattern::all()])
+        .await
+        .unwrap();
+    gateway
+}
+
+/// The body of an answer.
+pub async fn gets(gateway: &Gateway, path: &str) -> String {
     let url = gateway.url();
     let address = url.strip_prefix("http://").unwrap();
     let mut stream = TcpStream::connect(address).await.unwrap();
@@ -78,8 +97,8 @@ async fn gets(gateway: &Gateway, path: &str) -> String {
     answer
 }
 
-/// Returns the number of DHT lookups that a node has made.
-async fn lookups(node: &Node) -> f64 {
+/// How many lookups in the DHT a node has made.
+pub async fn lookups(node: &Node) -> f64 {
     let text = node.metrics().await.unwrap();
     let counts = text
         .lines()
@@ -109,19 +128,6 @@ async fn serves_all(ecosystem: &str, path: &str, bad: Conduct) {
     };
     assert!(bad.node.wait_joined(PATIENCE).await);
     let bob = Lab::start(TCP, &[address, bad.address().await]).await;
-    let options = Options {
-        wait: PATIENCE,
-        ..Options::on_any_port()
-    };
-    let node = Arc::new(Local::new(bob.node.handle(), None));
-    let gateway = Gateway::open(
-        node,
-        (bob.node.requests(), bob.node.prover()),
-        bob.dir.path(),
-        options,
-    )
-    .await
-    .unwrap();
     let owner = alice
         .node
         .registry()
@@ -130,11 +136,7 @@ async fn serves_all(ecosystem: &str, path: &str, bad: Conduct) {
         .unwrap()
         .publisher
         .unwrap();
-    bob.node
-        .names()
-        .trust_for_names(owner, vec![NamePattern::all()])
-        .await
-        .unwrap();
+    let gateway = opens(&bob, owner).await;
     let name = format!("{ecosystem}:many").parse().unwrap();
     let known = async {
         while bob.node.names().why(&name).await.unwrap().owner().is_none() {

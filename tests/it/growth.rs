@@ -10,7 +10,7 @@ use swarmdex::{
         name::{PackageRef, PublisherId},
     },
     registry::{Artifacts, Change, Receipt, Release},
-    resolve::{Lock, Machine, resolve_on},
+    resolve::{LockFile, Machine, resolve_on},
     store::keys,
 };
 
@@ -61,7 +61,7 @@ async fn files_are_added_to_a_release_and_never_changed() {
     let resolution = resolve_on(a.node.registry(), wanted.clone(), Machine::here(), |_| {})
         .await
         .unwrap();
-    let mut lock = Lock::of(&resolution, &wanted);
+    let mut lock = LockFile::of(&resolution, &wanted);
     lock.lock_files(&first.package, &before.files);
 
     // Other spellings of the version mean the same release.
@@ -211,7 +211,7 @@ async fn what_an_owner_says_of_releases_travels_and_can_be_taken_back() {
     })
     .await;
     assert!(
-        why.contains("the reason is 501 characters long, 500 at most"),
+        why.contains("the reason is 501 characters long, but at most 500 are allowed"),
         "{why}"
     );
     let why = refused(Change::Deprecate {
@@ -228,7 +228,7 @@ async fn what_an_owner_says_of_releases_travels_and_can_be_taken_back() {
         version: Some(version("1.0")),
     })
     .await;
-    assert!(why.contains("the tag 1.0 reads like a version"), "{why}");
+    assert!(why.contains("the tag 1.0 looks like a version"), "{why}");
     let why = refused(Change::Tag {
         tag: "gone".to_owned(),
         version: None,

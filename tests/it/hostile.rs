@@ -67,7 +67,7 @@ fn with_head(head: &[u8]) -> crate::lab::Answers {
     let head = ByteBuf::from(head.to_vec());
     Arc::new(move |request| {
         Some(match request {
-            Request::Head(_) => Response::Packages {
+            Request::Head(_) | Request::Heads(_) => Response::Packages {
                 items: vec![Item {
                     head: head.clone(),
                     manifest: None,
@@ -247,7 +247,7 @@ async fn a_peer_that_answers_garbage_is_seen_through() {
     let junk = || ByteBuf::from(b"junk".to_vec());
     let liar = BarePeer::start(Arc::new(move |request| {
         Some(match request {
-            Request::Search(_) | Request::Head(_) => Response::Packages {
+            Request::Search(_) | Request::Head(_) | Request::Heads(_) => Response::Packages {
                 items: vec![
                     Item {
                         head: junk(),

@@ -15,7 +15,8 @@ use swarmdex::{
     domain::{
         hash::Hash,
         lookup::{
-            Answer, Ask, Failure, Kind, Looked, Sought, State, Trace, distance_bits, position,
+            HopAnswer, HopFailure, HopRequest, LookupKind, LookupResult, LookupState, Sought,
+            Trace, distance_bits, position,
         },
         record::DhtKey,
     },
@@ -42,19 +43,19 @@ fn is_sound(trace: &Trace, target: Option<&Hash>) {
         }
         assert_eq!(
             hop.answer.came(),
-            hop.took_us.is_some() && !matches!(hop.answer, Answer::Failed(_)),
+            hop.took_us.is_some() && !matches!(hop.answer, HopAnswer::Failed(_)),
             "{hop:?}"
         );
         assert!(hop.new <= hop.closer);
         assert_ne!(
-            hop.answer == Answer::Waiting,
+            hop.answer == HopAnswer::Waiting,
             trace.took_us.is_some(),
             "nothing waits when it is over: {hop:?}"
         );
     }
 }
 
-async fn look(lab: &Lab, sought: Sought) -> Looked {
+async fn look(lab: &Lab, sought: Sought) -> LookupResult {
     let looked = lab.node.look(sought, None, PATIENCE).await.unwrap();
     let target = match sought {
         Sought::Record(key) | Sought::Providers(key) => Hash::of(&key.0),
@@ -103,7 +104,7 @@ async fn lookups_among_nine_nodes_are_followed_hop_by_hop() {
 
     // The put has two phases: the closest peers, and the record itself.
     let stored = ended(publisher, "the put", |trace| {
-        trace.kind == Kind::Put
+        trace.kind == LookupKind::Put
             && trace
                 .what
                 .as_deref()
@@ -111,14 +112,14 @@ async fn lookups_among_nine_nodes_are_followed_hop_by_hop() {
     })
     .await;
     is_sound(&stored, Some(&stored.target));
-    assert_eq!(stored.state, State::Done);
+    assert_eq!(stored.state, LookupState::Done);
     let kept = stored
         .hops
         .iter()
-        .filter(|hop| hop.ask == Ask::Put && hop.answer == Answer::Stored)
+        .filter(|hop| hop.ask == HopRequest::Put && hop.answer == HopAnswer::Stored)
         .count();
     assert!(kept > 0 && kept == stored.found as usize, "{stored:?}");
-    assert!(stored.hops.iter().any(|hop| hop.ask == Ask::Find));
+    assert!(stored.hops.iter().any(|hop| hop.ask == HopRequest::Find));
 
     // The get.
     let seeker = labs.last().unwrap();
@@ -133,7 +134,7 @@ async fn lookups_among_nine_nodes_are_followed_hop_by_hop() {
     let gave: Vec<PeerId> = trace
         .hops
         .iter()
-        .filter(|hop| hop.answer == Answer::Record)
+        .filter(|hop| hop.answer == HopAnswer::Record)
         .map(|hop| hop.peer)
         .collect();
     assert!(
@@ -159,19 +160,19 @@ async fn lookups_among_nine_nodes_are_followed_hop_by_hop() {
     // A record that nobody has.
     let missing = look(seeker, Sought::Record(Hash::of(b"nobody has this"))).await;
     assert!(!missing.found() && missing.copies.is_empty());
-    assert_eq!(missing.trace.state, State::Missing);
+    assert_eq!(missing.trace.state, LookupState::Missing);
     assert!(!missing.trace.hops.is_empty());
     assert!(missing.trace.hops.iter().all(|hop| !hop.answer.is_it()));
 
     // Announcing a provider happens in the background and may take a moment.
     let told = ended(publisher, "providing", |trace| {
-        trace.kind == Kind::Provide && trace.found > 0
+        trace.kind == LookupKind::Provide && trace.found > 0
     })
     .await;
     assert!(
         told.hops
             .iter()
-            .any(|hop| hop.ask == Ask::Provide && hop.answer == Answer::Told),
+            .any(|hop| hop.ask == HopRequest::Provide && hop.answer == HopAnswer::Told),
         "{told:?}"
     );
     let key = Hash(
@@ -208,11 +209,11 @@ async fn lookups_among_nine_nodes_are_followed_hop_by_hop() {
 
     // Kademlia bootstraps by itself; the target changes with each lookup.
     let bootstrap = ended(seeker, "a bootstrap", |trace| {
-        trace.kind == Kind::Bootstrap && trace.found > 0
+        trace.kind == LookupKind::Bootstrap && trace.found > 0
     })
     .await;
     is_sound(&bootstrap, None);
-    assert_eq!(bootstrap.state, State::Done);
+    assert_eq!(bootstrap.state, LookupState::Done);
 
     let all = seeker.node.lookups().await.unwrap();
     assert!(
@@ -315,7 +316,7 @@ async fn a_peer_that_never_answers_is_seen_to() {
     assert!(!looked.found());
     assert_eq!(
         (looked.trace.state, looked.trace.what.as_deref()),
-        (State::Unanswered, Some("something"))
+        (LookupState::Unanswered, Some("something"))
     );
     let hops: Vec<_> = looked
         .trace
@@ -323,7 +324,7 @@ async fn a_peer_that_never_answers_is_seen_to() {
         .iter()
         .map(|hop| (hop.peer, hop.answer))
         .collect();
-    assert_eq!(hops, [(id, Answer::Failed(Failure::TimedOut))]);
+    assert_eq!(hops, [(id, HopAnswer::Failed(HopFailure::TimedOut))]);
     assert_eq!(looked.trace.came(), "none of 1 asked answered");
     lab.stop().await;
 }
@@ -348,7 +349,7 @@ async fn one_that_is_not_connected_is_dialled_and_one_that_is_gone_is_said_to_be
     };
     assert_eq!(
         (hop.peer, hop.dialled, hop.answer),
-        (witness.id, true, Answer::Nothing)
+        (witness.id, true, HopAnswer::Nothing)
     );
 
     let id = witness.id;
@@ -366,15 +367,15 @@ async fn one_that_is_not_connected_is_dialled_and_one_that_is_gone_is_said_to_be
     };
     assert_eq!(
         (hop.peer, hop.answer),
-        (id, Answer::Failed(Failure::Unreachable))
+        (id, HopAnswer::Failed(HopFailure::Unreachable))
     );
-    assert_eq!(looked.trace.state, State::Unanswered);
+    assert_eq!(looked.trace.state, LookupState::Unanswered);
 
     // A node without any peer to ask.
     let alone = Lab::start(TCP, &[]).await;
     let looked = look(&alone, sought).await;
     assert!(looked.trace.hops.is_empty());
-    assert_eq!(looked.trace.came(), "there was nobody to ask");
+    assert_eq!(looked.trace.came(), "there was no peer to ask");
     lab.stop().await;
     alone.stop().await;
 }

@@ -24,6 +24,7 @@ mod demo;
 mod docs;
 mod freshness;
 mod gateway;
+mod gateway_ahead;
 mod gateway_many;
 mod growth;
 mod hostile;

@@ -4,13 +4,13 @@
 use crate::lab::{Lab, PATIENCE, TCP, draft, put, wait_for};
 use swarmdex::{
     domain::{
-        manifest::{Dependency, Draft, On},
+        manifest::{Dependency, DependencyOn, Draft},
         name::{Handle, Owner, PackageId, PackageRef, PublisherId},
         query::Query,
-        trust::{Bound, MAX_HANDLES, Meaning, Trust, Unsure},
+        trust::{Bound, HandleMeaning, MAX_HANDLES, Trust, Unsure},
         version::RequirementText,
     },
-    registry::{Known, Receipt, Registry},
+    registry::{KnownReason, Receipt, Registry},
     resolve::{Machine, resolve_on},
 };
 
@@ -173,7 +173,7 @@ async fn a_dependency_is_signed_by_key_and_an_impostor_is_never_fetched_for_it()
         "ambiguous_handle"
     );
     // The agreement for the previous release still holds.
-    let agreed = On::Package {
+    let agreed = DependencyOn::Package {
         package: lib.to_string(),
         handle: Some(handle("bob")),
     }
@@ -258,7 +258,7 @@ async fn looking_pins_nothing_and_a_pin_takes_as_many_peers_as_there_are_up_to_t
     let claims = registry.claims(&handle("mallory"), true).await.unwrap();
     assert_eq!(
         (claims.meaning(), claims.is_sure()),
-        (Meaning::One(id.owner), Ok(())),
+        (HandleMeaning::One(id.owner), Ok(())),
         "{claims:?}"
     );
     assert!(
@@ -454,10 +454,13 @@ async fn a_name_that_looks_like_a_known_one_is_said_to() {
     };
     assert_eq!(alike(&fakes[0]).await, None, "nobody is known here yet");
     registry.pin(&handle("alice"), real.owner).await.unwrap();
-    assert_eq!(alike(&fakes[0]).await, Some((real.clone(), Known::Pinned)));
+    assert_eq!(
+        alike(&fakes[0]).await,
+        Some((real.clone(), KnownReason::Pinned))
+    );
     assert_eq!(
         alike(&fakes[1]).await,
-        Some((needed.clone(), Known::Needed))
+        Some((needed.clone(), KnownReason::Needed))
     );
     assert_eq!(
         (alike(&real).await, alike(&needed).await),
@@ -477,7 +480,7 @@ async fn a_name_that_looks_like_a_known_one_is_said_to() {
     let own = registry.look_alike(&name, None).await.unwrap().unwrap();
     assert_eq!(
         (own.package, own.why),
-        (real, Known::Pinned),
+        (real, KnownReason::Pinned),
         "also before one publishes"
     );
     for lab in [alice, bob, carol, mallory] {

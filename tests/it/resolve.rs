@@ -9,7 +9,7 @@ use crate::lab::{Lab, PATIENCE, TCP, draft, put, reference};
 use swarmdex::{
     domain::{manifest::Dependency, release::ReleaseEntry, version::RequirementText},
     registry::{Registry, files_of},
-    resolve::{Lock, Machine, Resolving, resolve_on},
+    resolve::{LockFile, Machine, Resolving, resolve_on},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,7 +65,7 @@ async fn what_one_node_publishes_another_resolves_and_locks() {
         "{told:?}"
     );
 
-    let lock = Lock::from_text(&Lock::of(&resolution, &wanted).to_text()).unwrap();
+    let lock = LockFile::from_text(&LockFile::of(&resolution, &wanted).to_text()).unwrap();
     for locked in lock.packages() {
         let exact = format!("={}", locked.version).parse().unwrap();
         let release = registry
@@ -87,7 +87,7 @@ async fn what_one_node_publishes_another_resolves_and_locks() {
         let resolution = resolve_on(registry, wanted.clone(), Machine::here(), |_| {})
             .await
             .unwrap();
-        let lock = Lock::from_text(&Lock::of(&resolution, &wanted).to_text()).unwrap();
+        let lock = LockFile::from_text(&LockFile::of(&resolution, &wanted).to_text()).unwrap();
         let tool = resolution.releases.last().unwrap();
         let entry = ReleaseEntry::new(tool.version.clone(), tool.manifest_hash);
         let files = files_of(&entry, [(tool.manifest_hash, &tool.manifest)]);

@@ -8,8 +8,8 @@ use libp2p::identity::Keypair;
 use swarmdex::{
     RegistryError,
     domain::{
-        geo::provenance::Source as PlaceSource,
-        health::{Sample, State, verdict},
+        geo::provenance::LocationSource as PlaceSource,
+        health::{HealthState, Sample, verdict},
         name::{PackageRef, PublisherId},
         query::Query,
     },
@@ -665,7 +665,7 @@ async fn health_is_judged_from_what_was_measured() {
                 && sample.store_p95_ms.is_some()
                 && sample.bytes_out.is_some_and(|bytes| bytes > 0.0)
                 && sample.descriptors.is_none_or(|(open, _)| open > 0)
-                && verdict.state == State::Good
+                && verdict.state == HealthState::Good
         })
     })
     .await;
@@ -680,7 +680,7 @@ async fn health_is_judged_from_what_was_measured() {
                 running_for: Duration::from_secs(60),
                 ..sample.clone()
             });
-            verdict.state == State::Degraded && verdict.remedy.contains("--bootstrap")
+            verdict.state == HealthState::Degraded && verdict.remedy.contains("--bootstrap")
         })
     })
     .await;

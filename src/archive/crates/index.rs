@@ -10,7 +10,7 @@ use toml::{Table, Value};
 /// An index line. All features are in `features`: only an index that serves older clients has to
 /// split them.
 #[derive(Serialize)]
-struct Line<'a> {
+struct IndexLine<'a> {
     name: &'a str,
     vers: &'a str,
     deps: Vec<Dep<'a>>,
@@ -63,7 +63,7 @@ pub(super) fn line(manifest: &Table, cksum: String) -> Result<String, String> {
         .flatten();
     let targets =
         targets.filter_map(|(target, table)| Some((Some(target.as_str()), table.as_table()?)));
-    let line = Line {
+    let line = IndexLine {
         name: text("name").ok_or("it has no name")?,
         vers: text("version").ok_or("it has no version")?,
         deps: std::iter::once((None, manifest))

@@ -6,7 +6,7 @@ use toml::{Table, Value};
 use crate::{
     archive::sanitise::{Facts, checked, draft, with_dependencies},
     domain::{
-        manifest::{Dependency, Draft, Ecosystem, Kind},
+        manifest::{Dependency, DependencyKind, Draft, Ecosystem},
         name::NameError,
         text::{fit, printable},
     },
@@ -72,9 +72,9 @@ fn needs<'a>(
 ) -> impl Iterator<Item = Result<Dependency, String>> {
     // Old crates use the spelling with an underscore, and cargo still reads it.
     let sections = [
-        ("dependencies", Kind::Runtime),
-        ("build-dependencies", Kind::Build),
-        ("build_dependencies", Kind::Build),
+        ("dependencies", DependencyKind::Runtime),
+        ("build-dependencies", DependencyKind::Build),
+        ("build_dependencies", DependencyKind::Build),
     ];
     sections.into_iter().flat_map(move |(section, kind)| {
         let needs = table
@@ -95,11 +95,11 @@ fn need(
     called: &str,
     value: &Value,
     target: Option<&str>,
-    kind: Kind,
+    kind: DependencyKind,
 ) -> Result<Dependency, String> {
     let field = |key: &str| value.get(key);
     if field("registry-index").is_some() {
-        return Err("it is one of another registry".to_owned());
+        return Err("it is in another registry".to_owned());
     }
     let name = field("package").and_then(Value::as_str).unwrap_or(called);
     let requirement = value

@@ -53,7 +53,7 @@ fn archive(dir: &Path, name: &str, files: &[(&str, &[u8])]) -> PathBuf {
     path
 }
 
-fn refused(path: &Path) -> Unusable {
+fn refused(path: &Path) -> ArchiveError {
     read(path).unwrap_err()
 }
 
@@ -87,7 +87,11 @@ fn a_real_archive_becomes_a_release() {
         Some("https://example.org/hello")
     );
     assert_eq!(draft.homepage, None);
-    let needs: Vec<_> = draft.dependencies.iter().map(Dependency::told).collect();
+    let needs: Vec<_> = draft
+        .dependencies
+        .iter()
+        .map(Dependency::describe)
+        .collect();
     assert_eq!(
         needs,
         ["local@*", "serde@1", "Rand@0.8 (optional; with renamed)"]
@@ -117,7 +121,7 @@ fn names_that_climb_are_passed_over() {
         "a-1/x/Cargo.toml",
     ] {
         let path = archive(dir.path(), "a-1.crate", &[(name, manifest)]);
-        assert!(matches!(refused(&path), Unusable::Missing(_)), "{name}");
+        assert!(matches!(refused(&path), ArchiveError::Missing(_)), "{name}");
     }
     let path = archive(
         dir.path(),
@@ -137,7 +141,7 @@ fn archives_that_unpack_to_too_much_are_given_up() {
     let dir = tempfile::tempdir().unwrap();
     let huge = vec![b'#'; 600 << 10];
     let path = archive(dir.path(), "a-1.crate", &[("a-1/Cargo.toml", &huge)]);
-    assert!(matches!(refused(&path), Unusable::TooLarge));
+    assert!(matches!(refused(&path), ArchiveError::TooLarge));
     let zeros = vec![0; 40 << 20];
     let path = archive(
         dir.path(),
@@ -148,7 +152,7 @@ fn archives_that_unpack_to_too_much_are_given_up() {
         ],
     );
     assert!(fs::metadata(&path).unwrap().len() < 1 << 20, "it is a bomb");
-    assert!(matches!(refused(&path), Unusable::TooLarge));
+    assert!(matches!(refused(&path), ArchiveError::TooLarge));
     let many: Vec<(String, Vec<u8>)> = (0..5_000)
         .map(|n| (format!("a-1/{n}"), Vec::new()))
         .collect();
@@ -159,7 +163,7 @@ fn archives_that_unpack_to_too_much_are_given_up() {
     files.push(("a-1/Cargo.toml", MANIFEST.as_bytes()));
     assert!(matches!(
         refused(&archive(dir.path(), "a-1.crate", &files)),
-        Unusable::Missing(_)
+        ArchiveError::Missing(_)
     ));
 }
 
@@ -195,7 +199,7 @@ fn a_crate_may_be_as_large_as_a_gateway_takes() {
         entry.index
     );
     grow((512 << 20) + 1);
-    assert!(matches!(refused(&path), Unusable::TooLarge));
+    assert!(matches!(refused(&path), ArchiveError::TooLarge));
 }
 
 #[test]
@@ -210,14 +214,14 @@ fn damaged_archives_are_skipped_with_a_reason() {
     let cut = dir.path().join("cut-1.crate");
     for length in [0, 1, 10, bytes.len() / 2] {
         fs::write(&cut, &bytes[..length]).unwrap();
-        assert!(!matches!(refused(&cut), Unusable::TooLarge), "{length}");
+        assert!(!matches!(refused(&cut), ArchiveError::TooLarge), "{length}");
     }
     let text = dir.path().join("text-1.crate");
     fs::File::create(&text)
         .unwrap()
         .write_all(b"not an archive at all")
         .unwrap();
-    assert!(matches!(refused(&text), Unusable::Unreadable(_)));
+    assert!(matches!(refused(&text), ArchiveError::Unreadable(_)));
     for bad in [
         "",
         "[package]\nname = \"a\"",
@@ -231,12 +235,12 @@ fn damaged_archives_are_skipped_with_a_reason() {
             &[("a-1/Cargo.toml", bad.as_bytes())],
         );
         assert!(
-            matches!(refused(&path), Unusable::Bad { why, .. } if !why.is_empty()),
+            matches!(refused(&path), ArchiveError::Bad { why, .. } if !why.is_empty()),
             "{bad}"
         );
     }
     let path = archive(dir.path(), "a-1.crate", &[("a-1/Cargo.toml", b"\xff\xfe")]);
-    assert!(matches!(refused(&path), Unusable::Bad { .. }));
+    assert!(matches!(refused(&path), ArchiveError::Bad { .. }));
 }
 
 fn index_of(manifest: &str) -> serde_json::Value {
@@ -280,7 +284,8 @@ fn the_index_has_what_cargo_reads() {
              "target": null, "kind": "normal", "registry": "sparse+https://example.org/", "package": null},
             {"name": "rand-core", "req": "^0.6", "features": ["std"], "optional": true, "default_features": false,
              "target": null, "kind": "normal", "registry": null, "package": "rand_core"},
-            {"name": "cc", "req": "^1, <1.3", "features": [], "optional": false, "default_features": true,
+            {"name": "cc", "req": "^1, \
+                <1.3", "features": [], "optional": false, "default_features": true,
              "target": null, "kind": "build", "registry": null, "package": null},
             {"name": "insta", "req": "*", "features": [], "optional": false, "default_features": true,
              "target": null, "kind": "dev", "registry": null, "package": null},

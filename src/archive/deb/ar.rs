@@ -3,7 +3,7 @@
 
 use std::io::{self, Read, Seek, SeekFrom, Take};
 
-use super::{NOT_DEB, Unusable};
+use super::{ArchiveError, NOT_DEB};
 
 const MAGIC: &[u8; 8] = b"!<arch>\n";
 const HEADER: usize = 60;
@@ -18,7 +18,7 @@ pub(super) struct Ar<'a, R> {
     seen: usize,
 }
 
-pub(super) struct Member {
+pub(super) struct ArMember {
     /// The name without the trailing slash that some programs write.
     pub name: String,
     /// Modification time in seconds since 1970.
@@ -30,7 +30,7 @@ pub(super) struct Member {
 
 impl<'a, R: Read + Seek> Ar<'a, R> {
     /// Starts reading `archive`, which has `size` bytes.
-    pub fn open(archive: &'a mut R, size: u64) -> Result<Self, Unusable> {
+    pub fn open(archive: &'a mut R, size: u64) -> Result<Self, ArchiveError> {
         let mut magic = [0; 8];
         match archive.read_exact(&mut magic) {
             Ok(()) if magic == *MAGIC => Ok(Self {
@@ -45,7 +45,7 @@ impl<'a, R: Read + Seek> Ar<'a, R> {
     }
 
     /// Returns the next member, which lies completely within the archive; `None` at the end.
-    pub fn next(&mut self) -> Result<Option<Member>, Unusable> {
+    pub fn next(&mut self) -> Result<Option<ArMember>, ArchiveError> {
         self.seen += 1;
         // A line feed may pad the last member.
         if self.next >= self.size || self.seen > MAX_MEMBERS {
@@ -56,7 +56,7 @@ impl<'a, R: Read + Seek> Ar<'a, R> {
         self.archive
             .read_exact(&mut header)
             .map_err(|error| match error.kind() {
-                io::ErrorKind::UnexpectedEof => Unusable::damaged("it is cut off"),
+                io::ErrorKind::UnexpectedEof => ArchiveError::damaged("it is cut off"),
                 _ => error.into(),
             })?;
         let field = |from: usize, to: usize| {
@@ -73,11 +73,11 @@ impl<'a, R: Read + Seek> Ar<'a, R> {
         let start = self.next + HEADER as u64;
         let end = start + size;
         if end > self.size {
-            return Err(Unusable::damaged("it is cut off"));
+            return Err(ArchiveError::damaged("it is cut off"));
         }
         self.next = end + end % 2;
         let name = name.strip_suffix('/').unwrap_or(name).to_owned();
-        Ok(Some(Member {
+        Ok(Some(ArMember {
             name,
             time: number(field(16, 28)?).unwrap_or_default(),
             start,
@@ -86,7 +86,7 @@ impl<'a, R: Read + Seek> Ar<'a, R> {
     }
 
     /// Returns the bytes of a member, or none if the archive cannot seek there.
-    pub fn content(&mut self, member: &Member) -> Take<&mut R> {
+    pub fn content(&mut self, member: &ArMember) -> Take<&mut R> {
         let there = self.archive.seek(SeekFrom::Start(member.start)).is_ok();
         self.archive
             .by_ref()

@@ -5,7 +5,7 @@ use crate::{archive::debian::fields, ecosystem::Ecosystem};
 
 /// A field with relations to other packages.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Relation {
+pub struct ControlRelation {
     pub kind: RelationKind,
     /// The field's value on one line: `libc6 (>= 2.36), perl | awk`.
     pub packages: String,
@@ -36,7 +36,7 @@ pub(super) struct Paragraph {
     pub section: Option<String>,
     pub priority: Option<String>,
     pub source: Option<String>,
-    pub relations: Vec<Relation>,
+    pub relations: Vec<ControlRelation>,
 }
 
 impl Paragraph {
@@ -85,7 +85,7 @@ impl Paragraph {
     }
 }
 
-fn relations<'a>(field: impl Fn(&str) -> Option<&'a str>) -> Vec<Relation> {
+fn relations<'a>(field: impl Fn(&str) -> Option<&'a str>) -> Vec<ControlRelation> {
     let kinds = [
         ("pre-depends", RelationKind::PreDepends),
         ("depends", RelationKind::Depends),
@@ -102,7 +102,7 @@ fn relations<'a>(field: impl Fn(&str) -> Option<&'a str>) -> Vec<Relation> {
             .split_whitespace()
             .collect::<Vec<_>>()
             .join(" ");
-        Some(Relation { kind, packages })
+        Some(ControlRelation { kind, packages })
     };
     kinds.into_iter().filter_map(relation).collect()
 }

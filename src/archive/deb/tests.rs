@@ -5,9 +5,10 @@ use proptest::prelude::*;
 
 use super::*;
 
-const CONTROL: &str = "Package: hello\nSource: hello-src (1.0)\nVersion: 1:2.10-3\nArchitecture: amd64\nMaintainer: Ann <a@example.org>\n\
-Depends: libc6 (>= 2.36),\n perl | awk\nSection: devel\nPriority: optional\nHomepage: https://example.org/\n\
-Description: says hello\n It does so at length.\n .\n   And more.\n";
+const CONTROL: &str = "Package: hello\nSource: hello-src (1.0)\nVersion: 1:2.10-3\nArchitecture: \
+    amd64\nMaintainer: Ann <a@example.org>\nDepends: libc6 (>= 2.36),\n perl | awk\nSection: \
+    devel\nPriority: optional\nHomepage: https://example.org/\nDescription: says hello\n It does \
+    so at length.\n .\n   And more.\n";
 const TIME: u64 = 1_600_000_000;
 
 fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
@@ -52,7 +53,7 @@ fn ar(members: &[(&str, &[u8])]) -> Vec<u8> {
 }
 
 /// Builds a package with this control file and these files.
-fn package(control: &str, files: &[(&str, &[u8])]) -> Result<Deb, Unusable> {
+fn package(control: &str, files: &[(&str, &[u8])]) -> Result<Deb, ArchiveError> {
     let control = gzip(&tar(&[
         ("./md5sums", b"0"),
         ("./control", control.as_bytes()),
@@ -112,7 +113,7 @@ fn an_archive_is_a_package() {
             (Some("hello-src (1.0)"), Some("Ann <a@example.org>"))
         );
         assert_eq!(package.homepage.as_deref(), Some("https://example.org/"));
-        let depends = Relation {
+        let depends = ControlRelation {
             kind: RelationKind::Depends,
             packages: "libc6 (>= 2.36), perl | awk".to_owned(),
         };
@@ -122,7 +123,7 @@ fn an_archive_is_a_package() {
         );
         assert_eq!(
             package.readme,
-            Some(Readme {
+            Some(ReadmeFile {
                 name: "README".to_owned(),
                 bytes: b"read me".to_vec()
             }),
@@ -133,7 +134,7 @@ fn an_archive_is_a_package() {
             (Some(TIME), archive.len() as u64)
         );
     }
-    assert!(matches!(read(dir.path()), Err(Unusable::NotFile)));
+    assert!(matches!(read(dir.path()), Err(ArchiveError::NotFile)));
 }
 
 #[test]
@@ -218,7 +219,7 @@ fn control_files_that_are_wrong_are_refused_with_a_reason() {
         let control = CONTROL.replace(good, bad);
         assert_ne!(control, CONTROL);
         assert!(
-            matches!(package(&control, &[]), Err(Unusable::Bad { why, .. }) if !why.is_empty()),
+            matches!(package(&control, &[]), Err(ArchiveError::Bad { why, .. }) if !why.is_empty()),
             "{bad}"
         );
     }
@@ -233,15 +234,15 @@ fn control_files_that_are_wrong_are_refused_with_a_reason() {
     };
     assert!(matches!(
         read(&[("./control/control", b"x")]),
-        Err(Unusable::Missing(_))
+        Err(ArchiveError::Missing(_))
     ));
     assert!(matches!(
         read(&[("./control", b"x"), ("control", b"y")]),
-        Err(Unusable::Ambiguous(_))
+        Err(ArchiveError::Ambiguous(_))
     ));
     assert!(matches!(
         read(&[("./control", b"\xff")]),
-        Err(Unusable::Bad { .. })
+        Err(ArchiveError::Bad { .. })
     ));
     assert!(
         read(&[
@@ -253,7 +254,7 @@ fn control_files_that_are_wrong_are_refused_with_a_reason() {
     let large = vec![b' '; MAX_PARAGRAPH as usize + 1];
     assert!(matches!(
         read(&[("./control", &large)]),
-        Err(Unusable::TooLarge)
+        Err(ArchiveError::TooLarge)
     ));
 }
 
@@ -276,7 +277,7 @@ fn what_is_no_package_is_refused() {
         &[("control.tar.gz", &control), ("data.tar", b"")],
     ] {
         assert!(
-            matches!(of(members), Err(Unusable::Other(_))),
+            matches!(of(members), Err(ArchiveError::Other(_))),
             "{}",
             members.len()
         );
@@ -286,7 +287,7 @@ fn what_is_no_package_is_refused() {
         ("control.tar.gz", &control),
         ("data.tar", b""),
     ]);
-    assert!(matches!(old, Err(Unusable::OtherFormat(why)) if why.contains(" 0.939000 ")));
+    assert!(matches!(old, Err(ArchiveError::OtherFormat(why)) if why.contains(" 0.939000 ")));
     assert!(
         of(&[
             ("debian-binary", b"2.1\nmore\n"),
@@ -297,7 +298,8 @@ fn what_is_no_package_is_refused() {
     );
     let packing = of(&[binary, ("control.tar.bz2", &control), ("data.tar", b"")]);
     assert!(
-        matches!(packing, Err(Unusable::OtherFormat(why)) if why.starts_with("control.tar.bz2 is packed"))
+        matches!(packing, Err(ArchiveError::OtherFormat(why)) if why.starts_with("control.tar.bz2 \
+            is packed"))
     );
     let bomb = gzip(&tar(&[
         ("./md5sums", &vec![0; 20 << 20]),
@@ -305,12 +307,12 @@ fn what_is_no_package_is_refused() {
     ]));
     assert!(matches!(
         of(&[binary, ("control.tar.gz", &bomb), ("data.tar", b"")]),
-        Err(Unusable::TooLarge)
+        Err(ArchiveError::TooLarge)
     ));
     let many: Vec<_> = std::iter::once(binary)
         .chain([("_x", &b""[..]); 100])
         .collect();
-    assert!(matches!(of(&many), Err(Unusable::Other(_))));
+    assert!(matches!(of(&many), Err(ArchiveError::Other(_))));
 }
 
 #[test]
@@ -341,7 +343,8 @@ fn archives_that_are_cut_off_are_refused() {
 
 proptest! {
     #[test]
-    fn any_control_comes_to_an_end(text in "\\PC{0,200}|((Package|Version|Architecture|X|)[: ]{0,2}[a1 .\n]{0,9}\n?){0,9}") {
+    fn any_control_comes_to_an_end(text in "\\PC{0,200}|((Package|Version|Architecture|X|)[: \
+        ]{0,2}[a1 .\n]{0,9}\n?){0,9}") {
         let _ = package(&text, &[]);
     }
 

@@ -29,12 +29,12 @@ pub struct Stanza {
 
 /// The reason why a stanza is not a valid package.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unusable {
-    #[error("it is longer than any package's")]
+pub enum StanzaError {
+    #[error("it is too long")]
     TooLong,
     #[error("it is not UTF-8")]
     NotText,
-    #[error("it has a line that is no field: \"{0}\"")]
+    #[error("it has a line that is not a field: \"{0}\"")]
     NotField(String),
     #[error("it has the field {0} twice")]
     Twice(String),
@@ -51,20 +51,20 @@ impl Stanza {
     ///
     /// Text that is not UTF-8, which policy 5.1 requires, is refused and not repaired: signed text
     /// is kept for good.
-    pub(in crate::archive) fn of(text: &[u8]) -> Result<Self, Unusable> {
+    pub(in crate::archive) fn of(text: &[u8]) -> Result<Self, StanzaError> {
         let text = str::from_utf8(text)
-            .map_err(|_| Unusable::NotText)?
+            .map_err(|_| StanzaError::NotText)?
             .trim_end_matches(['\r', '\n']);
         let fields = fields(text)?;
         let field = |name: &str| fields.get(name).copied().filter(|value| !value.is_empty());
         let list = |name: &str| field(name).into_iter().flat_map(|value| value.split(','));
 
-        let debian = field("package").ok_or(Unusable::Missing("Package"))?;
+        let debian = field("package").ok_or(StanzaError::Missing("Package"))?;
         let name: WrittenName = debian.parse()?;
         let draft = Draft {
             handle: None,
             version: field("version")
-                .ok_or(Unusable::Missing("Version"))?
+                .ok_or(StanzaError::Missing("Version"))?
                 .parse()?,
             title: None,
             name,
@@ -93,7 +93,7 @@ impl Stanza {
             ecosystem: Ecosystem::Debian,
         };
         let text = format!("{text}\n");
-        let draft = checked(draft).map_err(Unusable::Unsignable)?;
+        let draft = checked(draft).map_err(StanzaError::Unsignable)?;
         let details = field("description")
             .and_then(|value| value.split_once('\n'))
             .map(|(_, details)| lines(details));
@@ -112,7 +112,7 @@ impl Stanza {
 
 /// Returns the fields by name in lower case (policy 5.1). A duplicate field is an error, because
 /// some programs use the first and others the last.
-pub(in crate::archive) fn fields(text: &str) -> Result<HashMap<String, &str>, Unusable> {
+pub(in crate::archive) fn fields(text: &str) -> Result<HashMap<String, &str>, StanzaError> {
     let mut fields = HashMap::new();
     let mut rest = text;
     while !rest.is_empty() {
@@ -122,12 +122,12 @@ pub(in crate::archive) fn fields(text: &str) -> Result<HashMap<String, &str>, Un
         let (name, value) = field
             .split_once(':')
             .filter(|(name, _)| !name.is_empty() && !name.contains(char::is_whitespace))
-            .ok_or_else(|| Unusable::NotField(shown(field)))?;
+            .ok_or_else(|| StanzaError::NotField(shown(field)))?;
         if fields
             .insert(name.to_ascii_lowercase(), value.trim())
             .is_some()
         {
-            return Err(Unusable::Twice(shown(name)));
+            return Err(StanzaError::Twice(shown(name)));
         }
     }
     Ok(fields)
@@ -171,7 +171,7 @@ fn needs<'a>(relations: impl Iterator<Item = &'a str>) -> (Vec<Dependency>, Vec<
     {
         let Some(need) = need(relation) else {
             unsaid.push(format!(
-                "{}: it is no name of a package",
+                "{}: it is not a package name",
                 fit(&printable(relation), 80)
             ));
             continue;

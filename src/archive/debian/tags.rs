@@ -72,8 +72,9 @@ mod tests {
 
     #[test]
     fn tags_are_words_the_most_telling_first() {
-        let vim = "devel::editor, implemented-in::c, interface::commandline,\n interface::text-mode, role::program, \
-                   scope::application,\n uitoolkit::ncurses, use::editing, works-with::text, works-with::unicode";
+        let vim = "devel::editor, implemented-in::c, interface::commandline,\n \
+            interface::text-mode, role::program, scope::application,\n uitoolkit::ncurses, \
+            use::editing, works-with::text, works-with::unicode";
         assert_eq!(
             tags(vim),
             [

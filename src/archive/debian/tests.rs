@@ -35,12 +35,14 @@ Tag: admin::TODO, devel::TODO, devel::interpreter, implemented-in::c,
 Section: shells
 Size: 1490652
 ";
-const GIT: &str = "\
-Package: git
+const GIT: &str = "Package: git
 Version: 1:2.39.5-0+deb12u3
-Maintainer: Jonathan Nieder <jrnieder@gmail.com>
-Depends: libc6 (>= 2.34), libcurl3-gnutls (>= 7.56.1), perl, liberror-perl, git-man (>> 1:2.39.5), git-man (<< 1:2.39.5-.)
-Description: fast, scalable, distributed revision control system
+Maintainer: Jonathan Nieder \
+    <jrnieder@gmail.com>
+Depends: libc6 (>= 2.34), libcurl3-gnutls (>= 7.56.1), perl, \
+    liberror-perl, git-man (>> 1:2.39.5), git-man (<< 1:2.39.5-.)
+Description: fast, scalable, \
+    distributed revision control system
 Homepage: https://git-scm.com/
 Section: vcs
 ";
@@ -63,12 +65,12 @@ fn file(bytes: &[u8]) -> (TempDir, PathBuf) {
 }
 
 /// Reads the whole index.
-fn read_within(bytes: &[u8], limits: Limits) -> Result<Vec<Result<Stanza, Bad>>, Unreadable> {
+fn read_within(bytes: &[u8], limits: IndexLimits) -> Result<Vec<Result<Stanza, Bad>>, IndexError> {
     let (_dir, path) = file(bytes);
     open_within(&path, limits)?.collect()
 }
 
-fn read(bytes: &[u8]) -> Result<Vec<Result<Stanza, Bad>>, Unreadable> {
+fn read(bytes: &[u8]) -> Result<Vec<Result<Stanza, Bad>>, IndexError> {
     read_within(bytes, LIMITS)
 }
 
@@ -196,7 +198,7 @@ fn the_fixture_is_read_whole() {
     let mut stanzas = Vec::new();
     while let Some(next) = index.next() {
         stanzas.push(next.unwrap().unwrap());
-        let Progress { read, size } = index.progress();
+        let ReadProgress { read, size } = index.progress();
         assert!(seen <= read && read <= size, "{seen} {read} {size}");
         seen = read;
     }
@@ -266,7 +268,7 @@ fn an_index_that_is_cut_off_is_no_whole_one() {
             match read {
                 Ok(Ok(error)) | Err(error) => {
                     assert!(
-                        matches!(error, Unreadable::Damaged { .. } | Unreadable::NotIndex(_)),
+                        matches!(error, IndexError::Damaged { .. } | IndexError::NotIndex(_)),
                         "{end}: {error}"
                     );
                 }
@@ -311,7 +313,7 @@ fn damage_is_found_wherever_a_sum_covers_it() {
     for packed in [gzip(text.as_bytes()), xz(text.as_bytes())] {
         let mut damaged = packed.clone();
         damaged[packed.len() / 2] ^= 0x55;
-        assert!(matches!(read(&damaged), Err(Unreadable::Damaged { .. })));
+        assert!(matches!(read(&damaged), Err(IndexError::Damaged { .. })));
     }
 }
 
@@ -329,7 +331,7 @@ fn what_is_no_index_is_refused() {
         b"-\xff:",
     ] {
         let error = read(other).unwrap_err();
-        assert!(matches!(error, Unreadable::NotIndex(_)), "{error}");
+        assert!(matches!(error, IndexError::NotIndex(_)), "{error}");
     }
     for empty in [
         b"".to_vec(),
@@ -341,7 +343,7 @@ fn what_is_no_index_is_refused() {
         assert_eq!(read(&empty).unwrap(), []);
     }
     let dir = tempfile::tempdir().unwrap();
-    assert!(matches!(open(dir.path()), Err(Unreadable::NotFile(_))));
+    assert!(matches!(open(dir.path()), Err(IndexError::NotFile(_))));
     let pipe = dir.path().join("pipe");
     assert!(
         std::process::Command::new("mkfifo")
@@ -350,7 +352,7 @@ fn what_is_no_index_is_refused() {
             .unwrap()
             .success()
     );
-    assert!(matches!(open(&pipe), Err(Unreadable::NotFile(_))));
+    assert!(matches!(open(&pipe), Err(IndexError::NotFile(_))));
     let error = open(&dir.path().join("absent"))
         .map(|_| ())
         .unwrap_err()
@@ -364,28 +366,28 @@ fn what_is_no_index_is_refused() {
 #[test]
 fn a_bad_stanza_is_told_and_passed_over() {
     let bad = |text: &str| one(text).unwrap_err();
-    assert_eq!(bad("Version: 1").why, Unusable::Missing("Package"));
+    assert_eq!(bad("Version: 1").why, StanzaError::Missing("Package"));
     assert_eq!(
         bad("Package: a\nVersion:\nDepends: b").why,
-        Unusable::Missing("Version")
+        StanzaError::Missing("Version")
     );
     assert_eq!(
         bad("Package: a\nVersion: 1\nversion: 2").why,
-        Unusable::Twice("version".to_owned())
+        StanzaError::Twice("version".to_owned())
     );
     assert_eq!(
         bad("Package: a\nVersion: 1\nno field").why,
-        Unusable::NotField("no field".to_owned())
+        StanzaError::NotField("no field".to_owned())
     );
     assert_eq!(
         bad("Package: a\nVersion: 1\nno\n field: 1").why,
-        Unusable::NotField("no field: 1".to_owned())
+        StanzaError::NotField("no field: 1".to_owned())
     );
     for bad_name in ["a_b", "a"] {
         assert!(
             matches!(
                 bad(&format!("Package: {bad_name}\nVersion: 1")).why,
-                Unusable::Unsignable(_)
+                StanzaError::Unsignable(_)
             ),
             "{bad_name}"
         );
@@ -412,8 +414,8 @@ fn a_bad_stanza_is_told_and_passed_over() {
     assert_eq!(
         told,
         [
-            "a (line 1) is passed over: it is not UTF-8",
-            "b (line 5) is passed over: it has the field Package twice"
+            "a (line 1) was skipped: it is not UTF-8",
+            "b (line 5) was skipped: it has the field Package twice"
         ]
     );
     assert_eq!(all[2].as_ref().unwrap().draft.name.as_str(), "cc");
@@ -444,7 +446,7 @@ fn a_stanza_that_is_too_long_is_passed_over() {
 #[test]
 fn an_index_without_end_is_given_up() {
     let text = [BASH, GIT, GPP].join("\n");
-    let exactly = Limits {
+    let exactly = IndexLimits {
         bytes: text.len() as u64,
         stanza: BASH.len(),
         stanzas: 3,
@@ -455,21 +457,21 @@ fn an_index_without_end_is_given_up() {
     );
     for (limits, expected) in [
         (
-            Limits {
+            IndexLimits {
                 bytes: exactly.bytes - 1,
                 ..exactly
             },
             "unpacks to more than",
         ),
         (
-            Limits {
+            IndexLimits {
                 bytes: 100,
                 ..exactly
             },
             "unpacks to more than 100 bytes",
         ),
         (
-            Limits {
+            IndexLimits {
                 stanzas: 2,
                 ..exactly
             },
@@ -483,7 +485,7 @@ fn an_index_without_end_is_given_up() {
     }
     let short = read_within(
         text.as_bytes(),
-        Limits {
+        IndexLimits {
             stanza: BASH.len() - 1,
             ..exactly
         },
@@ -510,8 +512,10 @@ fn an_index_without_end_is_given_up() {
 fn what_could_move_a_cursor_is_gone() {
     let evil = "\u{202e}evil\u{1b}[2J\u{7}\u{200b}";
     let stanza = one(&format!(
-        "Package: aa\nVersion: 1-1\nDescription: {evil}one\n {evil}two\n .\n   three\u{2028}\nMaintainer: {evil}Ann <a@b>\n\
-         Section: non-free/{evil}net\nTag: use::{evil}x, role::program\nHomepage: https://example.org/{evil}\nDepends: bb{evil}, cc ({evil}), dd\n"
+        "Package: aa\nVersion: 1-1\nDescription: {evil}one\n {evil}two\n .\n   \
+        three\u{2028}\nMaintainer: {evil}Ann <a@b>\nSection: non-free/{evil}net\nTag: \
+        use::{evil}x, role::program\nHomepage: https://example.org/{evil}\nDepends: bb{evil}, cc \
+        ({evil}), dd\n"
     ))
     .unwrap();
     let draft = &stanza.draft;
@@ -552,8 +556,9 @@ fn what_could_move_a_cursor_is_gone() {
 #[test]
 fn relations_are_read_as_policy_has_them() {
     let stanza = one(
-        "Package: aa\nVersion: 1\nPre-Depends: dpkg(>=1.17)|xx\nDepends: libc6:any (>= 2.36) [amd64] <!nocheck> | libc (>= 9),\n \
-         python3 (<< 3.12), python3 (>= 3.11~), python3:any,,\n libstdc++6, Bad, a_b, default-mta | mail-transport-agent\n",
+        "Package: aa\nVersion: 1\nPre-Depends: dpkg(>=1.17)|xx\nDepends: libc6:any (>= 2.36) \
+        [amd64] <!nocheck> | libc (>= 9),\n python3 (<< 3.12), python3 (>= 3.11~), \
+        python3:any,,\n libstdc++6, Bad, a_b, default-mta | mail-transport-agent\n",
     );
     let needs = stanza.unwrap().draft.dependencies;
     let needs: Vec<_> = needs
@@ -583,7 +588,8 @@ fn lines_may_end_as_on_windows() {
 /// Bytes that look like an index, with arbitrary fields.
 fn index_like() -> impl Strategy<Value = Vec<u8>> {
     let name = "Package|Version|Description|Homepage|Maintainer|Section|Tag|Pre-Depends|Depends|X";
-    let value = "\\PC{0,80}|.{0,1500}|[a-z0-9.+-]{1,70}|([a-z0-9+.-]{1,70}( \\([<>=]{1,2} [0-9.:~a-z-]{1,70}\\))?, ?){0,70}|(use::[a-z:]{1,60},){0,30}|https?://\\PC{0,220}";
+    let value = "\\PC{0,80}|.{0,1500}|[a-z0-9.+-]{1,70}|([a-z0-9+.-]{1,70}( \\([<>=]{1,2} \
+        [0-9.:~a-z-]{1,70}\\))?, ?){0,70}|(use::[a-z:]{1,60},){0,30}|https?://\\PC{0,220}";
     let field = prop_oneof![
         8 => (name, value).prop_map(|(name, value)| format!("{name}: {value}\n").into_bytes()),
         2 => Just(b"\n".to_vec()),

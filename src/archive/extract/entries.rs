@@ -14,15 +14,15 @@ use super::{ExtractError, Unsafe};
 const MAX_EXTENSION: u64 = 64 << 10;
 const BLOCK: u64 = 512;
 
-pub(in crate::archive) struct Entry<'a, R: Read> {
+pub(in crate::archive) struct TarEntry<'a, R: Read> {
     /// The path as written.
     pub path: Vec<u8>,
     /// Modification time in seconds since the Unix epoch, the later if there are two.
     pub changed: Option<u64>,
-    pub what: What<tar::Entry<'a, R>>,
+    pub what: EntryContent<tar::Entry<'a, R>>,
 }
 
-pub(in crate::archive) enum What<C> {
+pub(in crate::archive) enum EntryContent<C> {
     Directory,
     File {
         mode: u32,
@@ -35,7 +35,7 @@ pub(in crate::archive) enum What<C> {
     Special,
 }
 
-pub(in crate::archive) struct Entries<'a, R: Read> {
+pub(in crate::archive) struct TarEntries<'a, R: Read> {
     raw: tar::Entries<'a, R>,
     /// Offset of the header after the last entry.
     end: u64,
@@ -50,7 +50,7 @@ struct Extension {
     changed: Option<u64>,
 }
 
-impl<'a, R: Read> Entries<'a, R> {
+impl<'a, R: Read> TarEntries<'a, R> {
     pub fn new(archive: &'a mut tar::Archive<R>) -> io::Result<Self> {
         Ok(Self {
             raw: archive.entries()?.raw(true),
@@ -65,7 +65,7 @@ impl<'a, R: Read> Entries<'a, R> {
     pub fn next(
         &mut self,
         mut count: impl FnMut() -> Result<(), ExtractError>,
-    ) -> Result<Option<Entry<'a, R>>, ExtractError> {
+    ) -> Result<Option<TarEntry<'a, R>>, ExtractError> {
         let mut extension = Extension::default();
         for entry in self.raw.by_ref() {
             let mut entry = entry.map_err(ExtractError::Damaged)?;
@@ -86,7 +86,7 @@ impl<'a, R: Read> Entries<'a, R> {
                     set(&mut extension.link, text(&mut entry)?).ok_or_else(ambiguous)?
                 }
                 EntryType::XHeader => {
-                    for Record { key, value } in records(&small(&mut entry)?)? {
+                    for PaxRecord { key, value } in records(&small(&mut entry)?)? {
                         extension
                             .take(key, value.to_owned())
                             .ok_or_else(ambiguous)?;
@@ -94,7 +94,7 @@ impl<'a, R: Read> Entries<'a, R> {
                 }
                 EntryType::XGlobalHeader => {
                     let mut none = Extension::default();
-                    for Record { key, value } in records(&small(&mut entry)?)? {
+                    for PaxRecord { key, value } in records(&small(&mut entry)?)? {
                         none.take(key, value.to_owned()).ok_or_else(ambiguous)?;
                     }
                     if !none.is_empty() {
@@ -149,7 +149,7 @@ impl Extension {
         entry: tar::Entry<'a, R>,
         path: Vec<u8>,
         kind: EntryType,
-    ) -> Result<Entry<'a, R>, ExtractError> {
+    ) -> Result<TarEntry<'a, R>, ExtractError> {
         let header = entry.header();
         let path = self.path.unwrap_or(path);
         if self.size.is_some_and(|size| size != entry.size()) {
@@ -158,25 +158,25 @@ impl Extension {
         let changed = self.changed.max(header.mtime().ok());
         let named = || header.link_name_bytes().map(|name| name.into_owned());
         let what = match kind {
-            EntryType::Directory => What::Directory,
-            EntryType::Symlink => What::Link(self.link.or_else(named).unwrap_or_default()),
+            EntryType::Directory => EntryContent::Directory,
+            EntryType::Symlink => EntryContent::Link(self.link.or_else(named).unwrap_or_default()),
             // Some programs treat the bytes after a hard link as the file's, others as the next
             // header.
             EntryType::Link if entry.size() > 0 => {
                 return Err(ExtractError::refused(&path, Unsafe::Ambiguous));
             }
-            EntryType::Link => What::HardLink(self.link.or_else(named).unwrap_or_default()),
+            EntryType::Link => EntryContent::HardLink(self.link.or_else(named).unwrap_or_default()),
             EntryType::Regular => {
                 let mode = header.mode().map_err(ExtractError::Damaged)?;
-                What::File {
+                EntryContent::File {
                     mode,
                     size: entry.size(),
                     content: entry,
                 }
             }
-            _ => What::Special,
+            _ => EntryContent::Special,
         };
-        Ok(Entry {
+        Ok(TarEntry {
             path,
             changed,
             what,
@@ -208,14 +208,14 @@ fn text(entry: &mut impl Read) -> Result<Vec<u8>, ExtractError> {
     Ok(text)
 }
 
-struct Record<'a> {
+struct PaxRecord<'a> {
     key: &'a [u8],
     value: &'a [u8],
 }
 
 /// Parses the records of a pax header: `length key=value` and a line feed, with the length counting
 /// all of it.
-fn records(mut bytes: &[u8]) -> Result<Vec<Record<'_>>, ExtractError> {
+fn records(mut bytes: &[u8]) -> Result<Vec<PaxRecord<'_>>, ExtractError> {
     let mut records = Vec::new();
     while !bytes.is_empty() {
         let (record, rest) =
@@ -226,7 +226,7 @@ fn records(mut bytes: &[u8]) -> Result<Vec<Record<'_>>, ExtractError> {
     Ok(records)
 }
 
-fn record(bytes: &[u8]) -> Option<(Record<'_>, &[u8])> {
+fn record(bytes: &[u8]) -> Option<(PaxRecord<'_>, &[u8])> {
     let space = bytes.iter().position(|byte| *byte == b' ')?;
     let length = std::str::from_utf8(bytes.get(..space)?)
         .ok()?
@@ -236,7 +236,7 @@ fn record(bytes: &[u8]) -> Option<(Record<'_>, &[u8])> {
     let record = record.get(space + 1..)?.strip_suffix(b"\n")?;
     let equals = record.iter().position(|byte| *byte == b'=')?;
     Some((
-        Record {
+        PaxRecord {
             key: record.get(..equals)?,
             value: record.get(equals + 1..)?,
         },
@@ -253,7 +253,7 @@ pub(in crate::archive) fn check_end(
         match rest.read(buffer) {
             Ok(0) => return Ok(()),
             Ok(read) if buffer.iter().take(read).all(|byte| *byte == 0) => {}
-            Ok(_) => return Err(damaged("something follows its end")),
+            Ok(_) => return Err(damaged("there is data after its end")),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(ExtractError::Damaged(error)),
         }

@@ -9,7 +9,7 @@ use std::{
 pub(in crate::archive) const UNJUDGED: u64 = 16 << 20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::archive) enum Over {
+pub(in crate::archive) enum ExceededLimit {
     Bytes,
     Ratio,
 }
@@ -20,7 +20,7 @@ pub(in crate::archive) struct Meter {
     packed: Cell<u64>,
     unpacked: Cell<u64>,
     copied: Cell<u64>,
-    over: Cell<Option<Over>>,
+    over: Cell<Option<ExceededLimit>>,
 }
 
 impl Meter {
@@ -37,7 +37,7 @@ impl Meter {
 
     /// Returns the limit that ended the reading, if one did: readers in between turn the error into
     /// their own.
-    pub fn over(&self) -> Option<Over> {
+    pub fn over(&self) -> Option<ExceededLimit> {
         self.over.get()
     }
 
@@ -54,36 +54,36 @@ impl Meter {
     fn check(&self) -> io::Result<()> {
         let made = self.unpacked.get().saturating_add(self.copied.get());
         if made > self.bytes {
-            self.over.set(Some(Over::Bytes));
+            self.over.set(Some(ExceededLimit::Bytes));
         } else if made > UNJUDGED && made > self.packed.get().saturating_mul(self.ratio) {
-            self.over.set(Some(Over::Ratio));
+            self.over.set(Some(ExceededLimit::Ratio));
         } else {
             return Ok(());
         }
         Err(io::Error::other("it unpacks to too much"))
     }
 
-    pub fn packed<R: Read>(&self, reader: R) -> Packed<'_, R> {
-        Packed {
+    pub fn packed<R: Read>(&self, reader: R) -> PackedReader<'_, R> {
+        PackedReader {
             reader,
             meter: self,
         }
     }
 
-    pub fn unpacked<R: Read>(&self, reader: R) -> Unpacked<'_, R> {
-        Unpacked {
+    pub fn unpacked<R: Read>(&self, reader: R) -> UnpackedReader<'_, R> {
+        UnpackedReader {
             reader,
             meter: self,
         }
     }
 }
 
-pub(in crate::archive) struct Packed<'a, R> {
+pub(in crate::archive) struct PackedReader<'a, R> {
     reader: R,
     meter: &'a Meter,
 }
 
-impl<R: Read> Read for Packed<'_, R> {
+impl<R: Read> Read for PackedReader<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.reader.read(buffer)?;
         self.meter.packed.set(self.meter.packed.get() + read as u64);
@@ -91,12 +91,12 @@ impl<R: Read> Read for Packed<'_, R> {
     }
 }
 
-pub(in crate::archive) struct Unpacked<'a, R> {
+pub(in crate::archive) struct UnpackedReader<'a, R> {
     reader: R,
     meter: &'a Meter,
 }
 
-impl<R: Read> Read for Unpacked<'_, R> {
+impl<R: Read> Read for UnpackedReader<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.reader.read(buffer)?;
         self.meter

@@ -124,7 +124,7 @@ fn listed(dir: &Path) -> BTreeMap<String, String> {
 /// Extracts as `around/web/tree`. If that fails, checks that nothing changed around it.
 fn extracted(
     archive: &[u8],
-    kind: Kind,
+    kind: ArchiveKind,
     limits: ExtractLimits,
 ) -> Result<BTreeMap<String, String>, ExtractError> {
     let around = tempfile::tempdir().unwrap();
@@ -154,13 +154,13 @@ fn extracted(
 }
 
 fn refused(tar: Tar) -> Unsafe {
-    match extracted(&tar.end(), Kind::Tar, LIMITS).unwrap_err() {
+    match extracted(&tar.end(), ArchiveKind::Tar, LIMITS).unwrap_err() {
         ExtractError::Refused { why, .. } => why,
         error => panic!("{error}"),
     }
 }
 
-fn damaged(archive: &[u8], kind: Kind) {
+fn damaged(archive: &[u8], kind: ArchiveKind) {
     let error = extracted(archive, kind, LIMITS).unwrap_err();
     assert!(matches!(error, ExtractError::Damaged(_)), "{error}");
 }
@@ -206,13 +206,13 @@ fn an_archive_of_another_program_is_unpacked() {
     padded.resize(padded.len().next_multiple_of(10_240), 0);
     let two_members = [gzip(&tar[..700]), gzip(&tar[700..])].concat();
     let two_frames = [zstd(&tar[..700]), zstd(&tar[700..])].concat();
-    let found = extracted(&tar, Kind::Tar, LIMITS).unwrap();
+    let found = extracted(&tar, ArchiveKind::Tar, LIMITS).unwrap();
     for (archive, kind) in [
-        (padded.clone(), Kind::Tar),
-        (gzip(&padded), Kind::Gzip),
-        (zstd(&tar), Kind::Zstd),
-        (two_members, Kind::Gzip),
-        (two_frames, Kind::Zstd),
+        (padded.clone(), ArchiveKind::Tar),
+        (gzip(&padded), ArchiveKind::Gzip),
+        (zstd(&tar), ArchiveKind::Zstd),
+        (two_members, ArchiveKind::Gzip),
+        (two_frames, ArchiveKind::Zstd),
     ] {
         assert_eq!(extracted(&archive, kind, LIMITS).unwrap(), found);
     }
@@ -349,14 +349,14 @@ fn nothing_is_written_through_a_link() {
         .link("l", "a")
         .file("l", b"x")
         .end();
-    let found = extracted(&replaced, Kind::Tar, LIMITS).unwrap();
+    let found = extracted(&replaced, ArchiveKind::Tar, LIMITS).unwrap();
     assert_eq!(found["a"], format!("644 {}", blake3::hash(b"a").to_hex()));
     assert_eq!(found["l"], format!("644 {}", blake3::hash(b"x").to_hex()));
 
     // A link that somebody else created meanwhile.
     let around = tempfile::tempdir().unwrap();
     fs::create_dir(around.path().join("outside")).unwrap();
-    let mut tree = Tree::new(around.path().join("tree"), 10).unwrap();
+    let mut tree = UnpackedTree::new(around.path().join("tree"), 10).unwrap();
     symlink("../outside", around.path().join("tree/a")).unwrap();
     let error = tree.place("a/b").unwrap_err();
     assert!(
@@ -401,7 +401,7 @@ fn hard_links_within_the_archive_are_copies() {
         "git",
     );
     // Replacing the first file leaves the copies linked to it unchanged.
-    let found = extracted(&tar.file("bin/git", b"new").end(), Kind::Tar, LIMITS).unwrap();
+    let found = extracted(&tar.file("bin/git", b"new").end(), ArchiveKind::Tar, LIMITS).unwrap();
     let program = format!("755 {}", blake3::hash(b"program").to_hex());
     assert_eq!((&found["bin/git-add"], &found["git"]), (&program, &program));
     assert_eq!(
@@ -417,7 +417,7 @@ fn hard_links_within_the_archive_are_copies() {
         .file("a", b"x")
         .add(EntryType::GNULongLink, b"K", b"", 0, b"a\0");
     assert!(
-        extracted(&hard(long, "l", "other").end(), Kind::Tar, LIMITS).is_ok(),
+        extracted(&hard(long, "l", "other").end(), ArchiveKind::Tar, LIMITS).is_ok(),
         "an extension says to what"
     );
 }
@@ -475,7 +475,7 @@ fn modes_are_what_the_owner_may_do() {
     }
     let around = tempfile::tempdir().unwrap();
     let into = around.path().join("tree");
-    extract(tar.end().as_slice(), Kind::Tar, &into, LIMITS).unwrap();
+    extract(tar.end().as_slice(), ArchiveKind::Tar, &into, LIMITS).unwrap();
     let mode = |name: &str| fs::metadata(into.join(name)).unwrap().permissions().mode() & 0o7777;
     assert_eq!(
         (mode("suid"), mode("all"), mode("secret"), mode("none")),
@@ -503,7 +503,7 @@ fn of_what_is_there_twice_the_last_counts() {
             &two,
         ),
     ] {
-        let mut found = extracted(&twice.end(), Kind::Tar, LIMITS).unwrap();
+        let mut found = extracted(&twice.end(), ArchiveKind::Tar, LIMITS).unwrap();
         found.remove("b");
         assert_eq!(found, BTreeMap::from([("a".to_owned(), last.to_owned())]));
     }
@@ -515,7 +515,7 @@ fn of_what_is_there_twice_the_last_counts() {
     let again = (0..5).fold(Tar::default(), |tar, _| tar.file("a", &vec![7; 1 << 20]));
     let error = extracted(
         &again.end(),
-        Kind::Tar,
+        ArchiveKind::Tar,
         ExtractLimits {
             bytes: 4 << 20,
             ..LIMITS
@@ -532,7 +532,7 @@ fn what_is_refused_accuses_nobody_and_says_what_to_do() {
         hard(Tar::default(), "l", "/etc/passwd"),
     ];
     for tar in tars {
-        let error = extracted(&tar.end(), Kind::Tar, LIMITS)
+        let error = extracted(&tar.end(), ArchiveKind::Tar, LIMITS)
             .unwrap_err()
             .to_string();
         assert!(
@@ -581,29 +581,35 @@ fn headers_that_can_be_read_in_two_ways_are_refused() {
                 .add(EntryType::XHeader, b"x", b"", 0, broken)
                 .file("x", b"")
                 .end(),
-            Kind::Tar,
+            ArchiveKind::Tar,
         );
     }
-    damaged(&name(Tar::default()).end(), Kind::Tar);
+    damaged(&name(Tar::default()).end(), ArchiveKind::Tar);
     damaged(
         &Tar::default()
             .add(EntryType::XHeader, b"x", b"", 0, &vec![b'x'; 70_000])
             .file("x", b"")
             .end(),
-        Kind::Tar,
+        ArchiveKind::Tar,
     );
     let mut old = Header::new_old();
     old.set_path("old").unwrap();
     old.set_size(0);
     old.set_mode(0o644);
     old.set_cksum();
-    damaged(&[&old.as_bytes()[..], &[0; 1_024]].concat(), Kind::Tar);
+    damaged(
+        &[&old.as_bytes()[..], &[0; 1_024]].concat(),
+        ArchiveKind::Tar,
+    );
 }
 
 #[test]
 fn bombs_are_given_up_early() {
     let bomb = Tar::default().file("zeros", &vec![0; 40 << 20]).end();
-    for (archive, kind) in [(gzip(&bomb), Kind::Gzip), (zstd(&bomb), Kind::Zstd)] {
+    for (archive, kind) in [
+        (gzip(&bomb), ArchiveKind::Gzip),
+        (zstd(&bomb), ArchiveKind::Zstd),
+    ] {
         let error = extracted(&archive, kind, LIMITS).unwrap_err();
         assert!(
             matches!(error, ExtractError::Bomb { limit: 100 }),
@@ -644,13 +650,13 @@ fn bombs_are_given_up_early() {
     }
     // Behind the end, and as an entry's name, which readers keep in memory.
     let after = [Tar::default().file("x", b"").end(), vec![0; 40 << 20]].concat();
-    let error = extracted(&zstd(&after), Kind::Zstd, LIMITS).unwrap_err();
+    let error = extracted(&zstd(&after), ArchiveKind::Zstd, LIMITS).unwrap_err();
     assert!(matches!(error, ExtractError::Bomb { .. }), "{error}");
     let name = Tar::default()
         .add(EntryType::GNULongName, b"L", b"", 0, &vec![b'x'; 20 << 20])
         .file("x", b"")
         .end();
-    damaged(&zstd(&name), Kind::Zstd);
+    damaged(&zstd(&name), ArchiveKind::Zstd);
     // Copies of one file count like files.
     let file = Tar::default().file("a", &vec![7; 1 << 20]);
     let links = (0..100)
@@ -666,7 +672,7 @@ fn bombs_are_given_up_early() {
         ),
         (LIMITS, true),
     ] {
-        let error = extracted(&zstd(&links), Kind::Zstd, limits).unwrap_err();
+        let error = extracted(&zstd(&links), ArchiveKind::Zstd, limits).unwrap_err();
         assert_eq!(
             matches!(error, ExtractError::Bomb { .. }),
             is_bomb,
@@ -679,7 +685,7 @@ fn bombs_are_given_up_early() {
     }
     let error = extracted(
         &links,
-        Kind::Tar,
+        ArchiveKind::Tar,
         ExtractLimits {
             bytes: 50 << 20,
             ratio: u64::MAX,
@@ -690,14 +696,17 @@ fn bombs_are_given_up_early() {
     assert!(matches!(error, ExtractError::TooLarge { .. }), "{error}");
     // Small ones are harmless.
     let small = Tar::default().file("zeros", &vec![0; 15 << 20]).end();
-    assert!(extracted(&zstd(&small), Kind::Zstd, LIMITS).is_ok());
+    assert!(extracted(&zstd(&small), ArchiveKind::Zstd, LIMITS).is_ok());
     // A header may lie.
     let mut header = Header::new_gnu();
     header.set_path("liar").unwrap();
     header.set_size(1 << 50);
     header.set_mode(0o644);
     header.set_cksum();
-    damaged(&[&header.as_bytes()[..], &[0; 2_048]].concat(), Kind::Tar);
+    damaged(
+        &[&header.as_bytes()[..], &[0; 2_048]].concat(),
+        ArchiveKind::Tar,
+    );
 }
 
 #[test]
@@ -714,7 +723,7 @@ fn a_million_entries_are_too_many() {
     }
     encoder.write_all(&[0; 1_024]).unwrap();
     encoder.finish().unwrap();
-    let error = extracted(&tar, Kind::Zstd, LIMITS).unwrap_err();
+    let error = extracted(&tar, ArchiveKind::Zstd, LIMITS).unwrap_err();
     assert!(
         matches!(error, ExtractError::TooMany { limit: 1_000 }),
         "{error}"
@@ -724,7 +733,7 @@ fn a_million_entries_are_too_many() {
         tar.file(&format!("{n}/{}x", "d/".repeat(40)), b"")
     });
     assert!(matches!(
-        extracted(&deep.end(), Kind::Tar, LIMITS),
+        extracted(&deep.end(), ArchiveKind::Tar, LIMITS),
         Err(ExtractError::TooMany { .. })
     ));
     let global = pax(&[("comment", "x")]);
@@ -732,7 +741,7 @@ fn a_million_entries_are_too_many() {
         tar.add(EntryType::XGlobalHeader, b"g", b"", 0, &global)
     });
     assert!(matches!(
-        extracted(&headers.end(), Kind::Tar, LIMITS),
+        extracted(&headers.end(), ArchiveKind::Tar, LIMITS),
         Err(ExtractError::TooMany { .. })
     ));
 }
@@ -753,9 +762,12 @@ fn archives_that_were_cut_off_are_noticed_wherever() {
         .step_by(256)
         .chain([whole - 1_025, whole - 1_024])
     {
-        damaged(&tar[..length], Kind::Tar);
+        damaged(&tar[..length], ArchiveKind::Tar);
     }
-    for (archive, kind) in [(gzip(&tar), Kind::Gzip), (zstd(&tar), Kind::Zstd)] {
+    for (archive, kind) in [
+        (gzip(&tar), ArchiveKind::Gzip),
+        (zstd(&tar), ArchiveKind::Zstd),
+    ] {
         for length in (0..archive.len())
             .step_by(101)
             .chain(archive.len() - 12..archive.len())
@@ -766,18 +778,18 @@ fn archives_that_were_cut_off_are_noticed_wherever() {
         damaged(&longer, kind);
     }
     let followed = [tar.clone(), Tar::default().file("hidden", b"x").end()].concat();
-    damaged(&followed, Kind::Tar);
-    damaged(&zstd(&followed), Kind::Zstd);
-    damaged(b"", Kind::Tar);
-    damaged(&[b'x'; 2_000], Kind::Tar);
+    damaged(&followed, ArchiveKind::Tar);
+    damaged(&zstd(&followed), ArchiveKind::Zstd);
+    damaged(b"", ArchiveKind::Tar);
+    damaged(&[b'x'; 2_000], ArchiveKind::Tar);
 }
 
 #[test]
 fn what_is_said_of_a_damaged_archive_moves_no_cursor() {
     let mut archive = Tar::default().file("\u{1b}[2Jred", b"x").end();
     archive[148] = 0x1b;
-    damaged(&archive, Kind::Tar);
-    let error = extracted(&archive, Kind::Tar, LIMITS)
+    damaged(&archive, ArchiveKind::Tar);
+    let error = extracted(&archive, ArchiveKind::Tar, LIMITS)
         .unwrap_err()
         .to_string();
     assert!(
@@ -789,14 +801,18 @@ fn what_is_said_of_a_damaged_archive_moves_no_cursor() {
 #[test]
 fn an_empty_archive_is_an_empty_directory() {
     assert!(
-        extracted(&Tar::default().end(), Kind::Tar, LIMITS)
+        extracted(&Tar::default().end(), ArchiveKind::Tar, LIMITS)
             .unwrap()
             .is_empty()
     );
     assert!(
-        extracted(&zstd(&Tar::default().dir("./").end()), Kind::Zstd, LIMITS)
-            .unwrap()
-            .is_empty()
+        extracted(
+            &zstd(&Tar::default().dir("./").end()),
+            ArchiveKind::Zstd,
+            LIMITS
+        )
+        .unwrap()
+        .is_empty()
     );
 }
 
@@ -807,7 +823,7 @@ fn only_an_empty_place_is_unpacked_to() {
     let at = |path: &str| {
         extract(
             archive.as_slice(),
-            Kind::Tar,
+            ArchiveKind::Tar,
             &around.path().join(path),
             LIMITS,
         )
@@ -902,15 +918,15 @@ proptest! {
             };
         }
         let mut archive = Vec::new();
-        let packed = pack(&tree, &pack::Rules::default(), pack::Limits::default(), &mut archive, |_| {}).unwrap();
-        let found = extracted(&archive, Kind::sniff(&archive).unwrap(), LIMITS).unwrap();
+        let packed = pack(&tree, &pack::Rules::default(), pack::PackLimits::default(), &mut archive, |_| {}).unwrap();
+        let found = extracted(&archive, ArchiveKind::sniff(&archive).unwrap(), LIMITS).unwrap();
         prop_assert_eq!(&found, &listed(&tree));
         prop_assert_eq!(packed.entries, found.len() as u64);
 
         // A flipped bit is either an error or without effect.
         let mut flipped = archive.clone();
         *seed.get_mut(&mut flipped) ^= 0x10;
-        if let Ok(other) = extracted(&flipped, Kind::Zstd, LIMITS) {
+        if let Ok(other) = extracted(&flipped, ArchiveKind::Zstd, LIMITS) {
             prop_assert_eq!(&other, &found);
         }
     }
@@ -930,7 +946,7 @@ proptest! {
         if flips && !bytes.is_empty() {
             *flip.get_mut(&mut bytes) ^= 0x11;
         }
-        let _ = extracted(&bytes, Kind::Tar, LIMITS);
-        let _ = extracted(&zstd(&bytes), Kind::Zstd, LIMITS);
+        let _ = extracted(&bytes, ArchiveKind::Tar, LIMITS);
+        let _ = extracted(&zstd(&bytes), ArchiveKind::Zstd, LIMITS);
     }
 }

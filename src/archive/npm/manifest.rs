@@ -15,18 +15,18 @@ pub struct Person {
 
 /// A dependency as written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Dependency {
+pub struct NpmDependency {
     /// The name in imports; `requirement` tells if it is published under another name.
     pub name: String,
     /// As written: a range, a tag, `npm:other@^1`, a URL or a path.
     pub requirement: String,
-    pub kind: DependencyKind,
+    pub kind: NpmDependencyKind,
     /// It may be missing: an optional dependency, or a peer marked so in `peerDependenciesMeta`.
     pub optional: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DependencyKind {
+pub enum NpmDependencyKind {
     Normal,
     Peer,
     Optional,
@@ -34,7 +34,7 @@ pub enum DependencyKind {
 }
 
 #[derive(Debug)]
-pub(super) struct Manifest {
+pub(super) struct PackageJson {
     pub name: String,
     pub version: String,
     pub description: Option<String>,
@@ -45,11 +45,11 @@ pub(super) struct Manifest {
     pub homepage: Option<String>,
     pub repository: Option<String>,
     pub keywords: Vec<String>,
-    pub dependencies: Vec<Dependency>,
+    pub dependencies: Vec<NpmDependency>,
     pub deprecated: Option<String>,
 }
 
-impl Manifest {
+impl PackageJson {
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
         let fields = fields(bytes)?;
         let field = |key: &str| fields.get(key);
@@ -94,7 +94,7 @@ impl Manifest {
 /// Returns this version's entry in a packument, except for its location: `package.json` with npm's
 /// normal name and version, programs as a table, and no readme, which old ones include. Returns no
 /// bytes if the JSON is invalid.
-pub fn packument(found: &super::Tarball) -> Vec<u8> {
+pub fn packument(found: &super::NpmTarball) -> Vec<u8> {
     let Ok(mut fields) = fields(&found.package_json) else {
         return Vec::new();
     };
@@ -267,7 +267,7 @@ fn keywords(value: Option<&Value>) -> Vec<String> {
 
 /// Returns each name once for each kind. A name in `optionalDependencies` is optional even if other
 /// sections list it too, as in npm.
-fn dependencies(fields: &Map<String, Value>) -> Vec<Dependency> {
+fn dependencies(fields: &Map<String, Value>) -> Vec<NpmDependency> {
     let section = |key: &str| fields.get(key).and_then(Value::as_object);
     let optional = section("optionalDependencies");
     let may_be_missing = |name: &str| {
@@ -276,10 +276,10 @@ fn dependencies(fields: &Map<String, Value>) -> Vec<Dependency> {
             .unwrap_or_default()
     };
     let kinds = [
-        ("dependencies", DependencyKind::Normal),
-        ("peerDependencies", DependencyKind::Peer),
-        ("optionalDependencies", DependencyKind::Optional),
-        ("devDependencies", DependencyKind::Dev),
+        ("dependencies", NpmDependencyKind::Normal),
+        ("peerDependencies", NpmDependencyKind::Peer),
+        ("optionalDependencies", NpmDependencyKind::Optional),
+        ("devDependencies", NpmDependencyKind::Dev),
     ];
     let mut all = Vec::new();
     for (key, kind) in kinds {
@@ -287,17 +287,17 @@ fn dependencies(fields: &Map<String, Value>) -> Vec<Dependency> {
             let Some(requirement) = requirement.as_str() else {
                 continue;
             };
-            if kind == DependencyKind::Normal
+            if kind == NpmDependencyKind::Normal
                 && optional.is_some_and(|optional| optional.contains_key(name))
             {
                 continue;
             }
-            all.push(Dependency {
+            all.push(NpmDependency {
                 name: name.clone(),
                 requirement: requirement.trim().to_owned(),
                 kind,
-                optional: kind == DependencyKind::Optional
-                    || kind == DependencyKind::Peer && may_be_missing(name),
+                optional: kind == NpmDependencyKind::Optional
+                    || kind == NpmDependencyKind::Peer && may_be_missing(name),
             });
         }
     }

@@ -50,17 +50,17 @@ impl Packed {
         self.0.into_inner().unwrap().finish().unwrap()
     }
 
-    fn read(self) -> Result<Tarball, Unusable> {
+    fn read(self) -> Result<NpmTarball, ArchiveError> {
         of(&self.bytes())
     }
 }
 
-fn manifest(text: &str) -> Result<Tarball, Unusable> {
+fn manifest(text: &str) -> Result<NpmTarball, ArchiveError> {
     Packed::new().file("package/package.json", text).read()
 }
 
 /// A valid manifest with these fields added.
-fn with(fields: &str) -> Tarball {
+fn with(fields: &str) -> NpmTarball {
     manifest(&format!(r#"{{"name": "a", "version": "1.0.0", {fields}}}"#)).unwrap()
 }
 
@@ -110,7 +110,7 @@ fn a_tarball_is_a_package() {
     assert_eq!(package.package_json, MANIFEST.as_bytes());
     assert_eq!(
         package.readme,
-        Some(Readme {
+        Some(ReadmeFile {
             name: "README.md".into(),
             bytes: b"# Hello".to_vec()
         })
@@ -119,7 +119,7 @@ fn a_tarball_is_a_package() {
     assert_eq!(package.sha1, <[u8; 20]>::from(Sha1::digest(&bytes)));
     assert_eq!(package.sha512, <[u8; 64]>::from(Sha512::digest(&bytes)));
     assert_eq!(package.published_at, None, "npm's own time is nobody's");
-    assert!(matches!(read(dir.path()), Err(Unusable::NotFile)));
+    assert!(matches!(read(dir.path()), Err(ArchiveError::NotFile)));
 }
 
 #[test]
@@ -143,13 +143,13 @@ fn the_first_directory_may_be_any() {
         assert!(
             matches!(
                 Packed::new().file(path, MANIFEST).read(),
-                Err(Unusable::Missing(_))
+                Err(ArchiveError::Missing(_))
             ),
             "{path}"
         );
     }
     let link = Packed::new().entry("package/package.json", "", tar::EntryType::Symlink, TIME);
-    assert!(matches!(link.read(), Err(Unusable::Missing(_))));
+    assert!(matches!(link.read(), Err(ArchiveError::Missing(_))));
 }
 
 #[test]
@@ -159,7 +159,10 @@ fn of_two_manifests_nobody_knows_which_counts() {
         let two = Packed::new()
             .file("package/package.json", MANIFEST)
             .file(path, other);
-        assert!(matches!(two.read(), Err(Unusable::Ambiguous(_))), "{path}");
+        assert!(
+            matches!(two.read(), Err(ArchiveError::Ambiguous(_))),
+            "{path}"
+        );
         let one = Packed::new()
             .file("package/package.json", MANIFEST)
             .file(path, MANIFEST);
@@ -213,7 +216,7 @@ fn the_readme_is_the_best_there_is() {
             best.map(|name| name.as_bytes().to_vec())
         );
     }
-    let large = vec![b'x'; Readme::MOST as usize + 1];
+    let large = vec![b'x'; ReadmeFile::MOST as usize + 1];
     let packed = Packed::new()
         .file("x/package.json", MANIFEST)
         .file("x/README.md", large)
@@ -327,7 +330,7 @@ fn dependencies_are_told_by_kind() {
             )
         })
         .collect();
-    use DependencyKind::{Dev, Normal, Optional, Peer};
+    use NpmDependencyKind::{Dev, Normal, Optional, Peer};
     assert_eq!(
         told,
         [
@@ -368,7 +371,7 @@ fn manifests_that_are_wrong_are_refused_with_a_reason() {
         &deep,
     ] {
         assert!(
-            matches!(manifest(bad), Err(Unusable::Bad { why, .. }) if !why.is_empty()),
+            matches!(manifest(bad), Err(ArchiveError::Bad { why, .. }) if !why.is_empty()),
             "{bad}"
         );
     }
@@ -400,19 +403,19 @@ fn archives_that_unpack_to_too_much_are_given_up() {
     let large = vec![b' '; MAX_MANIFEST as usize + 1];
     assert!(matches!(
         Packed::new().file("a/package.json", large).read(),
-        Err(Unusable::TooLarge)
+        Err(ArchiveError::TooLarge)
     ));
     let bomb = Packed::new()
         .file("a/package.json", MANIFEST)
         .file("a/zeros", vec![0; 64 << 20])
         .bytes();
     assert!(bomb.len() < 1 << 20, "it is a bomb");
-    assert!(matches!(of(&bomb), Err(Unusable::TooLarge)));
+    assert!(matches!(of(&bomb), Err(ArchiveError::TooLarge)));
     let many = (0..=crate::archive::read::MAX_ENTRIES).fold(
         Packed::new().file("a/package.json", MANIFEST),
         |packed, n| packed.file(&format!("a/{n}"), ""),
     );
-    assert!(matches!(many.read(), Err(Unusable::TooLarge)));
+    assert!(matches!(many.read(), Err(ArchiveError::TooLarge)));
     // The tar crate would keep the whole of a long name in memory.
     let name = Packed::new().entry(
         "././@LongLink",
@@ -422,7 +425,7 @@ fn archives_that_unpack_to_too_much_are_given_up() {
     );
     assert!(matches!(
         name.file("a/package.json", MANIFEST).read(),
-        Err(Unusable::Unreadable(_))
+        Err(ArchiveError::Unreadable(_))
     ));
 }
 
@@ -444,7 +447,7 @@ fn damaged_archives_are_refused() {
     assert!(of(&[&whole[..], b"\x1f\x8bjunk"].concat()).is_err());
     assert!(matches!(
         of(b"not an archive at all"),
-        Err(Unusable::Unreadable(_))
+        Err(ArchiveError::Unreadable(_))
     ));
     let mut page = GzEncoder::new(Vec::new(), Compression::fast());
     page.write_all(&b"<html>".repeat(400)).unwrap();

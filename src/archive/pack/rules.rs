@@ -42,7 +42,7 @@ pub struct Rules {
 /// The reason why something is left out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "why")]
-pub enum Why {
+pub enum LeftOutReason {
     /// It belongs to git.
     Git,
     /// It belongs to the node.
@@ -55,7 +55,7 @@ pub enum Why {
     Excluded { pattern: String },
 }
 
-impl std::fmt::Display for Why {
+impl std::fmt::Display for LeftOutReason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Git => f.write_str("git keeps its own files there"),
@@ -90,7 +90,7 @@ pub fn private(name: &str, is_dir: bool) -> Option<&'static str> {
 
 /// Returns true if a file or directory belongs to the node or lies in its directories.
 pub fn is_own(own: &[PathBuf], place: &Path) -> bool {
-    let own = Own::new(own);
+    let own = OwnDirectories::new(own);
     fs::canonicalize(place).is_ok_and(|place| place.ancestors().any(|dir| own.is(dir)))
 }
 
@@ -98,7 +98,7 @@ pub fn is_own(own: &[PathBuf], place: &Path) -> bool {
 pub(super) struct Compiled {
     exclude: Gitignore,
     include: Vec<Included>,
-    own: Own,
+    own: OwnDirectories,
 }
 
 /// A line of `include`.
@@ -118,7 +118,7 @@ impl Compiled {
     /// [`PackError::Pattern`] for an invalid line, [`PackError::Own`] if the directory is the
     /// node's.
     pub fn new(root: &Path, rules: &Rules) -> Result<Self, PackError> {
-        let own = Own::new(&rules.own);
+        let own = OwnDirectories::new(&rules.own);
         if root.ancestors().any(|above| own.is(above)) {
             return Err(PackError::Own(root.to_owned()));
         }
@@ -136,21 +136,21 @@ impl Compiled {
     }
 
     /// Returns the reason to leave something out that `include` cannot override.
-    pub fn never(&self, place: &Path, is_dir: bool, is_link: bool) -> Option<Why> {
+    pub fn never(&self, place: &Path, is_dir: bool, is_link: bool) -> Option<LeftOutReason> {
         if place.file_name().is_some_and(|name| name == ".git") {
-            return Some(Why::Git);
+            return Some(LeftOutReason::Git);
         }
         let leads_there = || {
             fs::canonicalize(place).is_ok_and(|there| there.ancestors().any(|dir| self.own.is(dir)))
         };
         if is_dir && self.own.is(place) || is_link && leads_there() {
-            return Some(Why::Node);
+            return Some(LeftOutReason::Node);
         }
         let excluded = self.exclude.matched(place, is_dir);
         let pattern = excluded
             .is_ignore()
             .then(|| excluded.inner().map(|glob| printable(glob.original())))?;
-        Some(Why::Excluded {
+        Some(LeftOutReason::Excluded {
             pattern: pattern.unwrap_or_default(),
         })
     }
@@ -191,7 +191,7 @@ impl Compiled {
 impl Included {
     fn new(root: &Path, line: &str) -> Result<Self, PackError> {
         if line.starts_with('!') {
-            let why = "include only adds; what is to stay out belongs into exclude".to_owned();
+            let why = "include only adds files; use exclude to leave files out".to_owned();
             return Err(PackError::Pattern {
                 pattern: printable(line),
                 list: "include",
@@ -289,9 +289,9 @@ fn matcher<'a>(
 
 /// The node's existing directories, by path and by device and inode: a directory mounted a second
 /// time is the same one.
-struct Own(Vec<(PathBuf, (u64, u64))>);
+struct OwnDirectories(Vec<(PathBuf, (u64, u64))>);
 
-impl Own {
+impl OwnDirectories {
     fn new(dirs: &[PathBuf]) -> Self {
         let there = |dir: &PathBuf| {
             let real = fs::canonicalize(dir).ok()?;
@@ -349,7 +349,7 @@ impl Chain {
     }
 
     /// Returns the reason if the nearest file with a matching line ignores the path.
-    pub fn ignores(&self, place: &Path, is_dir: bool) -> Option<Why> {
+    pub fn ignores(&self, place: &Path, is_dir: bool) -> Option<LeftOutReason> {
         let mut next = Some(self);
         while let Some(here) = next {
             match here.matcher.matched(place, is_dir) {
@@ -357,7 +357,7 @@ impl Chain {
                 ignore::Match::Whitelist(_) => return None,
                 ignore::Match::Ignore(glob) => {
                     let pattern = printable(glob.original());
-                    return Some(Why::Ignored {
+                    return Some(LeftOutReason::Ignored {
                         pattern,
                         file: here.file.clone(),
                     });

@@ -31,7 +31,7 @@ fn packed(dir: &Path, exclude: &[&str]) -> Result<Vec<u8>, PackError> {
 
 fn packed_by(dir: &Path, rules: &Rules) -> Result<Vec<u8>, PackError> {
     let mut out = Vec::new();
-    pack(dir, rules, Limits::default(), &mut out, |_| {})?;
+    pack(dir, rules, PackLimits::default(), &mut out, |_| {})?;
     Ok(out)
 }
 
@@ -199,8 +199,8 @@ fn what_is_ignored_is_left_out() {
             ("web/tmp/notes", b""),
         ],
     );
-    let all = ".github .github/ci.yml .gitignore .ignore kept.log main.rs read.md sub sub/.gitignore sub/target \
-               sub/target/x tmp tmp/notes";
+    let all = ".github .github/ci.yml .gitignore .ignore kept.log main.rs read.md sub \
+        sub/.gitignore sub/target sub/target/x tmp tmp/notes";
     assert_eq!(paths(&packed(&dir, &[]).unwrap()).join(" "), all);
     let fewer = paths(
         &packed(
@@ -324,7 +324,7 @@ fn limits_name_the_path_that_goes_over() {
         pack(
             dir.path(),
             &Rules::default(),
-            Limits { bytes, entries },
+            PackLimits { bytes, entries },
             io::sink(),
             |_| {},
         )
@@ -380,7 +380,7 @@ fn a_file_that_changes_meanwhile_is_refused() {
         for (name, change) in changes {
             tree(dir.path(), &[("a", &body), ("b", &body)]);
             let mut done = false;
-            let mut change_once = |packing: Packing| {
+            let mut change_once = |packing: PackProgress| {
                 if packing.bytes_done >= at && !std::mem::replace(&mut done, true) {
                     change();
                 }
@@ -388,7 +388,7 @@ fn a_file_that_changes_meanwhile_is_refused() {
             let result = pack(
                 dir.path(),
                 &Rules::default(),
-                Limits::default(),
+                PackLimits::default(),
                 io::sink(),
                 &mut change_once,
             );
@@ -420,12 +420,12 @@ fn progress_is_told_now_and_then_and_at_the_end() {
     let packed = pack(
         dir.path(),
         &Rules::default(),
-        Limits::default(),
+        PackLimits::default(),
         &mut out,
         |packing| told.push(packing),
     )
     .unwrap();
-    let whole = Packing {
+    let whole = PackProgress {
         files_done: 201,
         files: 201,
         bytes_done: (5 << 20) + 200,
@@ -433,7 +433,7 @@ fn progress_is_told_now_and_then_and_at_the_end() {
     };
     assert_eq!(
         told.first(),
-        Some(&Packing {
+        Some(&PackProgress {
             files_done: 0,
             bytes_done: 0,
             ..whole
@@ -482,7 +482,7 @@ fn a_disk_that_is_full_is_told_from_a_file_that_is_bad() {
     let error = pack(
         dir.path(),
         &Rules::default(),
-        Limits::default(),
+        PackLimits::default(),
         Full,
         |_| {},
     )

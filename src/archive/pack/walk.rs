@@ -9,9 +9,9 @@ use std::{
 };
 
 use super::{
-    Item, Limits, PackError, Seen, What,
-    listing::LeftOut,
-    rules::{Chain, Compiled, Rules, Why, private},
+    FileStamp, ItemKind, PackError, PackItem, PackLimits,
+    listing::LeftOutFile,
+    rules::{Chain, Compiled, LeftOutReason, Rules, private},
     shown,
 };
 use crate::{archive::path, domain::text::printable};
@@ -23,11 +23,11 @@ const MOST_SEEN: u64 = 1_000_000;
 const MOST_LEFT_OUT: usize = 10_000;
 
 /// The result of a walk.
-pub(super) struct Found {
+pub(super) struct WalkResult {
     /// Included entries, sorted by the bytes of their paths.
-    pub items: Vec<Item>,
+    pub items: Vec<PackItem>,
     /// Entries left out, in the order found. The contents of such a directory are not listed.
-    pub left_out: Vec<LeftOut>,
+    pub left_out: Vec<LeftOutFile>,
     pub left_out_more: u64,
     /// Lines of `include` that had no effect.
     pub unused: Vec<String>,
@@ -35,7 +35,7 @@ pub(super) struct Found {
 
 /// The decision about a directory, which extends to its contents.
 #[derive(Clone, Copy)]
-struct Standing {
+struct DirectoryStanding {
     out: Option<Out>,
     /// A line of `include` matches the directory or a parent.
     included: bool,
@@ -48,20 +48,20 @@ enum Out {
 }
 
 /// An entry that still has to be decided.
-struct Pending {
+struct PendingEntry {
     place: PathBuf,
     kind: FileType,
-    above: Standing,
+    above: DirectoryStanding,
     ignores: Option<Rc<Chain>>,
 }
 
-struct Walk<'a> {
+struct TreeWalk<'a> {
     root: PathBuf,
     rules: Compiled,
-    limits: Limits,
+    limits: PackLimits,
     named: &'a Path,
-    pending: Vec<Pending>,
-    found: Found,
+    pending: Vec<PendingEntry>,
+    found: WalkResult,
     directories: HashSet<PathBuf>,
     bytes: u64,
     seen: u64,
@@ -71,7 +71,7 @@ struct Walk<'a> {
 ///
 /// # Errors
 /// As [`super::plan`].
-pub(super) fn walk(dir: &Path, rules: &Rules, limits: Limits) -> Result<Found, PackError> {
+pub(super) fn walk(dir: &Path, rules: &Rules, limits: PackLimits) -> Result<WalkResult, PackError> {
     let unread = |source| PackError::Read {
         path: shown(dir),
         source,
@@ -82,14 +82,14 @@ pub(super) fn walk(dir: &Path, rules: &Rules, limits: Limits) -> Result<Found, P
         return Err(PackError::NotDirectory(dir.to_owned()));
     }
     let rules = Compiled::new(&root, rules)?;
-    let found = Found {
+    let found = WalkResult {
         items: Vec::new(),
         left_out: Vec::new(),
         left_out_more: 0,
         unused: Vec::new(),
     };
     let (pending, directories) = (Vec::new(), HashSet::new());
-    let mut walk = Walk {
+    let mut walk = TreeWalk {
         root,
         rules,
         limits,
@@ -104,7 +104,7 @@ pub(super) fn walk(dir: &Path, rules: &Rules, limits: Limits) -> Result<Found, P
     let chain = Chain::within(&root, &root, None)?;
     walk.list(
         &root,
-        Standing {
+        DirectoryStanding {
             out: None,
             included: false,
         },
@@ -113,7 +113,7 @@ pub(super) fn walk(dir: &Path, rules: &Rules, limits: Limits) -> Result<Found, P
     while let Some(next) = walk.pending.pop() {
         walk.judge(next)?;
     }
-    let Walk {
+    let TreeWalk {
         rules, mut found, ..
     } = walk;
     found.unused = rules.unused().map(printable).collect();
@@ -121,13 +121,13 @@ pub(super) fn walk(dir: &Path, rules: &Rules, limits: Limits) -> Result<Found, P
     Ok(found)
 }
 
-impl Walk<'_> {
+impl TreeWalk<'_> {
     /// Queues a directory's entries before all others, sorted by name, so that a limit is always
     /// exceeded at the same path.
     fn list(
         &mut self,
         dir: &Path,
-        above: Standing,
+        above: DirectoryStanding,
         ignores: Option<&Rc<Chain>>,
     ) -> Result<(), PackError> {
         let path = if dir == self.root {
@@ -143,7 +143,7 @@ impl Walk<'_> {
         for entry in fs::read_dir(dir).map_err(unread)? {
             let entry = entry.map_err(unread)?;
             let kind = entry.file_type().map_err(unread)?;
-            entries.push(Pending {
+            entries.push(PendingEntry {
                 place: entry.path(),
                 kind,
                 above,
@@ -162,8 +162,8 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn judge(&mut self, next: Pending) -> Result<(), PackError> {
-        let Pending {
+    fn judge(&mut self, next: PendingEntry) -> Result<(), PackError> {
+        let PendingEntry {
             place,
             kind,
             above,
@@ -183,7 +183,7 @@ impl Walk<'_> {
         let (out, why) = match private {
             Some(pattern) => (
                 Some(Out::Private),
-                Some(Why::Private {
+                Some(LeftOutReason::Private {
                     pattern: pattern.to_owned(),
                 }),
             ),
@@ -197,7 +197,7 @@ impl Walk<'_> {
                 (why.as_ref().map(|_| Out::Ignored), why)
             }
         };
-        let standing = Standing { out, included };
+        let standing = DirectoryStanding { out, included };
         if out.is_some() {
             let inside = place.strip_prefix(&self.root).unwrap_or(&place);
             let goes_on = is_dir
@@ -221,7 +221,13 @@ impl Walk<'_> {
     }
 
     /// Lists an entry as left out, unless its directory is.
-    fn leave_out(&mut self, place: &Path, is_dir: bool, above: Standing, why: Why) {
+    fn leave_out(
+        &mut self,
+        place: &Path,
+        is_dir: bool,
+        above: DirectoryStanding,
+        why: LeftOutReason,
+    ) {
         if above.out.is_some() {
             return;
         }
@@ -238,7 +244,7 @@ impl Walk<'_> {
         if is_dir {
             path.push('/');
         }
-        self.found.left_out.push(LeftOut { path, size, why });
+        self.found.left_out.push(LeftOutFile { path, size, why });
     }
 
     /// Includes an entry, after its parent directories, which may have been left out themselves.
@@ -269,9 +275,9 @@ impl Walk<'_> {
             });
         }
         match &item.what {
-            What::File { seen, .. } => self.bytes = self.bytes.saturating_add(seen.size),
-            What::Directory => drop(self.directories.insert(place.to_owned())),
-            What::Link(_) => {}
+            ItemKind::File { seen, .. } => self.bytes = self.bytes.saturating_add(seen.size),
+            ItemKind::Directory => drop(self.directories.insert(place.to_owned())),
+            ItemKind::Link(_) => {}
         }
         if self.bytes > self.limits.bytes {
             return Err(PackError::TooLarge {
@@ -288,7 +294,7 @@ impl Walk<'_> {
     }
 }
 
-fn item(root: &Path, place: &Path, included: Option<String>) -> Result<Item, PackError> {
+fn item(root: &Path, place: &Path, included: Option<String>) -> Result<PackItem, PackError> {
     let inside = place.strip_prefix(root).unwrap_or(place);
     let path = path::check(inside.as_os_str().as_encoded_bytes())
         .map_err(|why| PackError::Path {
@@ -309,7 +315,7 @@ fn item(root: &Path, place: &Path, included: Option<String>) -> Result<Item, Pac
         })
     };
     let what = if kind.is_dir() {
-        What::Directory
+        ItemKind::Directory
     } else if kind.is_symlink() {
         let target = fs::read_link(place).map_err(unread)?;
         let target =
@@ -319,10 +325,10 @@ fn item(root: &Path, place: &Path, included: Option<String>) -> Result<Item, Pac
                     why,
                 }
             })?;
-        What::Link(target.to_owned())
+        ItemKind::Link(target.to_owned())
     } else if kind.is_file() {
-        What::File {
-            seen: Seen::of(&metadata),
+        ItemKind::File {
+            seen: FileStamp::of(&metadata),
             executable: metadata.mode() & 0o100 != 0,
         }
     } else if kind.is_socket() {
@@ -332,7 +338,7 @@ fn item(root: &Path, place: &Path, included: Option<String>) -> Result<Item, Pac
     } else {
         return special("a device");
     };
-    Ok(Item {
+    Ok(PackItem {
         path,
         place: place.to_owned(),
         what,

@@ -8,7 +8,7 @@ use std::{
 use tar::{Builder, EntryType, Header};
 use zstd::stream::write::Encoder;
 
-use super::{Item, PackError, Packed, Packing, Seen, What};
+use super::{FileStamp, ItemKind, PackError, PackItem, PackProgress, Packed};
 
 /// Packages are packed once and fetched often, but beyond this level zstd takes several times as
 /// long for a percent or two.
@@ -21,28 +21,29 @@ const TELL_BYTES: u64 = 1 << 20;
 const TELL_FILES: u64 = 64;
 
 pub(super) fn write(
-    items: &[Item],
+    items: &[PackItem],
     out: impl Write,
-    told: impl FnMut(Packing),
+    told: impl FnMut(PackProgress),
 ) -> Result<Packed, PackError> {
     let sizes = items.iter().filter_map(|item| match &item.what {
-        What::File { seen, .. } => Some(seen.size),
+        ItemKind::File { seen, .. } => Some(seen.size),
         _ => None,
     });
     let (files, bytes) = sizes.fold((0, 0), |(files, bytes), size| (files + 1, bytes + size));
-    let start = Packing {
+    let start = PackProgress {
         files,
         bytes,
-        ..Packing::default()
+        ..PackProgress::default()
     };
-    let mut progress = Progress {
+    let mut progress = ProgressReporter {
         now: start,
         told_last: start,
         told,
     };
     progress.tell();
 
-    let mut encoder = Encoder::new(Counted { out, written: 0 }, LEVEL).map_err(PackError::Write)?;
+    let mut encoder =
+        Encoder::new(CountingWriter { out, written: 0 }, LEVEL).map_err(PackError::Write)?;
     encoder
         .include_checksum(true)
         .and_then(|()| encoder.include_contentsize(false))
@@ -64,28 +65,28 @@ pub(super) fn write(
     })
 }
 
-fn append<W: Write, F: FnMut(Packing)>(
+fn append<W: Write, F: FnMut(PackProgress)>(
     archive: &mut Builder<W>,
-    item: &Item,
-    progress: &mut Progress<F>,
+    item: &PackItem,
+    progress: &mut ProgressReporter<F>,
 ) -> Result<(), PackError> {
-    let Item {
+    let PackItem {
         path, place, what, ..
     } = item;
     match what {
-        What::Directory => {
+        ItemKind::Directory => {
             let mut header = header(EntryType::Directory, 0o755, 0);
             archive
                 .append_data(&mut header, path, io::empty())
                 .map_err(PackError::Write)
         }
-        What::Link(target) => {
+        ItemKind::Link(target) => {
             let mut header = header(EntryType::Symlink, 0o777, 0);
             archive
                 .append_link(&mut header, path, target)
                 .map_err(PackError::Write)
         }
-        What::File { seen, executable } => {
+        ItemKind::File { seen, executable } => {
             let file = File::open(place).map_err(|source| PackError::Read {
                 path: path.clone(),
                 source,
@@ -95,7 +96,7 @@ fn append<W: Write, F: FnMut(Packing)>(
                 if *executable { 0o755 } else { 0o644 },
                 seen.size,
             );
-            let mut content = Content {
+            let mut content = CheckedFile {
                 file,
                 left: seen.size,
                 seen: *seen,
@@ -106,8 +107,8 @@ fn append<W: Write, F: FnMut(Packing)>(
                 .check()
                 .and_then(|()| archive.append_data(&mut header, path, &mut content));
             match (appended, content.failed) {
-                (_, Some(Failed::Changed)) => Err(PackError::Changed { path: path.clone() }),
-                (_, Some(Failed::Unread(source))) => Err(PackError::Read {
+                (_, Some(ReadFailure::Changed)) => Err(PackError::Changed { path: path.clone() }),
+                (_, Some(ReadFailure::Unread(source))) => Err(PackError::Read {
                     path: path.clone(),
                     source,
                 }),
@@ -134,35 +135,35 @@ fn header(kind: EntryType, mode: u32, size: u64) -> Header {
 
 /// Reads exactly the bytes promised by the header, which was written first, from the file that was
 /// listed; anything else is an error.
-struct Content<'a, F> {
+struct CheckedFile<'a, F> {
     file: File,
     left: u64,
-    seen: Seen,
-    failed: Option<Failed>,
-    progress: &'a mut Progress<F>,
+    seen: FileStamp,
+    failed: Option<ReadFailure>,
+    progress: &'a mut ProgressReporter<F>,
 }
 
-enum Failed {
+enum ReadFailure {
     Changed,
     Unread(io::Error),
 }
 
-impl<F> Content<'_, F> {
+impl<F> CheckedFile<'_, F> {
     fn check(&mut self) -> io::Result<()> {
         match self.file.metadata() {
-            Ok(metadata) if Seen::of(&metadata) == self.seen => Ok(()),
-            Ok(_) => Err(self.fail(Failed::Changed)),
-            Err(error) => Err(self.fail(Failed::Unread(error))),
+            Ok(metadata) if FileStamp::of(&metadata) == self.seen => Ok(()),
+            Ok(_) => Err(self.fail(ReadFailure::Changed)),
+            Err(error) => Err(self.fail(ReadFailure::Unread(error))),
         }
     }
 
-    fn fail(&mut self, why: Failed) -> io::Error {
+    fn fail(&mut self, why: ReadFailure) -> io::Error {
         self.failed = Some(why);
         io::ErrorKind::Other.into()
     }
 }
 
-impl<F: FnMut(Packing)> Read for Content<'_, F> {
+impl<F: FnMut(PackProgress)> Read for CheckedFile<'_, F> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.left == 0 {
             return self.check().map(|()| 0);
@@ -171,25 +172,25 @@ impl<F: FnMut(Packing)> Read for Content<'_, F> {
             .len()
             .min(usize::try_from(self.left).unwrap_or(usize::MAX));
         match self.file.read(buffer.get_mut(..most).unwrap_or_default()) {
-            Ok(0) if most > 0 => Err(self.fail(Failed::Changed)),
+            Ok(0) if most > 0 => Err(self.fail(ReadFailure::Changed)),
             Ok(read) => {
                 self.left -= read as u64;
                 self.progress.bytes(read as u64);
                 Ok(read)
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
-            Err(error) => Err(self.fail(Failed::Unread(error))),
+            Err(error) => Err(self.fail(ReadFailure::Unread(error))),
         }
     }
 }
 
-struct Progress<F> {
-    now: Packing,
-    told_last: Packing,
+struct ProgressReporter<F> {
+    now: PackProgress,
+    told_last: PackProgress,
     told: F,
 }
 
-impl<F: FnMut(Packing)> Progress<F> {
+impl<F: FnMut(PackProgress)> ProgressReporter<F> {
     fn bytes(&mut self, more: u64) {
         self.now.bytes_done += more;
         if self.now.bytes_done - self.told_last.bytes_done >= TELL_BYTES {
@@ -210,12 +211,12 @@ impl<F: FnMut(Packing)> Progress<F> {
     }
 }
 
-struct Counted<W> {
+struct CountingWriter<W> {
     out: W,
     written: u64,
 }
 
-impl<W: Write> Write for Counted<W> {
+impl<W: Write> Write for CountingWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.out.write(bytes)?;
         self.written += written as u64;

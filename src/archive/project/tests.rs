@@ -5,7 +5,7 @@ use crate::domain::{manifest::Ecosystem, name::Handle};
 
 const HEAD: &str = "name = \"web\"\nversion = \"1.2.0\"\n";
 
-fn project(dir: &Path, text: &str) -> Result<Project, ProjectError> {
+fn project(dir: &Path, text: &str) -> Result<ProjectFile, ProjectError> {
     fs::write(dir.join(FILE), text).unwrap();
     read(dir)
 }
@@ -15,8 +15,9 @@ fn a_file_says_what_is_released_and_how() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("about.md"), "# Web").unwrap();
     let text = format!(
-        "{HEAD}exclude = [\"*.log\", \"/tmp\"]\ninclude = [\".env.example\"]\nreadme = \"./about.md\"\ntags = [\"http\"]\n\
-         dependencies = [{{ package = \"alice/json\", requirement = \"^1\" }}]\n"
+        "{HEAD}exclude = [\"*.log\", \"/tmp\"]\ninclude = [\".env.example\"]\nreadme = \
+        \"./about.md\"\ntags = [\"http\"]\ndependencies = \
+        [{{ package = \"alice/json\", requirement = \"^1\" }}]\n"
     );
     let project = project(dir.path(), &text).unwrap();
     assert_eq!(
@@ -28,7 +29,7 @@ fn a_file_says_what_is_released_and_how() {
     assert_eq!(project.pack.include, [".env.example"]);
     assert_eq!(
         project.pack.readme,
-        Some(Readme {
+        Some(ProjectReadme {
             path: "about.md".to_owned(),
             text: "# Web".to_owned()
         })
@@ -64,9 +65,9 @@ fn what_is_wrong_is_named_with_its_line() {
     for (wrong, part) in [
         (
             "exlude = []",
-            "line 3: there is no key \"exlude\"; there are handle",
+            "line 3: unknown key \"exlude\"; the known keys are handle",
         ),
-        ("title = 5", "line 3: here is the number 5, where a text"),
+        ("title = 5", "line 3: found the number 5, expected a text"),
         ("exclude = \"x\"", "line 3: "),
         ("exclude = [5]", "line 3: "),
         ("include = true", "line 3: "),
@@ -74,11 +75,11 @@ fn what_is_wrong_is_named_with_its_line() {
         ("readme = [\n]", "line 3: "),
         (
             "\n\ntags = [\n\"a\",\n7]",
-            "line 7: here is the number 7, where a text",
+            "line 7: found the number 7, expected a text",
         ),
         (
             "dependencies = [{ package = \"a/b\", requirement = \"^1\", wild = 1 }]",
-            "line 3: there is no key wild here; there are package",
+            "line 3: unknown key wild; the known keys are package",
         ),
         (
             "dependencies = [{ name = \"lib\", requirement = \"==1\" }]",
@@ -175,8 +176,8 @@ fn a_readme_that_leaves_the_directory_or_is_no_text_is_refused() {
         (absolute.to_str().unwrap(), "not a path inside"),
         ("", "not a path inside"),
         ("x/../bytes", "not a path inside"),
-        ("out", "outside of the directory"),
-        ("up/secret", "outside of the directory"),
+        ("out", "outside the directory"),
+        ("up/secret", "outside the directory"),
         ("bytes", "not UTF-8"),
         ("big", "more than 1048576 bytes"),
         (".", "not a file"),

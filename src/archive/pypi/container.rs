@@ -14,11 +14,11 @@ use zip::{
     result::ZipError,
 };
 
-use super::{MAX_METADATA, Unusable};
+use super::{ArchiveError, MAX_METADATA};
 use crate::{
     archive::{
         extract::{ExtractLimits, entries::check_end, meter::Meter},
-        read::{FileEntry, Readme, files, whole},
+        read::{ReadmeFile, TarFile, files, whole},
     },
     domain::time::Timestamp,
 };
@@ -36,7 +36,7 @@ const LOCATOR_SIZE: usize = 20;
 const LISTED_SIZE: u64 = 46;
 
 #[derive(Debug)]
-pub(super) struct Member {
+pub(super) struct ArchivedFile {
     /// The path as in the archive.
     pub path: Vec<u8>,
     pub bytes: Vec<u8>,
@@ -45,7 +45,7 @@ pub(super) struct Member {
 }
 
 /// The metadata file, and the readme at the top of a tar archive.
-pub(super) type Found = (Member, Option<Readme>);
+pub(super) type FoundMetadata = (ArchivedFile, Option<ReadmeFile>);
 
 /// Returns the only wanted file of a zip archive.
 ///
@@ -55,7 +55,7 @@ pub(super) fn of_zip(
     mut archive: File,
     is_wanted: fn(&[u8]) -> bool,
     what: &'static str,
-) -> Result<Found, Unusable> {
+) -> Result<FoundMetadata, ArchiveError> {
     check_directory(&mut archive)?;
     let metered = Metered {
         reader: BufReader::new(archive),
@@ -78,8 +78,8 @@ pub(super) fn of_zip(
         .filter(|top| top.ends_with(b".dist-info"))
         .collect();
     if infos.len() > 1 {
-        return Err(Unusable::Ambiguous(
-            "it has several directories for metadata".to_owned(),
+        return Err(ArchiveError::Ambiguous(
+            "it has several metadata directories".to_owned(),
         ));
     }
     let path = one(
@@ -92,13 +92,13 @@ pub(super) fn of_zip(
     )?;
     let index = archive
         .index_for_name_raw(&path)
-        .ok_or(Unusable::Missing(what))?;
+        .ok_or(ArchiveError::Missing(what))?;
     let options = ZipReadOptions::new().enforce_header_consistency(true);
     let mut entry = archive
         .by_index_with_options(index, options)
         .map_err(unzipped)?;
     if !entry.is_file() {
-        return Err(Unusable::Missing(what));
+        return Err(ArchiveError::Missing(what));
     }
     let extended = entry.extra_data_fields().find_map(|field| match field {
         ExtraField::ExtendedTimestamp(times) => times.mod_time(),
@@ -111,7 +111,7 @@ pub(super) fn of_zip(
     let size = entry.size();
     let bytes = bounded(&mut entry, size)?;
     Ok((
-        Member {
+        ArchivedFile {
             path,
             bytes,
             written_at,
@@ -122,7 +122,7 @@ pub(super) fn of_zip(
 
 /// Checks that there is one directory, that it lies where the end record says, and that its size
 /// fits the claimed number of files, because the library allocates memory for that number.
-fn check_directory(archive: &mut File) -> Result<(), Unusable> {
+fn check_directory(archive: &mut File) -> Result<(), ArchiveError> {
     let length = archive.seek(SeekFrom::End(0))?;
     let searched = length.min((END_SIZE + LOCATOR_SIZE + usize::from(u16::MAX)) as u64);
     archive.seek(SeekFrom::Start(length - searched))?;
@@ -130,7 +130,7 @@ fn check_directory(archive: &mut File) -> Result<(), Unusable> {
     archive.by_ref().take(searched).read_to_end(&mut tail)?;
     archive.seek(SeekFrom::Start(0))?;
     let end = memchr::memmem::rfind(&tail, END).and_then(|at| tail.split_at_checked(at));
-    let (before, end) = end.ok_or_else(|| Unusable::damaged("it has no end"))?;
+    let (before, end) = end.ok_or_else(|| ArchiveError::damaged("it has no end"))?;
     let number = |at: usize, bytes: usize| {
         end.get(at..at + bytes).map(|bytes| {
             bytes
@@ -150,14 +150,14 @@ fn check_directory(archive: &mut File) -> Result<(), Unusable> {
         ])
     };
     let [disks, here, files, size, start, comment] =
-        fields().ok_or_else(|| Unusable::damaged("it is cut off"))?;
+        fields().ok_or_else(|| ArchiveError::damaged("it is cut off"))?;
     let large = before
         .len()
         .checked_sub(LOCATOR_SIZE)
         .and_then(|at| before.get(at..))
         .is_some_and(|at| at.starts_with(END_LOCATOR));
     if large || files == u64::from(u16::MAX) || start == u64::from(u32::MAX) {
-        return Err(Unusable::TooLarge);
+        return Err(ArchiveError::TooLarge);
     }
     let at = length - end.len() as u64;
     let fits = end.len() as u64 == END_SIZE as u64 + comment
@@ -166,7 +166,9 @@ fn check_directory(archive: &mut File) -> Result<(), Unusable> {
     if disks == 0 && here == files && fits {
         Ok(())
     } else {
-        Err(Unusable::damaged("its directory is not where its end says"))
+        Err(ArchiveError::damaged(
+            "its directory is not where its end record says",
+        ))
     }
 }
 
@@ -178,14 +180,14 @@ pub(super) fn of_tar(
     archive: File,
     is_wanted: fn(&[u8]) -> bool,
     what: &'static str,
-) -> Result<Found, Unusable> {
+) -> Result<FoundMetadata, ArchiveError> {
     let limits = ExtractLimits::default();
     let meter = Meter::new(limits.bytes, limits.ratio);
     let mut unpacked = meter.unpacked(MultiGzDecoder::new(meter.packed(BufReader::new(archive))));
     let found = search(&mut unpacked, is_wanted, what);
     // Readers in between turn the meter's error into their own.
     if meter.over().is_some() {
-        Err(Unusable::TooLarge)
+        Err(ArchiveError::TooLarge)
     } else {
         found
     }
@@ -195,12 +197,12 @@ fn search(
     unpacked: &mut impl Read,
     is_wanted: fn(&[u8]) -> bool,
     what: &'static str,
-) -> Result<Found, Unusable> {
+) -> Result<FoundMetadata, ArchiveError> {
     let mut found = Vec::new();
-    let mut readme: Option<Readme> = None;
+    let mut readme: Option<ReadmeFile> = None;
     files(
         unpacked,
-        |FileEntry {
+        |TarFile {
              path,
              size,
              changed,
@@ -211,17 +213,17 @@ fn search(
                     return Err(several());
                 }
                 let bytes = bounded(content, size)?;
-                found.push(Member {
+                found.push(ArchivedFile {
                     path: path.to_vec(),
                     bytes,
                     written_at: changed.and_then(seconds),
                 });
             } else if let Some(name) = readme_at_top(path)
-                && Readme::is_better(name, readme.as_ref())
+                && ReadmeFile::is_better(name, readme.as_ref())
                 && let Some(bytes) =
-                    whole(content, size, Readme::MOST).map_err(Unusable::damaged)?
+                    whole(content, size, ReadmeFile::MOST).map_err(ArchiveError::damaged)?
             {
-                readme = Some(Readme {
+                readme = Some(ReadmeFile {
                     name: name.to_owned(),
                     bytes,
                 });
@@ -242,8 +244,8 @@ fn readme_at_top(path: &[u8]) -> Option<&str> {
     (!name.contains('/')).then_some(name)
 }
 
-fn one<T>(mut found: Vec<T>, what: &'static str) -> Result<T, Unusable> {
-    let first = found.pop().ok_or(Unusable::Missing(what))?;
+fn one<T>(mut found: Vec<T>, what: &'static str) -> Result<T, ArchiveError> {
+    let first = found.pop().ok_or(ArchiveError::Missing(what))?;
     if found.is_empty() {
         Ok(first)
     } else {
@@ -251,23 +253,23 @@ fn one<T>(mut found: Vec<T>, what: &'static str) -> Result<T, Unusable> {
     }
 }
 
-fn several() -> Unusable {
-    Unusable::Ambiguous("it has several metadata files".to_owned())
+fn several() -> ArchiveError {
+    ArchiveError::Ambiguous("it has several metadata files".to_owned())
 }
 
 /// Reads all bytes of a file that claims `size` of them.
-fn bounded(reader: impl Read, size: u64) -> Result<Vec<u8>, Unusable> {
+fn bounded(reader: impl Read, size: u64) -> Result<Vec<u8>, ArchiveError> {
     whole(reader, size, MAX_METADATA)
-        .map_err(Unusable::damaged)?
-        .ok_or(Unusable::TooLarge)
+        .map_err(ArchiveError::damaged)?
+        .ok_or(ArchiveError::TooLarge)
 }
 
-fn unzipped(error: ZipError) -> Unusable {
+fn unzipped(error: ZipError) -> ArchiveError {
     match error {
         ZipError::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<TooMuch>()) => {
-            Unusable::TooLarge
+            ArchiveError::TooLarge
         }
-        other => Unusable::damaged(other),
+        other => ArchiveError::damaged(other),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use crate::{domain::text::printable, ecosystem::pypi::dependency::Dependency};
+use crate::{domain::text::printable, ecosystem::pypi::dependency::PypiDependency};
 
 /// A package's metadata. Texts are as written, except that invalid UTF-8 is replaced and
 /// placeholders such as distutils' `UNKNOWN` are left out.
@@ -51,7 +51,7 @@ pub struct DescriptionText {
 pub struct RequiresDist {
     pub text: String,
     /// `None` if `packaging` rejects the text; pip then refuses to install the release.
-    pub dependency: Option<Dependency>,
+    pub dependency: Option<PypiDependency>,
 }
 
 /// The latest major version of the format that is supported.
@@ -63,7 +63,7 @@ impl CoreMetadata {
     /// # Errors
     /// Name or version is missing or duplicated, or the format is too new.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let message = Message::parse(bytes);
+        let message = MailMessage::parse(bytes);
         let one = |name: &'static str| message.first(name);
         let all = |name: &'static str| {
             message
@@ -75,8 +75,8 @@ impl CoreMetadata {
             let mut values = message.all(name);
             match (values.next(), values.next()) {
                 (Some(value), None) if is_said(&value) => Ok(value.trim().to_owned()),
-                (Some(_), Some(_)) => Err(format!("says its {name} twice")),
-                _ => Err(format!("says no {name}")),
+                (Some(_), Some(_)) => Err(format!("has its {name} twice")),
+                _ => Err(format!("has no {name}")),
             }
         };
         let metadata_version = one("metadata-version");
@@ -99,7 +99,7 @@ impl CoreMetadata {
             found.map(|(_, url)| url.clone())
         };
         let requires_dist = all("requires-dist").map(|text| {
-            let dependency = Dependency::parse(&text).ok();
+            let dependency = PypiDependency::parse(&text).ok();
             RequiresDist { text, dependency }
         });
         Ok(Self {
@@ -197,13 +197,13 @@ fn senders(text: &str) -> Vec<String> {
 }
 
 /// Headers and body.
-struct Message<'a> {
+struct MailMessage<'a> {
     /// Names in lower case, with the lines of their values.
     headers: Vec<(String, Vec<&'a [u8]>)>,
     body: &'a [u8],
 }
 
-impl<'a> Message<'a> {
+impl<'a> MailMessage<'a> {
     /// Parses a message. The headers end with an empty line or before a line that is no header,
     /// which begins the body, as in `email`.
     fn parse(bytes: &'a [u8]) -> Self {

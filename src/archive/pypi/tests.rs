@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use zip::{DateTime, ZipWriter, write::SimpleFileOptions};
 
 use super::*;
-use crate::ecosystem::pypi::{dependency::Wanted, marker::Marker};
+use crate::ecosystem::pypi::{dependency::VersionsOrUrl, marker::Marker};
 
 /// 2026-01-01.
 const NOW: Timestamp = Timestamp(1_767_225_600_000);
@@ -143,7 +143,7 @@ fn written(name: &str, bytes: &[u8]) -> (TempDir, PathBuf) {
     (dir, path)
 }
 
-fn read_as(name: &str, bytes: &[u8]) -> Result<Distribution, Unusable> {
+fn read_as(name: &str, bytes: &[u8]) -> Result<Distribution, ArchiveError> {
     let (_dir, path) = written(name, bytes);
     read(&path, NOW)
 }
@@ -214,7 +214,7 @@ fn a_wheel_says_what_it_is() {
     let needed = sphinx.dependency.as_ref().unwrap();
     assert_eq!(
         (needed.name.as_str(), &needed.wanted),
-        ("sphinx", &Wanted::Versions(">=2,<9".to_owned()))
+        ("sphinx", &VersionsOrUrl::Versions(">=2,<9".to_owned()))
     );
     assert_eq!(
         needed.marker.as_ref().map(Marker::as_str),
@@ -269,21 +269,21 @@ fn what_is_another_release_inside_is_refused() {
         "Name: zope.interface\nVersion: 6.0.post1\n",
     ] {
         assert!(
-            matches!(sdist(other), Err(Unusable::OtherRelease { .. })),
+            matches!(sdist(other), Err(ArchiveError::OtherRelease { .. })),
             "{other}"
         );
     }
     for (bad, why) in [
-        ("Name: zope.interface\n", "says no version"),
-        ("Version: 6.0\n", "says no name"),
-        ("Name: UNKNOWN\nVersion: 6.0\n", "says no name"),
+        ("Name: zope.interface\n", "has no version"),
+        ("Version: 6.0\n", "has no name"),
+        ("Name: UNKNOWN\nVersion: 6.0\n", "has no name"),
         (
             "Name: zope.interface\nVersion: 6.0\nname: other\n",
-            "says its name twice",
+            "has its name twice",
         ),
         (
             "Name: zope.interface\nVersion: 6.0\rVersion: 7\n",
-            "says its version twice",
+            "has its version twice",
         ),
         ("Name: zope interface\nVersion: 6.0\n", "has a name that"),
         (
@@ -296,9 +296,9 @@ fn what_is_another_release_inside_is_refused() {
         ),
         (
             "\u{feff}Name: zope.interface\nVersion: 6.0\n",
-            "says no name",
+            "has no name",
         ),
-        ("\nName: zope.interface\nVersion: 6.0\n", "says no name"),
+        ("\nName: zope.interface\nVersion: 6.0\n", "has no name"),
     ] {
         let error = sdist(bad).unwrap_err().to_string();
         assert!(error.contains(why), "{bad:?}: {error}");
@@ -313,17 +313,17 @@ fn what_is_another_release_inside_is_refused() {
             WHEEL,
             &zip_of(&[(info, METADATA.as_bytes())], (2025, 1, 1, 1)),
         );
-        assert!(matches!(wheel, Err(Unusable::Ambiguous(_))), "{info}");
+        assert!(matches!(wheel, Err(ArchiveError::Ambiguous(_))), "{info}");
     }
     assert!(matches!(
         read_as("zope-6.0.tgz", b""),
-        Err(Unusable::BadFileName(_))
+        Err(ArchiveError::BadFileName(_))
     ));
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join(SDIST)).unwrap();
     assert!(matches!(
         read(&dir.path().join(SDIST), NOW),
-        Err(Unusable::NotFile)
+        Err(ArchiveError::NotFile)
     ));
 }
 
@@ -508,15 +508,15 @@ fn tar_archives_that_can_be_read_in_two_ways_are_refused() {
 fn archives_that_unpack_to_too_much_are_given_up() {
     let long = [METADATA.as_bytes(), &vec![b'x'; 1 << 20]].concat();
     let wheel = read_as(WHEEL, &zip_of(&[(INFO, &long)], (2025, 1, 1, 1)));
-    assert!(matches!(wheel, Err(Unusable::TooLarge)), "{wheel:?}");
+    assert!(matches!(wheel, Err(ArchiveError::TooLarge)), "{wheel:?}");
     let sdist = read_as(SDIST, &tar_of(&[("a/PKG-INFO", FILE, &long)]));
-    assert!(matches!(sdist, Err(Unusable::TooLarge)), "{sdist:?}");
+    assert!(matches!(sdist, Err(ArchiveError::TooLarge)), "{sdist:?}");
     let bomb = tar_of(&[
         ("a/zeros", FILE, &vec![0; 40 << 20]),
         ("a/PKG-INFO", FILE, METADATA.as_bytes()),
     ]);
     assert!(bomb.len() < 1 << 20, "it is a bomb");
-    assert!(matches!(read_as(SDIST, &bomb), Err(Unusable::TooLarge)));
+    assert!(matches!(read_as(SDIST, &bomb), Err(ArchiveError::TooLarge)));
     // The directory claims fewer bytes than there are.
     let mut liar = zip_of(&[(INFO, &long)], (2025, 1, 1, 1));
     let size = (long.len() as u32).to_le_bytes();
@@ -577,8 +577,10 @@ fn parsed(text: impl AsRef<[u8]>) -> CoreMetadata {
 #[test]
 fn what_distutils_wrote_is_read() {
     let old = parsed(
-        "Metadata-Version: 1.0\r\nSummary: UNKNOWN\r\nHome-page: http://example.org\r\nAuthor: Ann, Ben\r\nAuthor-email: a@example.org\r\n\
-         License: UNKNOWN\r\nDescription: First\r\n        \r\n          code\r\n        last\r\nKeywords: one two\r\nPlatform: UNKNOWN\r\n",
+        "Metadata-Version: 1.0\r\nSummary: UNKNOWN\r\nHome-page: http://example.org\r\n\
+         Author: Ann, Ben\r\nAuthor-email: a@example.org\r\nLicense: UNKNOWN\r\n\
+         Description: First\r\n        \r\n          code\r\n        last\r\n\
+         Keywords: one two\r\nPlatform: UNKNOWN\r\n",
     );
     assert_eq!(
         (old.summary, old.license, old.homepage.as_deref()),

@@ -10,10 +10,11 @@ use crate::domain::manifest::{Artifacts, File};
 /// 2025-06-01, in seconds.
 const MADE: u64 = 1_748_736_001;
 const NOW: Timestamp = Timestamp(1_800_000_000_000);
-const METADATA: &str = "Metadata-Version: 2.1\nName: Zope.Interface\nVersion: 6.0\nSummary: Interfaces\nLicense: ZPL 2.1\n\
-                        Classifier: Topic :: Software Development :: Libraries\nRequires-Dist: setuptools\n\
-                        Requires-Dist: Six[fast, x] (>=1.10,<2); python_version < \"3.9\"\nRequires-Dist: sphinx; extra == 'docs'\n\
-                        Requires-Dist: own @ https://example.org/own.whl\nRequires-Dist: what is this\n\n# Read me\n";
+const METADATA: &str = "Metadata-Version: 2.1\nName: Zope.Interface\nVersion: 6.0\nSummary: \
+    Interfaces\nLicense: ZPL 2.1\nClassifier: Topic :: Software Development :: \
+    Libraries\nRequires-Dist: setuptools\nRequires-Dist: Six[fast, x] (>=1.10,<2); python_version \
+    < \"3.9\"\nRequires-Dist: sphinx; extra == 'docs'\nRequires-Dist: own @ \
+    https://example.org/own.whl\nRequires-Dist: what is this\n\n# Read me\n";
 
 fn tgz(files: &[(&str, &str)], made: u64) -> Vec<u8> {
     let mut tar = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
@@ -93,7 +94,7 @@ fn krate(made: u64) -> Vec<u8> {
     )
 }
 
-fn read_as(name: &str, bytes: &[u8]) -> Result<Release, Unusable> {
+fn read_as(name: &str, bytes: &[u8]) -> Result<ArchivedRelease, ArchiveError> {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join(name), bytes).unwrap();
     read(&dir.path().join(name), NOW)
@@ -148,7 +149,7 @@ fn each_ecosystems_archives_become_one_type() {
         ),
     ] {
         let release = read_as(name, &bytes).unwrap();
-        let Release { draft, files, .. } = &release;
+        let ArchivedRelease { draft, files, .. } = &release;
         assert_eq!(
             format!("{} {}", draft.package().unwrap(), draft.version),
             what
@@ -187,7 +188,11 @@ fn what_npm_says_of_a_version_is_normal() {
     );
     assert_eq!(native.get("readme"), None);
     let draft = release.draft;
-    let needs: Vec<_> = draft.dependencies.iter().map(Dependency::told).collect();
+    let needs: Vec<_> = draft
+        .dependencies
+        .iter()
+        .map(Dependency::describe)
+        .collect();
     assert_eq!(
         needs,
         [
@@ -200,7 +205,7 @@ fn what_npm_says_of_a_version_is_normal() {
     let [git] = release.left_out.as_slice() else {
         panic!("{:?}", release.left_out)
     };
-    assert_eq!(git, "forked: github:us/forked is no range of versions");
+    assert_eq!(git, "forked: github:us/forked is not a version range");
     assert_eq!(
         (draft.authors, draft.tags),
         (vec!["Ann".to_owned()], vec!["words".to_owned()])
@@ -227,7 +232,7 @@ fn a_source_distribution_without_a_description_has_its_readme() {
         .draft
         .dependencies
         .iter()
-        .map(Dependency::told)
+        .map(Dependency::describe)
         .collect();
     let wanted = [
         "setuptools@*",
@@ -259,7 +264,7 @@ fn what_has_no_room_in_a_manifest_is_said() {
         "what is always needed comes first"
     );
     assert!(
-        release.left_out[0].ends_with("there is no room for it in a manifest"),
+        release.left_out[0].ends_with("a manifest has no room for it"),
         "{}",
         release.left_out[0]
     );
@@ -285,7 +290,7 @@ fn what_is_none_says_why() {
         (
             "notes.txt",
             &b"x"[..],
-            "it is not named like an archive that is known here",
+            "it is not named like a supported archive",
         ),
         ("other-1.0.0.crate", &krate(MADE), "it has no Cargo.toml"),
         ("a.deb", b"x", "it is not an ar archive"),
@@ -299,7 +304,7 @@ fn what_is_none_says_why() {
 }
 
 /// A release of one file, as [`read`] returns it.
-fn found(path: String, name: String, ecosystem: Ecosystem, version: u8) -> Release {
+fn found(path: String, name: String, ecosystem: Ecosystem, version: u8) -> ArchivedRelease {
     let facts = Facts {
         ecosystem,
         name: "hello",
@@ -327,7 +332,7 @@ fn found(path: String, name: String, ecosystem: Ecosystem, version: u8) -> Relea
         native: None,
         published_at: None,
     };
-    Release {
+    ArchivedRelease {
         draft,
         left_out: Vec::new(),
         files: vec![file],
@@ -336,7 +341,7 @@ fn found(path: String, name: String, ecosystem: Ecosystem, version: u8) -> Relea
     }
 }
 
-fn releases() -> impl Strategy<Value = Vec<Release>> {
+fn releases() -> impl Strategy<Value = Vec<ArchivedRelease>> {
     let one = (
         "[a-c]{1,2}(\\.whl)?",
         prop::sample::select(Ecosystem::KNOWN.to_vec()),

@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use crate::{
     RegistryError, Result,
     archive::{
-        Kind,
+        ArchiveKind,
         extract::{ExtractLimits, extract},
     },
     cli::print,
@@ -278,7 +278,7 @@ fn put_in_place(mut file: NamedTempFile, target: &Destination) -> Result<()> {
     if target.extract {
         let kind = file
             .rewind()
-            .and_then(|()| Kind::of(file.as_file_mut()))
+            .and_then(|()| ArchiveKind::of(file.as_file_mut()))
             .map_err(failed)?;
         let kind = kind.ok_or_else(|| {
             let why =

@@ -9,7 +9,7 @@ use std::{
 use crate::{
     RegistryError, Result,
     domain::{hash::ContentRoot, manifest::Content},
-    resolve::{Lock, lock::Locked},
+    resolve::{LockFile, lock::LockedRelease},
 };
 
 /// Removes the releases below `out` that are in the lock `before` but not in `now`: unchanged
@@ -17,11 +17,11 @@ use crate::{
 /// it was removed.
 pub(super) fn prune(
     out: &Path,
-    before: &Lock,
-    now: &Lock,
+    before: &LockFile,
+    now: &LockFile,
     extract: bool,
 ) -> Result<Vec<(PathBuf, bool)>> {
-    let is_needed = |locked: &&Locked| {
+    let is_needed = |locked: &&LockedRelease| {
         now.get(&locked.id)
             .is_some_and(|now| now.version == locked.version)
     };
@@ -61,7 +61,7 @@ pub(super) fn prune(
 
 /// Returns the possible names of the publisher's directory, which depend on the meaning of the
 /// handle at that time.
-fn owners(locked: &Locked) -> Vec<String> {
+fn owners(locked: &LockedRelease) -> Vec<String> {
     let key = locked.id.owner.fingerprint();
     match &locked.handle {
         Some(handle) => vec![handle.to_string(), format!("{handle}-{key}"), key],

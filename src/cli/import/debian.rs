@@ -280,7 +280,7 @@ fn some_of(
 ) -> (
     Option<Index>,
     Vec<std::result::Result<Stanza, Bad>>,
-    Option<debian::Unreadable>,
+    Option<debian::IndexError>,
 ) {
     let mut stanzas = Vec::new();
     while stanzas.len() < BATCH {

@@ -14,7 +14,7 @@ use crate::{
     domain::{
         conflict::Case,
         hash::ContentRoot,
-        health::{self, History, Sample, State},
+        health::{self, HealthState, History, Sample},
         name::short_id,
         size::Size,
         text::printable,
@@ -22,7 +22,7 @@ use crate::{
         transfer::{Part, Transfer, TransferId, TransferState},
         trust::Trust,
     },
-    registry::{Announced, title},
+    registry::{ReceivedAnnouncement, title},
 };
 
 /// Most sentences about peers in one second; more is too fast to follow.
@@ -179,7 +179,7 @@ impl Narrator {
         let Some(verdict) = self
             .health
             .verdict()
-            .filter(|verdict| changed || first && verdict.state > State::Good)
+            .filter(|verdict| changed || first && verdict.state > HealthState::Good)
         else {
             return;
         };
@@ -370,7 +370,7 @@ impl SentenceRate {
     }
 }
 
-fn announced(one: &Announced) -> String {
+fn announced(one: &ReceivedAnnouncement) -> String {
     let done = if one.yanked { "yanked" } else { "announced" };
     let summary = one.summary.trim_end_matches(['.', ' ']);
     let summary = if summary.is_empty() {
@@ -405,7 +405,7 @@ fn announced(one: &Announced) -> String {
 fn conflict(case: &Case) -> String {
     format!(
         "conflict: {}; see `swarmdex conflict show {}`",
-        case.news(),
+        case.headline(),
         case.id.short()
     )
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{Inspected, blocking, handle_of, listing, with_handle};
 use crate::{
     RegistryError, Result,
-    archive::pack::Listing,
+    archive::pack::PackListing,
     cli::{
         DONE,
         global::Global,
@@ -82,7 +82,7 @@ struct DryRunOutput<'a> {
     package: &'a WrittenName,
     version: String,
     #[serde(flatten)]
-    listing: &'a Listing,
+    listing: &'a PackListing,
     /// Number and total bytes of the included files.
     files: u64,
     bytes: u64,

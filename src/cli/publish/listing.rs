@@ -1,7 +1,7 @@
 //! The file list of a release as text.
 
 use crate::{
-    archive::pack::{EntryKind, LeftOut, Listing, Why},
+    archive::pack::{EntryKind, LeftOutFile, LeftOutReason, PackListing},
     domain::{size::Size, text::printable},
 };
 
@@ -13,7 +13,7 @@ const REMARKS: usize = 20;
 const SIZE: usize = 9;
 
 /// Returns the full list, for `--dry-run`.
-pub(super) fn whole(listing: &Listing) -> String {
+pub(super) fn whole(listing: &PackListing) -> String {
     let mut lines = vec!["goes in:".to_owned()];
     for entry in &listing.entries {
         let path = printable(&entry.path);
@@ -41,8 +41,8 @@ pub(super) fn whole(listing: &Listing) -> String {
 }
 
 /// Returns the included files, folded into few enough rows for a question.
-pub(super) fn folded(listing: &Listing) -> Vec<String> {
-    let file = |row_of: &crate::archive::pack::Row| {
+pub(super) fn folded(listing: &PackListing) -> Vec<String> {
+    let file = |row_of: &crate::archive::pack::ListingRow| {
         let path = printable(&row_of.path);
         if row_of.files > 1 {
             row(
@@ -64,8 +64,13 @@ pub(super) fn folded(listing: &Listing) -> Vec<String> {
 
 /// Returns the warnings, and the files left out by default. Files left out by `exclude` or a
 /// `.gitignore` are not repeated.
-pub(super) fn remarks(listing: &Listing) -> Vec<String> {
-    let unasked = |left: &&LeftOut| matches!(left.why, Why::Node | Why::Private { .. });
+pub(super) fn remarks(listing: &PackListing) -> Vec<String> {
+    let unasked = |left: &&LeftOutFile| {
+        matches!(
+            left.why,
+            LeftOutReason::Node | LeftOutReason::Private { .. }
+        )
+    };
     let mut lines: Vec<String> = listing
         .left_out
         .iter()
@@ -89,11 +94,11 @@ pub(super) fn remarks(listing: &Listing) -> Vec<String> {
     lines
 }
 
-fn said(left: &LeftOut) -> String {
+fn said(left: &LeftOutFile) -> String {
     format!("left out: {} ({})", left.path, left.why)
 }
 
-fn left_out(left: &LeftOut) -> String {
+fn left_out(left: &LeftOutFile) -> String {
     row(left.size, &format!("{}: {}", left.path, left.why))
 }
 

@@ -129,25 +129,25 @@ pub struct Evidence {
 #[allow(missing_docs)]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Flaw {
-    #[error("it has {0} bytes, and evidence has {MAX_EVIDENCE} at most")]
+    #[error("it has {0} bytes, but evidence may have at most {MAX_EVIDENCE}")]
     TooLarge(usize),
-    #[error("it is no file of evidence, or a damaged one: {0}")]
+    #[error("it is not an evidence file, or it is damaged: {0}")]
     Damaged(String),
     #[error(
-        "it is of format version {0}, and this program reads version {VERSION}; use a newer one"
+        "it has format version {0}, but this program reads version {VERSION}; use a newer program"
     )]
     UnknownVersion(u32),
-    #[error("it has {found} statements, and {wanted} are needed")]
+    #[error("it has {found} statements, but needs {wanted}")]
     Statements { found: usize, wanted: &'static str },
     #[error("statement {number} does not verify: {refusal}")]
     Refused { number: usize, refusal: Refusal },
-    #[error("statement {number} is signed by another key: {by}, and not {claimed}")]
+    #[error("statement {number} is signed by another key: {by} instead of {claimed}")]
     OtherKey {
         number: usize,
         by: Box<PublisherId>,
         claimed: Box<PublisherId>,
     },
-    #[error("statement {number} is about another package: {found}, and not {claimed}")]
+    #[error("statement {number} is about another package: {found} instead of {claimed}")]
     OtherPackage {
         number: usize,
         found: PackageName,
@@ -159,30 +159,30 @@ pub enum Flaw {
     SameHash { version: VersionText, hash: Hash },
     #[error("both statements are the same state: {0}")]
     SameHead(Hash),
-    #[error("statement {number} is state {found} of the package, and not {claimed}")]
+    #[error("statement {number} is state {found} of the package instead of {claimed}")]
     OtherSeq {
         number: usize,
         found: u64,
         claimed: u64,
     },
-    #[error("statement {number} is a page of older releases, which has neither number nor handle")]
+    #[error("statement {number} is a page of older releases, which has no number and no handle")]
     NoHead { number: usize },
     #[error("statement {number} does not claim the handle {claimed}")]
     OtherHandle { number: usize, claimed: Handle },
-    #[error("two statements are of the same key: {0}")]
+    #[error("two statements are signed by the same key: {0}")]
     SameKey(PublisherId),
     #[error("manifest {number} does not verify: {refusal}")]
     BadManifest { number: usize, refusal: Refusal },
-    #[error("manifest {number} is none that the statements name for this version")]
+    #[error("manifest {number} is not one that the statements name for this version")]
     StrangeManifest { number: usize },
     #[error("the manifests do not list {file} with different bytes")]
     SameFile { file: String },
-    #[error("the second statement is no state that lacks version {version} of the first: {why}")]
+    #[error("the second statement does not remove version {version} of the first: {why}")]
     NotRemoved {
         version: VersionText,
         why: &'static str,
     },
-    #[error("its id is not that of what it shows: {said}, and not {is}")]
+    #[error("its id does not match its contents: {said} instead of {is}")]
     OtherId { said: ConflictId, is: ConflictId },
 }
 
@@ -217,7 +217,7 @@ pub struct ProvenManifest {
 
 /// The result of verifying evidence.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Proof {
+pub struct VerifiedEvidence {
     /// The id of the case.
     pub id: ConflictId,
     /// The conflict that is proven.
@@ -279,7 +279,9 @@ impl Evidence {
         };
         let any: Any = serde_json::from_slice(bytes).map_err(damaged)?;
         if any.format != FORMAT {
-            return Err(Flaw::Damaged("it does not say that it is one".to_owned()));
+            return Err(Flaw::Damaged(
+                "its format field is missing or wrong".to_owned(),
+            ));
         }
         if any.version != VERSION {
             return Err(Flaw::UnknownVersion(any.version));
@@ -291,7 +293,7 @@ impl Evidence {
     ///
     /// # Errors
     /// The first flaw found.
-    pub fn verify(&self) -> Result<Proof, Flaw> {
+    pub fn verify(&self) -> Result<VerifiedEvidence, Flaw> {
         let count = self.statements.len();
         let (least, most, wanted) = match self.claim {
             Proven::Handle { .. } => (2, MAX_SIDES, "two to eight"),
@@ -307,7 +309,7 @@ impl Evidence {
         }
         let mut seen = Vec::with_capacity(count);
         for (number, statement) in (1..).zip(&self.statements) {
-            seen.push(Seen::verify(number, statement)?);
+            seen.push(VerifiedStatement::verify(number, statement)?);
         }
         let is = match &self.claim {
             Proven::File {
@@ -339,7 +341,7 @@ impl Evidence {
         }
         let statements: Vec<Stated> = seen.into_iter().map(|seen| seen.stated).collect();
         let manifests = self.manifests(&statements)?;
-        Ok(Proof {
+        Ok(VerifiedEvidence {
             id: self.id,
             proven: self.claim.clone(),
             statements,
@@ -431,7 +433,7 @@ impl Evidence {
 }
 
 /// A statement whose signature is valid.
-struct Seen {
+struct VerifiedStatement {
     number: usize,
     stated: Stated,
     handle: Option<Handle>,
@@ -443,7 +445,7 @@ enum Recorded {
     Page(Box<Authorised<Page>>),
 }
 
-impl Seen {
+impl VerifiedStatement {
     fn verify(number: usize, statement: &Statement) -> Result<Self, Flaw> {
         fn authorised<T: Owned>(
             number: usize,
@@ -516,7 +518,7 @@ impl Seen {
 }
 
 fn same_version(
-    seen: &mut [Seen],
+    seen: &mut [VerifiedStatement],
     publisher: PublisherId,
     package: &PackageName,
     version: &VersionText,
@@ -555,7 +557,7 @@ fn same_version(
 /// Checks that the second state follows the first and lacks the manifest, as does the page cut
 /// between them, if there is one.
 fn removed(
-    seen: &mut [Seen],
+    seen: &mut [VerifiedStatement],
     publisher: PublisherId,
     package: &PackageName,
     version: &VersionText,
@@ -569,44 +571,44 @@ fn removed(
     };
     let (before, after, page) = match seen {
         [
-            Seen {
+            VerifiedStatement {
                 record: Recorded::Head(before),
                 ..
             },
-            Seen {
+            VerifiedStatement {
                 record: Recorded::Head(after),
                 ..
             },
         ] => (before, after, None),
         [
-            Seen {
+            VerifiedStatement {
                 record: Recorded::Head(before),
                 ..
             },
-            Seen {
+            VerifiedStatement {
                 record: Recorded::Head(after),
                 ..
             },
-            Seen {
+            VerifiedStatement {
                 record: Recorded::Page(page),
                 ..
             },
         ] => (before, after, Some(&**page)),
         _ => {
             return Err(not(
-                "two states are needed, and the page between them if there is one",
+                "it needs two states, and the page between them if there is one",
             ));
         }
     };
     let gone = after
         .removes(before, page)
-        .ok_or_else(|| not("it does not follow the first at once"))?;
+        .ok_or_else(|| not("it does not directly follow the first"))?;
     let key = version.key(package.ecosystem());
     if !gone
         .iter()
         .any(|(one, hash)| hash == manifest && one.key(package.ecosystem()) == key)
     {
-        return Err(not("it lists all that the first does"));
+        return Err(not("it lists everything that the first lists"));
     }
     let id = ConflictId::of_removed(&publisher, package, version, manifest, &after.hash());
     if let Some(first) = seen.first_mut() {
@@ -616,7 +618,7 @@ fn removed(
 }
 
 fn same_seq(
-    seen: &[Seen],
+    seen: &[VerifiedStatement],
     publisher: PublisherId,
     package: &PackageName,
     seq: u64,
@@ -650,7 +652,7 @@ fn same_seq(
     }
 }
 
-fn same_handle(seen: &[Seen], handle: &Handle) -> Result<ConflictId, Flaw> {
+fn same_handle(seen: &[VerifiedStatement], handle: &Handle) -> Result<ConflictId, Flaw> {
     for (at, one) in seen.iter().enumerate() {
         if one.stated.seq.is_none() {
             return Err(Flaw::NoHead { number: one.number });
@@ -672,7 +674,7 @@ fn same_handle(seen: &[Seen], handle: &Handle) -> Result<ConflictId, Flaw> {
     Ok(ConflictId::of_handle(handle))
 }
 
-impl Proof {
+impl VerifiedEvidence {
     /// Returns the findings as plain sentences.
     pub fn sentences(&self, time: impl Fn(Timestamp) -> String) -> Vec<String> {
         let key = |publisher: &PublisherId| {
@@ -680,7 +682,7 @@ impl Proof {
         };
         let signed = |stated: &Stated| match (stated.seq, stated.signed_at) {
             (Some(seq), Some(at)) => format!("state {seq}, signed at {}", time(at)),
-            _ => "a page of older releases, which bears no time".to_owned(),
+            _ => "a page of older releases, which has no time".to_owned(),
         };
         let mut said = Vec::new();
         match &self.proven {
@@ -689,7 +691,10 @@ impl Proof {
                 package,
                 version,
             } => {
-                said.push(format!("It is proven that one key signed two different manifests for {package} {version}."));
+                said.push(format!(
+                    "It is proven that one key signed two different manifests for \
+                    {package} {version}."
+                ));
                 said.push(format!("The key is {}.", key(publisher)));
                 for (number, stated) in (1..).zip(&self.statements) {
                     let hash = stated
@@ -711,7 +716,9 @@ impl Proof {
                     )
                 }));
                 said.push(
-                    "A release never changes, so that its owner made a mistake, or another has the key.".to_owned(),
+                    "A release never changes, so either its owner made a mistake or somebody else \
+                    has the key."
+                        .to_owned(),
                 );
             }
             Proven::File {
@@ -722,7 +729,8 @@ impl Proof {
             } => {
                 let file = printable(file);
                 said.push(format!(
-                    "It is proven that one key signed two different files {file} of {package} {version}."
+                    "It is proven that one key signed two different files {file} of {package} \
+                    {version}."
                 ));
                 said.push(format!("The key is {}.", key(publisher)));
                 for (number, manifest) in (1..).zip(&self.manifests) {
@@ -738,7 +746,8 @@ impl Proof {
                     }
                 }
                 said.push(
-                    "A file of a release never changes, so that its owner made a mistake, or another has the key."
+                    "A file of a release never changes, so either its owner made a mistake or \
+                    somebody else has the key."
                         .to_owned(),
                 );
             }
@@ -748,7 +757,10 @@ impl Proof {
                 version,
                 manifest,
             } => {
-                said.push(format!("It is proven that one key took away what it had published of {package} {version}."));
+                said.push(format!(
+                    "It is proven that one key removed a manifest of {package} \
+                    {version} that it had published."
+                ));
                 said.push(format!("The key is {}.", key(publisher)));
                 for (number, stated) in (1..).zip(self.statements.iter().take(2)) {
                     let does = if stated.manifest.is_some() {
@@ -761,7 +773,7 @@ impl Proof {
                         signed(stated)
                     ));
                 }
-                said.push("A release is yanked, and never taken away.".to_owned());
+                said.push("A release may be yanked, but never removed.".to_owned());
             }
             Proven::Fork {
                 publisher,
@@ -780,7 +792,8 @@ impl Proof {
                     ));
                 }
                 said.push(
-                    "Two machines that publish at once do that: it is no misdeed by itself."
+                    "This happens when two machines publish at once; by itself it is not \
+                    misconduct."
                         .to_owned(),
                 );
             }
@@ -798,12 +811,13 @@ impl Proof {
                     ));
                 }
                 said.push(
-                    "Anybody may claim a handle: that is no misdeed, and does not say whose it is."
+                    "Anybody may claim a handle: it is not misconduct, and it does not prove \
+                    ownership."
                         .to_owned(),
                 );
             }
         }
-        said.push("Times are the signer's own word.".to_owned());
+        said.push("Times are as claimed by the signers.".to_owned());
         said
     }
 }

@@ -123,7 +123,7 @@ fn claimed() -> Evidence {
     )
 }
 
-fn verify(text: &str) -> Result<Proof, Flaw> {
+fn verify(text: &str) -> Result<VerifiedEvidence, Flaw> {
     Evidence::read(text.as_bytes())?.verify()
 }
 
@@ -153,7 +153,7 @@ fn whoever_has_the_file_sees_for_themselves() {
         .sentences(|at| at.0.to_string())
         .join("\n");
     assert!(
-        fork.contains("two different states 4 of cargo:web") && fork.contains("no misdeed"),
+        fork.contains("two different states 4 of cargo:web") && fork.contains("not misconduct"),
         "{fork}"
     );
     let handle = verify(&claimed().to_text())
@@ -161,7 +161,8 @@ fn whoever_has_the_file_sees_for_themselves() {
         .sentences(|at| at.0.to_string())
         .join("\n");
     assert!(
-        handle.contains("3 different keys call themselves alice") && handle.contains("no misdeed"),
+        handle.contains("3 different keys call themselves alice")
+            && handle.contains("not misconduct"),
         "{handle}"
     );
 }

@@ -71,18 +71,21 @@ fn a_requirement_may_stand_in_the_reference_and_a_name_alone_is_one_of_the_draft
 fn a_bare_name_is_of_the_dependents_ecosystem_and_says_when_it_is_needed() {
     let read = |toml: &str| toml::from_str::<Dependency>(toml);
     let tomli = read(
-            "name = \"Tomli\"\nrequirement = \">=2\"\nextras = [\"fast\"]\nkind = \"build\"\nunder = \"toml\"\n\
-             marker = \"python_version < '3.11'\"",
-        )
-        .unwrap();
+        "name = \"Tomli\"\nrequirement = \">=2\"\nextras = [\"fast\"]\nkind = \
+            \"build\"\nunder = \"toml\"\nmarker = \"python_version < '3.11'\"",
+    )
+    .unwrap();
     assert_eq!(
-        tomli.told(),
+        tomli.describe(),
         "Tomli[fast]@>=2 (build; with toml; python_version < '3.11')"
     );
     assert_eq!(tomli.problem(&Ecosystem::Pypi), None);
     let bob = PublisherId::of(&Keypair::generate_ed25519().public());
     assert_eq!(
-        tomli.id_beside(bob, &Ecosystem::Pypi).unwrap().to_string(),
+        tomli
+            .id_for_owner(bob, &Ecosystem::Pypi)
+            .unwrap()
+            .to_string(),
         format!("{bob}/pypi:tomli")
     );
     assert!(tomli.is_settled() && tomli.id().is_none() && tomli.named_by().is_none());
@@ -204,7 +207,7 @@ fn every_field_has_a_limit_and_is_named() {
         (
             "package name",
             Dependency {
-                on: On::Bare("-lib".parse().unwrap()),
+                on: DependencyOn::Bare("-lib".parse().unwrap()),
                 ..fine.clone()
             },
         ),

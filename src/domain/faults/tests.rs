@@ -13,16 +13,16 @@ fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
-fn ledger() -> Ledger {
-    Ledger::new([], BAN_TIME, NOW)
+fn ledger() -> PenaltyLedger {
+    PenaltyLedger::new([], BAN_TIME, NOW)
 }
 
 #[test]
 fn silences_fade_like_everything_else_and_a_right_answer_makes_up_for_no_more() {
     let (mut ledger, peer) = (ledger(), PeerId::random());
-    ledger.note(peer, Fault::ForgedRecord, None, &[], NOW);
+    ledger.note(peer, PeerFault::ForgedRecord, None, &[], NOW);
     for _ in 0..4 {
-        ledger.note(peer, Fault::Stalling, None, &[], NOW);
+        ledger.note(peer, PeerFault::Stalling, None, &[], NOW);
     }
     let later = NOW.after(DECAYS_AFTER + HALF_LIFE);
     assert!(ledger.amend(&peer, later));
@@ -37,26 +37,26 @@ fn silences_fade_like_everything_else_and_a_right_answer_makes_up_for_no_more() 
 fn who_makes_room_is_told_of_and_what_a_person_said_stays() {
     let kept = PeerId::random();
     let mut ledger = ledger();
-    ledger.obey(kept, Ruling::Protect, NOW);
+    ledger.apply(kept, Ruling::Protect, NOW);
     for _ in 0..MAX_PEERS {
-        ledger.note(PeerId::random(), Fault::Stalling, None, &[], NOW);
+        ledger.note(PeerId::random(), PeerFault::Stalling, None, &[], NOW);
     }
     assert_eq!(ledger.settle(NOW).len(), 1, "one was too many");
-    let all: Vec<(PeerId, Sheet)> = ledger
+    let all: Vec<(PeerId, PenaltyRecord)> = ledger
         .all()
         .map(|(peer, sheet)| (*peer, sheet.clone()))
         .collect();
     let more = (0..9).map(|_| {
         (
             PeerId::random(),
-            Sheet {
+            PenaltyRecord {
                 points: 90.0,
                 at: NOW,
-                ..Sheet::default()
+                ..PenaltyRecord::default()
             },
         )
     });
-    let mut again = Ledger::new(more.chain(all), BAN_TIME, NOW);
+    let mut again = PenaltyLedger::new(more.chain(all), BAN_TIME, NOW);
     assert!(again.is_protected(&kept));
     assert_eq!(
         (again.all().count(), again.settle(NOW).len()),
@@ -64,11 +64,16 @@ fn who_makes_room_is_told_of_and_what_a_person_said_stays() {
     );
 }
 
-fn until_banned(ledger: &mut Ledger, peer: PeerId, prefix: Option<Prefix>, now: Timestamp) -> Ban {
+fn until_banned(
+    ledger: &mut PenaltyLedger,
+    peer: PeerId,
+    prefix: Option<Prefix>,
+    now: Timestamp,
+) -> PeerBan {
     (0..20)
         .find_map(
-            |_| match ledger.note(peer, Fault::ForgedRecord, prefix, &[], now) {
-                Sentence::Ban(ban) => Some(ban),
+            |_| match ledger.note(peer, PeerFault::ForgedRecord, prefix, &[], now) {
+                Penalty::Ban(ban) => Some(ban),
                 _ => None,
             },
         )
@@ -78,24 +83,24 @@ fn until_banned(ledger: &mut Ledger, peer: PeerId, prefix: Option<Prefix>, now: 
 #[test]
 fn faults_disconnect_then_ban_then_are_forgiven_and_the_next_ban_is_longer() {
     let (mut ledger, liar) = (ledger(), PeerId::random());
-    let sentences: Vec<Sentence> = (0..4)
-        .map(|_| ledger.note(liar, Fault::WrongAnswer, None, &[], NOW))
+    let sentences: Vec<Penalty> = (0..4)
+        .map(|_| ledger.note(liar, PeerFault::WrongAnswer, None, &[], NOW))
         .collect();
-    let ban = Ban {
-        by: Judge::Points,
+    let ban = PeerBan {
+        by: BanOrigin::Points,
         since: NOW,
         until: Some(NOW.after(BAN_TIME)),
     };
     let expected = [
-        Sentence::Noted,
-        Sentence::Noted,
-        Sentence::Disconnect,
-        Sentence::Ban(ban),
+        Penalty::Noted,
+        Penalty::Noted,
+        Penalty::Disconnect,
+        Penalty::Ban(ban),
     ];
     assert_eq!(sentences, expected);
     assert_eq!(
-        ledger.note(liar, Fault::WrongAnswer, None, &[], NOW),
-        Sentence::Noted,
+        ledger.note(liar, PeerFault::WrongAnswer, None, &[], NOW),
+        Penalty::Noted,
         "banned already"
     );
     assert_eq!(
@@ -115,19 +120,19 @@ fn faults_disconnect_then_ban_then_are_forgiven_and_the_next_ban_is_longer() {
 #[test]
 fn a_person_has_the_last_word() {
     let (mut ledger, peer) = (ledger(), PeerId::random());
-    assert!(ledger.obey(peer, Ruling::Ban { seconds: None }, NOW));
+    assert!(ledger.apply(peer, Ruling::Ban { seconds: None }, NOW));
     assert!(
         ledger.ban(&peer, NOW.after(seconds(1 << 30))).is_some(),
         "for good"
     );
-    assert!(ledger.obey(peer, Ruling::Unban, NOW) && !ledger.obey(peer, Ruling::Unban, NOW));
+    assert!(ledger.apply(peer, Ruling::Unban, NOW) && !ledger.apply(peer, Ruling::Unban, NOW));
     until_banned(&mut ledger, peer, None, NOW);
-    assert!(ledger.obey(peer, Ruling::Protect, NOW) && !ledger.obey(peer, Ruling::Protect, NOW));
+    assert!(ledger.apply(peer, Ruling::Protect, NOW) && !ledger.apply(peer, Ruling::Protect, NOW));
     assert_eq!(ledger.ban(&peer, NOW), None);
-    let noted =
-        (0..50).all(|_| ledger.note(peer, Fault::HashMismatch, None, &[], NOW) == Sentence::Noted);
+    let noted = (0..50)
+        .all(|_| ledger.note(peer, PeerFault::HashMismatch, None, &[], NOW) == Penalty::Noted);
     assert!(noted, "whatever it does");
-    ledger.obey(peer, Ruling::Ban { seconds: Some(5) }, NOW);
+    ledger.apply(peer, Ruling::Ban { seconds: Some(5) }, NOW);
     assert!(!ledger.is_protected(&peer), "the later word");
 }
 
@@ -154,7 +159,7 @@ fn a_public_prefix_is_doubtful_after_three_identities_and_a_private_one_never() 
         until_banned(&mut ledger, PeerId::random(), None, now);
     }
     assert_eq!(ledger.doubtful(now).len(), 1);
-    ledger.obey(third, Ruling::Unban, now);
+    ledger.apply(third, Ruling::Unban, now);
     assert!(ledger.doubtful(now).is_empty());
 }
 
@@ -173,17 +178,17 @@ fn honest_day(seed: u64) -> f64 {
         }
         let asked = dice.random_bool(0.5);
         if now < hangs_until && dice.random_bool(0.9) || asked && dice.random_ratio(1, 200) {
-            ledger.note(peer, Fault::Stalling, None, &[], now);
+            ledger.note(peer, PeerFault::Stalling, None, &[], now);
         } else if asked && now >= hangs_until {
             ledger.amend(&peer, now);
         }
         if dice.random_ratio(1, 40_000) {
-            ledger.note(peer, Fault::HashMismatch, None, &[], now);
+            ledger.note(peer, PeerFault::HashMismatch, None, &[], now);
         }
         if dice.random_ratio(1, 1_000) {
             for _ in 0..dice.random_range(50..500) {
                 if !allowance.take(now) {
-                    ledger.note(peer, Fault::Flooding, None, &[], now);
+                    ledger.note(peer, PeerFault::Flooding, None, &[], now);
                 }
             }
         }
@@ -220,27 +225,27 @@ fn a_rule_bans_no_more_than_a_third_of_ones_peers_and_the_others_are_doubted() {
     let mut sentences = Vec::new();
     for (peer, prefix) in &peers {
         let last = (0..4)
-            .map(|_| ledger.note(*peer, Fault::WrongAnswer, *prefix, &peers, NOW))
+            .map(|_| ledger.note(*peer, PeerFault::WrongAnswer, *prefix, &peers, NOW))
             .last()
             .unwrap();
         sentences.push(last);
     }
     let banned = sentences
         .iter()
-        .filter(|sentence| matches!(sentence, Sentence::Ban(_)))
+        .filter(|sentence| matches!(sentence, Penalty::Ban(_)))
         .count();
     let spared = sentences
         .iter()
-        .filter(|sentence| **sentence == Sentence::Spared)
+        .filter(|sentence| **sentence == Penalty::Spared)
         .count();
     assert_eq!((banned, spared), (3, 6));
     assert_eq!(ledger.doubted(NOW).len(), 6);
-    let told = ledger.sheet(&peers[8].0).unwrap().told(NOW);
+    let told = ledger.sheet(&peers[8].0).unwrap().describe(NOW);
     assert!(told.contains("counted in no quorum"), "{told}");
     // Faults that rest on bytes made or altered by the peer itself have no share.
     for (peer, prefix) in &peers {
         for _ in 0..2 {
-            ledger.note(*peer, Fault::ForgedRecord, *prefix, &peers, NOW);
+            ledger.note(*peer, PeerFault::ForgedRecord, *prefix, &peers, NOW);
         }
         assert!(ledger.ban(peer, NOW).is_some());
     }
@@ -254,17 +259,17 @@ fn one_may_always_be_banned_and_what_is_behind_one_prefix_is_one() {
     let liars: Vec<PeerId> = (0..4).map(|_| PeerId::random()).collect();
     for liar in &liars {
         for _ in 0..4 {
-            ledger.note(*liar, Fault::WrongAnswer, prefix, &[], NOW);
+            ledger.note(*liar, PeerFault::WrongAnswer, prefix, &[], NOW);
         }
         assert!(ledger.ban(liar, NOW).is_some());
     }
     let honest = PeerId::random();
     for _ in 0..4 {
-        ledger.note(honest, Fault::WrongAnswer, None, &[], NOW);
+        ledger.note(honest, PeerFault::WrongAnswer, None, &[], NOW);
     }
     assert!(ledger.ban(&honest, NOW).is_none() && ledger.doubted(NOW).contains(&honest));
     assert!(
-        ledger.obey(honest, Ruling::Unban, NOW) && ledger.doubted(NOW).is_empty(),
+        ledger.apply(honest, Ruling::Unban, NOW) && ledger.doubted(NOW).is_empty(),
         "a person knows better"
     );
 }
@@ -277,18 +282,18 @@ fn faults_by_a_rule_make_up_for_no_other() {
         .chain([(framed, None)])
         .collect();
     for _ in 0..3 {
-        ledger.note(framed, Fault::WrongAnswer, None, &peers, NOW);
+        ledger.note(framed, PeerFault::WrongAnswer, None, &peers, NOW);
     }
     assert_eq!(
-        ledger.note(framed, Fault::Flooding, None, &peers, NOW),
-        Sentence::Disconnect,
+        ledger.note(framed, PeerFault::Flooding, None, &peers, NOW),
+        Penalty::Disconnect,
         "100 points, 25 its own"
     );
     assert!(ledger.ban(&framed, NOW).is_none());
     let last = (0..3)
-        .map(|_| ledger.note(framed, Fault::Flooding, None, &peers, NOW))
+        .map(|_| ledger.note(framed, PeerFault::Flooding, None, &peers, NOW))
         .last();
-    assert!(matches!(last, Some(Sentence::Ban(_))), "{last:?}");
+    assert!(matches!(last, Some(Penalty::Ban(_))), "{last:?}");
 }
 
 proptest! {
@@ -302,9 +307,9 @@ proptest! {
         for (who, kind, pause) in faults {
             now = now.after(seconds(pause));
             let (peer, prefix) = all[who];
-            ledger.note(peer, [Fault::WrongAnswer, Fault::UnfitRecord][kind], prefix, &all, now);
-            for fault in [Fault::WrongAnswer, Fault::UnfitRecord] {
-                let lately = |sheet: &&Sheet| {
+            ledger.note(peer, [PeerFault::WrongAnswer, PeerFault::UnfitRecord][kind], prefix, &all, now);
+            for fault in [PeerFault::WrongAnswer, PeerFault::UnfitRecord] {
+                let lately = |sheet: &&PenaltyRecord| {
                     sheet.by_rule == Some(fault) && sheet.ban.is_some_and(|ban| now.since(ban.since) < SHARE_WINDOW)
                 };
                 let banned = all.iter().filter_map(|(peer, _)| ledger.sheet(peer)).filter(lately).count();
@@ -321,12 +326,12 @@ proptest! {
         for (kind, later) in faults {
             now = now.after(seconds(later));
             let before = ledger.sheet(&peer).map_or(0.0, |sheet| sheet.points(now));
-            let sentence = ledger.note(peer, Fault::ALL[kind], None, &[], now);
+            let sentence = ledger.note(peer, PeerFault::ALL[kind], None, &[], now);
             let sheet = ledger.sheet(&peer).unwrap();
             // Points by a rule and other points are bounded separately.
             prop_assert!(sheet.points(now) <= 2.0 * (BAN + 50.0) && sheet.log.len() <= KEPT);
             prop_assert!(sheet.points(now) > before || before > BAN);
-            if let Sentence::Ban(ban) = sentence {
+            if let Penalty::Ban(ban) = sentence {
                 prop_assert!(ban.until.unwrap().since(now) <= LONGEST_BAN);
             }
         }
@@ -339,9 +344,9 @@ proptest! {
 #[test]
 fn the_ledger_is_bounded_and_keeps_what_people_said() {
     let (mut ledger, friend) = (ledger(), PeerId::random());
-    ledger.obey(friend, Ruling::Protect, NOW);
+    ledger.apply(friend, Ruling::Protect, NOW);
     for _ in 0..MAX_PEERS + 10 {
-        ledger.note(PeerId::random(), Fault::Stalling, None, &[], NOW);
+        ledger.note(PeerId::random(), PeerFault::Stalling, None, &[], NOW);
     }
     assert_eq!(ledger.all().count(), MAX_PEERS);
     assert!(ledger.is_protected(&friend));

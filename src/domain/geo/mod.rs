@@ -93,7 +93,8 @@ impl FromStr for GeoLocation {
         };
         location.ok_or_else(|| {
             format!(
-                "\"{}\" is not a location: write latitude,longitude[,place] in degrees, such as 52.5,13.4,Berlin",
+                "\"{}\" is not a location: use latitude,longitude[,place] in degrees, such as \
+                52.5,13.4,Berlin",
                 printable(text)
             )
         })

@@ -11,7 +11,7 @@ use crate::domain::text::printable;
 /// The source of a peer's location.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "source")]
-pub enum Source {
+pub enum LocationSource {
     /// None: the peer declares nothing, and its address is unknown or in no table.
     #[default]
     Unknown,
@@ -19,19 +19,26 @@ pub enum Source {
     Local,
     /// The peer itself, within the last hour.
     Declared,
-    /// The embedded DB-IP table, by its address. `date` is that of the data, `YYYY-MM`.
-    Country { date: String },
-    /// The person's own database, by its address: the file's name, and the date of the data,
-    /// `YYYY-MM`.
-    Database { file: String, date: String },
+    /// The embedded DB-IP table, by its address.
+    Country {
+        /// The date of the data, `YYYY-MM`.
+        date: String,
+    },
+    /// The person's own database, by its address.
+    Database {
+        /// The name of its file.
+        file: String,
+        /// The date of the data, `YYYY-MM`.
+        date: String,
+    },
 }
 
 /// The source of a location and the evidence for it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Provenance {
+pub struct LocationProvenance {
     /// The source of the location.
     #[serde(flatten)]
-    pub source: Source,
+    pub source: LocationSource,
     /// The location stands for a whole country.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub approximate: bool,
@@ -43,11 +50,11 @@ pub struct Provenance {
     pub round_trip_ms: Option<f64>,
 }
 
-impl Provenance {
+impl LocationProvenance {
     /// Returns the provenance of a bare location: older nodes report declared ones only.
     pub fn declared() -> Self {
         Self {
-            source: Source::Declared,
+            source: LocationSource::Declared,
             ..Self::default()
         }
     }
@@ -61,11 +68,13 @@ impl Provenance {
     /// (2026-10)`, `implausible, …`, `local address`.
     pub fn brief(&self) -> String {
         let who = match &self.source {
-            Source::Unknown => "not known".to_owned(),
-            Source::Local => "local address".to_owned(),
-            Source::Declared => "declared".to_owned(),
-            Source::Country { date } => format!("country, approximate (DB-IP {})", printable(date)),
-            Source::Database { file, date } => {
+            LocationSource::Unknown => "not known".to_owned(),
+            LocationSource::Local => "local address".to_owned(),
+            LocationSource::Declared => "declared".to_owned(),
+            LocationSource::Country { date } => {
+                format!("country, approximate (DB-IP {})", printable(date))
+            }
+            LocationSource::Database { file, date } => {
                 let what = if self.approximate {
                     "country, approximate, "
                 } else {
@@ -112,13 +121,13 @@ mod tests {
     #[test]
     fn a_place_says_from_where_it_is_known() {
         let berlin: GeoLocation = "52.5,13.4,Berlin".parse().unwrap();
-        let declared = Provenance::declared();
+        let declared = LocationProvenance::declared();
         assert_eq!(
             (declared.brief().as_str(), declared.mark(&berlin).as_str()),
             ("declared", "Berlin")
         );
-        let country = Provenance {
-            source: Source::Country {
+        let country = LocationProvenance {
+            source: LocationSource::Country {
                 date: "2026-06".to_owned(),
             },
             approximate: true,
@@ -126,43 +135,43 @@ mod tests {
         };
         assert_eq!(country.brief(), "country, approximate (DB-IP 2026-06)");
         assert_eq!(country.mark(&berlin), "~Berlin");
-        let source = Source::Database {
+        let source = LocationSource::Database {
             file: "home.mmdb".to_owned(),
             date: "2026-10".to_owned(),
         };
-        let own = Provenance {
+        let own = LocationProvenance {
             source,
             ..declared.clone()
         };
         assert_eq!(own.brief(), "from home.mmdb (2026-10)");
-        let false_claim = Provenance {
+        let false_claim = LocationProvenance {
             plausibility: Plausibility::Implausible,
             round_trip_ms: Some(0.5),
             ..declared.clone()
         };
         assert_eq!(
             false_claim.full(),
-            "implausible, declared: within 0.5 ms light gets 66 km there and back"
+            "implausible, declared: light travels 66 km there and back in 0.5 ms"
         );
         assert_eq!(false_claim.mark(&berlin), "✗ Berlin");
-        assert_eq!(Provenance::default().brief(), "not known");
+        assert_eq!(LocationProvenance::default().brief(), "not known");
     }
 
     #[test]
     fn provenance_survives_json() {
         for source in [
-            Source::Unknown,
-            Source::Local,
-            Source::Declared,
-            Source::Country {
+            LocationSource::Unknown,
+            LocationSource::Local,
+            LocationSource::Declared,
+            LocationSource::Country {
                 date: "2026-06".to_owned(),
             },
-            Source::Database {
+            LocationSource::Database {
                 file: "a.mmdb".to_owned(),
                 date: "2026-10".to_owned(),
             },
         ] {
-            let whole = Provenance {
+            let whole = LocationProvenance {
                 source,
                 approximate: true,
                 plausibility: Plausibility::Possible,
@@ -170,7 +179,7 @@ mod tests {
             };
             let json = serde_json::to_string(&whole).unwrap();
             assert_eq!(
-                serde_json::from_str::<Provenance>(&json).unwrap(),
+                serde_json::from_str::<LocationProvenance>(&json).unwrap(),
                 whole,
                 "{json}"
             );

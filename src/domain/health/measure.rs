@@ -134,93 +134,100 @@ impl Measure {
     pub fn hint(self) -> &'static str {
         match self {
             Self::Identity => {
-                "Whether no other node runs with this node's key, and those answer at the bootstrap addresses that were \
-                 named."
+                "Checks that no other node uses this node's key, and that the \
+                expected nodes answer at the bootstrap addresses."
             }
             Self::Listening => "The transports and ports on which this node accepts connections.",
             Self::Gateway => {
-                "The address at which package managers use this node as a registry on this machine."
+                "The address at which package managers use this node as a registry \
+                on this machine."
             }
             Self::Peers => "Nodes of this network that this node is connected to.",
             Self::PeersIn => {
-                "Connections that others opened. None at all can mean that nobody can reach this node."
+                "Connections that others opened. None at all can mean that nobody \
+                can reach this node."
             }
             Self::PeersOut => "Connections that this node opened.",
             Self::Mesh => {
-                "Peers that announcements are passed to and from at once (the gossip mesh). The others only hear that \
-                 there is something."
+                "Peers with which announcements are exchanged at once (the gossip \
+                mesh). Other peers only hear that there is one."
             }
-            Self::PresenceMesh => {
-                "The same for the topic in which nodes say where they are, if they do."
-            }
-            Self::RoutingTable => {
-                "Peers that lookups in the DHT can begin with (Kademlia's buckets)."
-            }
+            Self::PresenceMesh => "The same for the topic in which nodes declare their location.",
+            Self::RoutingTable => "Peers with which DHT lookups can begin (Kademlia's buckets).",
             Self::Lookups => {
-                "Lookups in the DHT of the last 5 minutes that somebody answered. That nothing was there is an answer \
-                 too."
+                "DHT lookups of the last 5 minutes that some peer answered, even if \
+                only to say that there is nothing."
             }
-            Self::LookupTime => {
-                "How long lookups took: half of them were faster than p50, all but a twentieth than p95."
-            }
+            Self::LookupTime => "Duration of lookups: half took less than p50, 95 % less than p95.",
             Self::GossipRate => "Announcements that arrived in the last minute.",
             Self::GossipDelay => {
-                "From a peer's sending of an announcement to its arrival here, by the two clocks."
+                "Time from a peer's sending of an announcement to its arrival \
+                here, by both clocks."
             }
             Self::Invalid => {
-                "Messages of the last minute that were refused: damaged, forged, or by a bad clock."
+                "Messages refused in the last minute: damaged, forged, or from a \
+                wrong clock."
             }
             Self::Dials => {
-                "Peers that this node tried to connect to in the last 5 minutes, and those of them that it reached."
+                "Peers that this node dialled in the last 5 minutes, and those that it \
+                reached."
             }
-            Self::BytesIn => "Received a second, over all protocols.",
-            Self::BytesOut => "Sent a second, over all protocols.",
-            Self::StoreTime => {
-                "From asking for a write to having it safe on the disk, for all but a twentieth of them."
-            }
-            Self::Memory => "What the whole process has in memory.",
-            Self::Descriptors => {
-                "Open sockets and files, and how many the system allows (ulimit -n)."
-            }
-            Self::Dropped => "Messages of the last minute that this node had no room for.",
+            Self::BytesIn => "Bytes received a second, over all protocols.",
+            Self::BytesOut => "Bytes sent a second, over all protocols.",
+            Self::StoreTime => "Time until a write is safely on the disk; 95 % take less.",
+            Self::Memory => "Memory used by the whole process.",
+            Self::Descriptors => "Open sockets and files, and the limit of the system (ulimit -n).",
+            Self::Dropped => "Messages dropped in the last minute for lack of room.",
             Self::Transports => {
-                "By what connections go: TCP, or QUIC over UDP. A firewall may let through only one of them."
+                "Connections over TCP, and over QUIC (UDP). A firewall may let \
+                only one of them through."
             }
             Self::Reachability => {
-                "Whether others can open connections to this node, as far as their dialling back has shown (AutoNAT); only who can be reached serves the DHT."
+                "Others can or cannot open connections to this node, as \
+                dialling back has shown (AutoNAT). Only reachable nodes serve the DHT."
             }
             Self::RoundTrips => {
-                "From this node to its peers and back, by pings: half of them are nearer than p50, all but a twentieth than p95."
+                "Round trips to the peers, by pings: half are shorter than p50, \
+                95 % shorter than p95."
             }
             Self::Negative => {
-                "Peers that gossip scores below 0: what they send is passed on by fewer and fewer (gossipsub v1.1)."
+                "Peers with a gossip score below 0: fewer and fewer peers forward \
+                their messages (gossipsub v1.1)."
             }
             Self::Banned => {
-                "Peers that this node has nothing to do with, for their faults or because a person said so."
+                "Peers that this node refuses, for their faults or by a person's \
+                decision."
             }
             Self::Refresh => {
-                "Since the routing table was last filled up by looking for this node's own neighbourhood (Kademlia's bootstrap)."
+                "Time since this node last refreshed the routing table by looking up \
+                its own neighbourhood (Kademlia's bootstrap)."
             }
             Self::DialErrors => {
-                "Why peers that were dialled in the last 5 minutes were not reached."
+                "The reasons why peers dialled in the last 5 minutes were not \
+                reached."
             }
             Self::Provenance => {
-                "Where packages that were asked for came from since the start: this node itself, the DHT, or peers."
+                "The origin of the packages requested since the start: this node \
+                itself, the DHT, or peers."
             }
             Self::Duplicates => {
-                "Messages of gossip that had come before by another way: the price of not missing any."
+                "Gossip messages that had already arrived by another way: the \
+                price of not missing any."
             }
             Self::Churn => {
-                "Peers that came and went in the last 5 minutes; without a word went those from which nothing came any more."
+                "Peers that came and went in the last 5 minutes; some fell silent and \
+                sent nothing any more."
             }
-            Self::Agents => "What programs the connected peers run, and in which versions.",
+            Self::Agents => "The programs of the connected peers, with their versions.",
             Self::Endangered => {
-                "Own packages older than a day whose content fewer than two nodes have, this one counted, or whose head expires within 10 days."
+                "Own packages older than a day whose content fewer than two nodes \
+                have, including this one, or whose head expires within 10 days."
             }
             Self::Copies => {
-                "Own releases that wait for nodes with room for their bytes, and bytes of others' releases that are kept here (keep_for_others_mb)."
+                "Own releases waiting for nodes with room for their bytes, and bytes \
+                kept here for others (keep_for_others_mb)."
             }
-            Self::Disk => "Space that is free where this node keeps its data.",
+            Self::Disk => "Free space on the disk that holds the data.",
             Self::Clock => "This machine's clock against the median of the peers'.",
         }
     }

@@ -124,7 +124,7 @@ pub struct Sample {
     pub listening: Option<Vec<String>>,
     /// The gateway for package managers, or the reason why it is not open; `None` if it is off.
     #[serde(default)]
-    pub gateway: Option<Gateway>,
+    pub gateway: Option<GatewayHealth>,
     /// The evidence that another node runs with this node's key.
     #[serde(default)]
     pub twin: Option<String>,
@@ -149,7 +149,7 @@ pub struct Sample {
 /// The state of the gateway for package managers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Gateway {
+pub enum GatewayHealth {
     /// It answers at this address.
     Open(String),
     /// It cannot listen.
@@ -173,7 +173,7 @@ impl Sample {
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub enum HealthState {
     /// All is well.
     #[default]
     Good,
@@ -183,7 +183,7 @@ pub enum State {
     Bad,
 }
 
-impl State {
+impl HealthState {
     /// Returns a short name for display.
     pub fn label(self) -> &'static str {
         match self {
@@ -196,9 +196,9 @@ impl State {
 
 /// The overall health in one sentence, with a remedy.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Verdict {
+pub struct HealthVerdict {
     /// The state.
-    pub state: State,
+    pub state: HealthState,
     /// The cause, as a sentence.
     pub cause: String,
     /// Empty if nothing needs to be done.
@@ -207,7 +207,7 @@ pub struct Verdict {
 
 /// One measure: its value, its threshold and its state.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Row {
+pub struct MeasureRow {
     /// The measure.
     pub measure: Measure,
     /// The value for the history; `None` if it was not measured.
@@ -217,12 +217,12 @@ pub struct Row {
     /// The range that counts as good; empty if the measure is not judged.
     pub threshold: String,
     /// `None` if it was not measured, or means nothing by itself.
-    pub state: Option<State>,
+    pub state: Option<HealthState>,
     remedy: Option<(String, &'static str)>,
 }
 
 /// Returns every measure, in the order of [`Measure::ALL`].
-pub fn rows(sample: &Sample) -> Vec<Row> {
+pub fn rows(sample: &Sample) -> Vec<MeasureRow> {
     Measure::ALL
         .into_iter()
         .map(|measure| rows::row(measure, sample))
@@ -230,18 +230,18 @@ pub fn rows(sample: &Sample) -> Vec<Row> {
 }
 
 /// Returns the worst row as a verdict, the first among equals.
-pub fn verdict(sample: &Sample) -> Verdict {
+pub fn verdict(sample: &Sample) -> HealthVerdict {
     let rows = rows(sample);
     let worst = rows
         .iter()
-        .filter(|row| row.state > Some(State::Good))
+        .filter(|row| row.state > Some(HealthState::Good))
         .max_by(|a, b| {
             // Prefer the first among equals.
             a.state.cmp(&b.state).then(b.measure.cmp(&a.measure))
         });
     if let Some(row) = worst {
         let (cause, remedy) = row.remedy.clone().unwrap_or_default();
-        return Verdict {
+        return HealthVerdict {
             state: row.state.unwrap_or_default(),
             cause,
             remedy: remedy.to_owned(),
@@ -254,8 +254,8 @@ pub fn verdict(sample: &Sample) -> Verdict {
             "connected to {peers} peers, and everything that was measured is as it should be"
         ),
     };
-    Verdict {
-        state: State::Good,
+    HealthVerdict {
+        state: HealthState::Good,
         cause,
         remedy: String::new(),
     }
@@ -266,29 +266,29 @@ pub const MOST_CHANGES: usize = 50;
 
 /// A change of the verdict.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
+pub struct VerdictChange {
     /// The time of the change.
     pub at: Timestamp,
     /// The state before.
-    pub from: State,
+    pub from: HealthState,
     /// The verdict after it.
-    pub to: Verdict,
+    pub to: HealthVerdict,
 }
 
 /// The current verdict and its changes.
 #[derive(Clone, Debug, Default)]
 pub struct History {
-    verdict: Option<Verdict>,
+    verdict: Option<HealthVerdict>,
     /// A better state that one sample has shown.
-    candidate: Option<State>,
-    changes: VecDeque<Change>,
+    candidate: Option<HealthState>,
+    changes: VecDeque<VerdictChange>,
 }
 
 impl History {
     /// Takes the verdict of a sample. Returns true if the state changed. A worse one is taken at
     /// once, a better one after two samples in a row, so that nothing flickers and no row is worse
     /// than the verdict.
-    pub fn take(&mut self, verdict: Verdict, at: Timestamp) -> bool {
+    pub fn take(&mut self, verdict: HealthVerdict, at: Timestamp) -> bool {
         let Some(before) = &self.verdict else {
             self.verdict = Some(verdict);
             return false;
@@ -310,7 +310,7 @@ impl History {
         if self.changes.len() >= MOST_CHANGES {
             self.changes.pop_front();
         }
-        self.changes.push_back(Change {
+        self.changes.push_back(VerdictChange {
             at,
             from: before.state,
             to: verdict.clone(),
@@ -320,12 +320,12 @@ impl History {
     }
 
     /// Returns the current verdict.
-    pub fn verdict(&self) -> Option<&Verdict> {
+    pub fn verdict(&self) -> Option<&HealthVerdict> {
         self.verdict.as_ref()
     }
 
     /// Returns the changes, newest first.
-    pub fn changes(&self) -> impl Iterator<Item = &Change> {
+    pub fn changes(&self) -> impl Iterator<Item = &VerdictChange> {
         self.changes.iter().rev()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Gateway, Measure, Row, Sample, State};
+use super::{GatewayHealth, HealthState, Measure, MeasureRow, Sample};
 use crate::domain::{copies::CopyFigures, time::Ago};
 
 /// A node that is younger is still starting.
@@ -28,9 +28,9 @@ const FULL_DISK: u64 = 64 << 20;
 const LOW_DISK: u64 = 1 << 30;
 
 /// Returns the row of one measure.
-pub fn row(measure: Measure, sample: &Sample) -> Row {
+pub fn row(measure: Measure, sample: &Sample) -> MeasureRow {
     let peers = sample.peers();
-    let plain = |value: f64, shown: String| Row {
+    let plain = |value: f64, shown: String| MeasureRow {
         measure,
         value: value.is_finite().then_some(value),
         shown,
@@ -43,18 +43,18 @@ pub fn row(measure: Measure, sample: &Sample) -> Row {
         Measure::Identity => {
             let row = plain(f64::NAN, "one node".to_owned()).good_when("one node a key");
             if let Some(how) = &sample.twin {
-                let row = Row { shown: "two nodes".to_owned(), ..row };
+                let row = MeasureRow { shown: "two nodes".to_owned(), ..row };
                 return row.is(
-                    State::Degraded,
+                    HealthState::Degraded,
                     format!("another node runs with this node's key ({how}): its data directory was copied"),
                     "stop one of the two, and start it on a data directory of its own (--data-dir); \
                      `swarmdex key export` and `import` take the publisher's key there",
                 );
             }
             if let Some((address, id)) = &sample.strange {
-                let row = Row { shown: "another one answers".to_owned(), ..row };
+                let row = MeasureRow { shown: "another one answers".to_owned(), ..row };
                 return row.is(
-                    State::Degraded,
+                    HealthState::Degraded,
                     format!("the node at the bootstrap address {address} is another one than was named: {id}"),
                     "if it is the one you mean, end the address given with --bootstrap with its id; if not, check the \
                      address",
@@ -67,7 +67,7 @@ pub fn row(measure: Measure, sample: &Sample) -> Row {
             let row = plain(listening.len() as f64, or_none(listening.join(", "), "nowhere")).good_when("an interface");
             if listening.is_empty() {
                 return row.is(
-                    State::Degraded,
+                    HealthState::Degraded,
                     "no network interface is up: nobody can reach this node, and it reaches nobody".to_owned(),
                     "bring a network up; the node listens by itself as soon as there is one",
                 );
@@ -76,9 +76,9 @@ pub fn row(measure: Measure, sample: &Sample) -> Row {
         }
         Measure::Gateway => match &sample.gateway {
             None => plain(f64::NAN, "off".to_owned()),
-            Some(Gateway::Open(address)) => plain(f64::NAN, address.clone()).good_when("open").good(),
-            Some(Gateway::Failed { address, why }) => plain(f64::NAN, "not open".to_owned()).good_when("open").is(
-                State::Bad,
+            Some(GatewayHealth::Open(address)) => plain(f64::NAN, address.clone()).good_when("open").good(),
+            Some(GatewayHealth::Failed { address, why }) => plain(f64::NAN, "not open".to_owned()).good_when("open").is(
+                HealthState::Bad,
                 format!(
                     "the gateway cannot listen on {address} ({why}): package managers that are set up for it talk to \
                          somebody else there"
@@ -93,7 +93,7 @@ pub fn row(measure: Measure, sample: &Sample) -> Row {
             match peers {
                 0 if starting => row,
                 0 => row.is(
-                    State::Degraded,
+                    HealthState::Degraded,
                     "nobody of this network is connected: what you publish waits here".to_owned(),
                     "start another node, or join one with --bootstrap and its address; check that both are in the same \
                      network and that no firewall is between them",
@@ -113,12 +113,12 @@ pub fn row(measure: Measure, sample: &Sample) -> Row {
             let row = row.good_when(&format!("at least {}", wanted.max(1)));
             match sample.announce_mesh {
                 0 => row.is(
-                    State::Bad,
+                    HealthState::Bad,
                     format!("nobody passes announcements on to this node, although {} connected", are(peers)),
                     "wait a minute; if it stays, restart this node and look at the logs of both sides (0)",
                 ),
                 mesh if mesh < wanted => row.is(
-                    State::Degraded,
+                    HealthState::Degraded,
                     format!("only {mesh} of {} subscribers pass announcements on at once", sample.announce_subscribers),
                     "announcements arrive later than they could; it usually mends itself within a minute",
                 ),
@@ -134,7 +134,7 @@ pub fn row(measure: Measure, sample: &Sample) -> Row {
             let row = row.good_when("at least 1");
             match sample.routing_table {
                 0 => row.is(
-                    State::Bad,
+                    HealthState::Bad,
                     "no peer can be asked in the DHT: all of them are clients, or told no address".to_owned(),
                     "run at least one node that others can reach, with --dht server",
                 ),
@@ -155,13 +155,13 @@ pub fn row(measure: Measure, sample: &Sample) -> Row {
             let failed = format!("{} of {} lookups got no answer from anybody", sample.lookups_failed, sample.lookups);
             match good {
                 good if good < 0.5 => row.is(
-                    State::Bad,
+                    HealthState::Bad,
                     failed,
                     "peers are connected and do not answer: look at their scores (1) and at the logs (0); a higher \
                      --timeout helps on a slow network",
                 ),
                 good if good < 0.9 => {
-                    row.is(State::Degraded, failed, "some peers do not answer: sort by score (1) to see which")
+                    row.is(HealthState::Degraded, failed, "some peers do not answer: sort by score (1) to see which")
                 }
                 _ => row.good(),
             }
@@ -172,7 +172,7 @@ pub fn row(measure: Measure, sample: &Sample) -> Row {
                 let row = row.good_when("p95 under 2 s");
                 if p95 >= 2_000.0 && sample.lookups >= FEW {
                     return row.is(
-                        State::Degraded,
+                        HealthState::Degraded,
                         format!("lookups are slow: a twentieth of them takes {} or more", millis(p95)),
                         "slow or overloaded peers: sort by round trip (1)",
                     );
@@ -190,7 +190,7 @@ pub fn row(measure: Measure, sample: &Sample) -> Row {
                 let row = row.good_when("p95 under 5 s");
                 if p95 >= 5_000.0 {
                     return row.is(
-                        State::Degraded,
+                        HealthState::Degraded,
                         format!("announcements arrive late: p95 {}", millis(p95)),
                         "clocks that differ, or a mesh that is too small: look at those two rows",
                     );
@@ -212,13 +212,13 @@ pub fn row(measure: Measure, sample: &Sample) -> Row {
             let row = row.good_when("under 5 %");
             match refused {
                 refused if refused >= 0.5 => row.is(
-                    State::Bad,
+                    HealthState::Bad,
                     format!("{} of {} messages were refused in the last minute", sample.messages_refused, sample.messages),
                     "somebody sends damaged or forged messages: peers that do are marked down (1); check this machine's \
                      clock",
                 ),
                 refused if refused >= 0.05 => row.is(
-                    State::Degraded,
+                    HealthState::Degraded,
                     format!("{} of {} messages were refused in the last minute", sample.messages_refused, sample.messages),
                     "a peer sends what does not verify: sort by score (1) to see which",
                 ),
@@ -242,7 +242,7 @@ pub fn row(measure: Measure, sample: &Sample) -> Row {
             let row = row.good_when("20 % or 3 peers");
             if good < 0.2 && sample.peers_out == 0 && peers < 3 {
                 return row.is(
-                    State::Degraded,
+                    HealthState::Degraded,
                     format!("{} of {} peers that were dialled could not be reached", sample.dials_failed, sample.dials),
                     "peers are gone, or a firewall is in between: check the addresses given with --bootstrap",
                 );
@@ -268,7 +268,7 @@ pub fn row(measure: Measure, sample: &Sample) -> Row {
                 let row = plain(p95, format!("p50 {}, p95 {}", millis(p50), millis(p95))).good_when("p95 under 1 s");
                 if p95 >= SLOW_ROUND_TRIP_MS && peers >= FEW as usize {
                     return row.is(
-                        State::Degraded,
+                        HealthState::Degraded,
                         format!("a twentieth of the peers takes {} or more to answer a ping", millis(p95)),
                         "a link that is full or far: sort by round trip (1), and look at the bandwidth here",
                     );
@@ -285,7 +285,7 @@ pub fn row(measure: Measure, sample: &Sample) -> Row {
             let row = row.good_when("under a third");
             if sample.negative * 3 >= peers {
                 return row.is(
-                    State::Degraded,
+                    HealthState::Degraded,
                     format!("{} of {peers} peers are scored below 0 by gossip", sample.negative),
                     "they send what does not verify, or this node's clock is wrong: look at their windows (1, Enter)",
                 );
@@ -295,7 +295,7 @@ pub fn row(measure: Measure, sample: &Sample) -> Row {
         Measure::Banned if sample.doubted > 0 => {
             let text = format!("{} banned, {} doubted", sample.banned, sample.doubted);
             plain(sample.banned as f64, text).good_when("none doubted").is(
-                State::Bad,
+                HealthState::Bad,
                 format!(
                     "{} peers seem to break a rule: more than lie, so this node may apply it wrongly",
                     sample.doubted
@@ -313,7 +313,7 @@ pub fn row(measure: Measure, sample: &Sample) -> Row {
                 let row = row.good_when("under 15 min");
                 if ago >= STALE_TABLE {
                     return row.is(
-                        State::Degraded,
+                        HealthState::Degraded,
                         format!("the routing table was refreshed {} ago, and should be every 5 minutes", Ago(ago)),
                         "peers do not answer, or this machine slept: look at the lookups here",
                     );
@@ -353,7 +353,7 @@ pub fn row(measure: Measure, sample: &Sample) -> Row {
             if sample.lost >= SPLIT && sample.lost > peers {
                 let all = sample.lost + peers;
                 return row.is(
-                    State::Degraded,
+                    HealthState::Degraded,
                     format!("{} of {all} peers were lost at once: the network may be split", sample.lost),
                     "look at what is between here and them: a switch, a cable, a VPN; when it is back, catalogues are \
                      compared by themselves",
@@ -387,7 +387,7 @@ pub fn row(measure: Measure, sample: &Sample) -> Row {
                         few => format!(" and {} more", few - 1),
                     };
                     row.is(
-                        State::Degraded,
+                        HealthState::Degraded,
                         format!("{first}{others} would be lost with this node"),
                         "offer them again (P on the explorer's Health); a node that fetches or pins them keeps them too",
                     )
@@ -411,7 +411,7 @@ pub fn row(measure: Measure, sample: &Sample) -> Row {
             match waiting {
                 0 => row.good(),
                 waiting => row.is(
-                    State::Degraded,
+                    HealthState::Degraded,
                     match waiting {
                         1 => "a release of yours is on too few other nodes: nobody who is connected has room for it".to_owned(),
                         waiting => format!(
@@ -429,13 +429,13 @@ pub fn row(measure: Measure, sample: &Sample) -> Row {
                 let row = row.good_when("over 1 GiB");
                 match free {
                     free if free < FULL_DISK => row.is(
-                        State::Bad,
+                        HealthState::Bad,
                         format!("the disk is full: {} are free, and nothing can be kept", size(free as f64)),
                         "free some: `swarmdex gc --all` removes content that is neither yours nor pinned; or move the \
                          data with --data-dir",
                     ),
                     free if free < LOW_DISK => row.is(
-                        State::Degraded,
+                        HealthState::Degraded,
                         format!("the disk is nearly full: {} are free", size(free as f64)),
                         "free some, or lower content_mb: `swarmdex gc` removes what was used longest ago",
                     ),
@@ -451,12 +451,12 @@ pub fn row(measure: Measure, sample: &Sample) -> Row {
                 let row = plain(p95, format!("p95 {}", millis(p95))).good_when("p95 under 250 ms");
                 match p95 {
                     p95 if p95 >= 2_000.0 => row.is(
-                        State::Bad,
+                        HealthState::Bad,
                         format!("the disk is very slow: a write takes {}", millis(p95)),
                         "free or repair the disk, or move the data with --data-dir",
                     ),
                     p95 if p95 >= 250.0 => row.is(
-                        State::Degraded,
+                        HealthState::Degraded,
                         format!("the disk is slow: a write takes {}", millis(p95)),
                         "something else keeps the disk busy, or it is a slow one: --data-dir moves the data",
                     ),
@@ -474,12 +474,12 @@ pub fn row(measure: Measure, sample: &Sample) -> Row {
                 let row = plain(open as f64, format!("{open} of {most}")).good_when("under 80 %");
                 match share(open, most) {
                     used if used >= 0.95 => row.is(
-                        State::Bad,
+                        HealthState::Bad,
                         format!("{open} of {most} descriptors are open: new connections will fail"),
                         "raise the limit (ulimit -n 4096) and start again, or lower high_water",
                     ),
                     used if used >= 0.8 => row.is(
-                        State::Degraded,
+                        HealthState::Degraded,
                         format!("{open} of {most} descriptors are open"),
                         "raise the limit (ulimit -n 4096) before it is reached, or lower high_water",
                     ),
@@ -493,7 +493,7 @@ pub fn row(measure: Measure, sample: &Sample) -> Row {
             match sample.overloaded {
                 0 => row.good(),
                 dropped => row.is(
-                    State::Degraded,
+                    HealthState::Degraded,
                     format!("{dropped} messages were dropped in the last minute: there was no room for them"),
                     "this machine is too busy, or somebody floods: look at the logs (0)",
                 ),
@@ -504,7 +504,7 @@ pub fn row(measure: Measure, sample: &Sample) -> Row {
                 sample.clock_offset_ms.map_or("behind".to_owned(), |ms| format!("{:+.1} s", ms as f64 / 1_000.0));
             let seconds = sample.clock_offset_ms.map_or(f64::NAN, |ms| ms as f64 / 1_000.0);
             plain(seconds, text).good_when("within 2 minutes").is(
-                State::Bad,
+                HealthState::Bad,
                 "this machine's clock is behind: its peers, or records that it has, are more than a day ahead"
                     .to_owned(),
                 "set the clock; until then nothing is refused for being dated too late",
@@ -518,7 +518,7 @@ pub fn row(measure: Measure, sample: &Sample) -> Row {
                     let way = if offset > 0 { "ahead of" } else { "behind" };
                     let minutes = offset.unsigned_abs() / 60_000;
                     return row.is(
-                        State::Bad,
+                        HealthState::Bad,
                         format!("this machine's clock is {minutes} minutes {way} the peers'"),
                         "set the clock: what is signed with a wrong one is refused by others",
                     );
@@ -530,7 +530,7 @@ pub fn row(measure: Measure, sample: &Sample) -> Row {
     }
 }
 
-impl Row {
+impl MeasureRow {
     fn good_when(mut self, threshold: &str) -> Self {
         threshold.clone_into(&mut self.threshold);
         self
@@ -538,12 +538,12 @@ impl Row {
 
     fn good(self) -> Self {
         Self {
-            state: Some(State::Good),
+            state: Some(HealthState::Good),
             ..self
         }
     }
 
-    fn is(self, state: State, cause: String, remedy: &'static str) -> Self {
+    fn is(self, state: HealthState, cause: String, remedy: &'static str) -> Self {
         Self {
             state: Some(state),
             remedy: Some((cause, remedy)),
@@ -589,12 +589,12 @@ fn size(bytes: f64) -> String {
     }
 }
 
-fn rate(measure: Measure, bytes: Option<f64>) -> Row {
+fn rate(measure: Measure, bytes: Option<f64>) -> MeasureRow {
     let shown = bytes.map_or("not measured".to_owned(), |bytes| {
         format!("{}/s", size(bytes))
     });
     let value = bytes.filter(|bytes| bytes.is_finite());
-    Row {
+    MeasureRow {
         measure,
         value,
         shown,

@@ -36,8 +36,13 @@ fn situations_and_their_verdicts() {
         ..Sample::default()
     };
     for (situation, sample, state, said) in [
-        ("just started", Sample::default(), State::Good, "starting"),
-        ("alone", alone.clone(), State::Degraded, "nobody"),
+        (
+            "just started",
+            Sample::default(),
+            HealthState::Good,
+            "starting",
+        ),
+        ("alone", alone.clone(), HealthState::Degraded, "nobody"),
         (
             "alone with lookups",
             Sample {
@@ -45,19 +50,19 @@ fn situations_and_their_verdicts() {
                 lookups_failed: 9,
                 ..alone
             },
-            State::Degraded,
+            HealthState::Degraded,
             "nobody",
         ),
-        ("two nodes", well(1), State::Good, "1 peer"),
-        ("three nodes", well(2), State::Good, "2 peers"),
-        ("a hundred nodes", well(99), State::Good, "99 peers"),
+        ("two nodes", well(1), HealthState::Good, "1 peer"),
+        ("three nodes", well(2), HealthState::Good, "2 peers"),
+        ("a hundred nodes", well(99), HealthState::Good, "99 peers"),
         (
             "mesh empty",
             Sample {
                 announce_mesh: 0,
                 ..well(5)
             },
-            State::Bad,
+            HealthState::Bad,
             "5 peers are connected",
         ),
         (
@@ -67,7 +72,7 @@ fn situations_and_their_verdicts() {
                 running_for: Duration::from_secs(5),
                 ..well(5)
             },
-            State::Good,
+            HealthState::Good,
             "",
         ),
         (
@@ -76,7 +81,7 @@ fn situations_and_their_verdicts() {
                 announce_mesh: 1,
                 ..well(50)
             },
-            State::Degraded,
+            HealthState::Degraded,
             "only 1",
         ),
         (
@@ -85,7 +90,7 @@ fn situations_and_their_verdicts() {
                 lookups_failed: 30,
                 ..well(5)
             },
-            State::Bad,
+            HealthState::Bad,
             "30 of 40 lookups",
         ),
         (
@@ -94,7 +99,7 @@ fn situations_and_their_verdicts() {
                 lookups_failed: 8,
                 ..well(5)
             },
-            State::Degraded,
+            HealthState::Degraded,
             "8 of 40 lookups",
         ),
         (
@@ -104,7 +109,7 @@ fn situations_and_their_verdicts() {
                 lookups_failed: 1,
                 ..well(5)
             },
-            State::Good,
+            HealthState::Good,
             "",
         ),
         (
@@ -113,7 +118,7 @@ fn situations_and_their_verdicts() {
                 lookup_p95_ms: Some(4_000.0),
                 ..well(5)
             },
-            State::Degraded,
+            HealthState::Degraded,
             "4.0 s",
         ),
         (
@@ -122,7 +127,7 @@ fn situations_and_their_verdicts() {
                 routing_table: 0,
                 ..well(5)
             },
-            State::Bad,
+            HealthState::Bad,
             "no peer can be asked",
         ),
         (
@@ -131,7 +136,7 @@ fn situations_and_their_verdicts() {
                 messages_refused: 80,
                 ..well(5)
             },
-            State::Bad,
+            HealthState::Bad,
             "80 of 100",
         ),
         (
@@ -140,7 +145,7 @@ fn situations_and_their_verdicts() {
                 messages_refused: 10,
                 ..well(5)
             },
-            State::Degraded,
+            HealthState::Degraded,
             "10 of 100",
         ),
         (
@@ -149,7 +154,7 @@ fn situations_and_their_verdicts() {
                 gossip_p95_ms: Some(9_000.0),
                 ..well(5)
             },
-            State::Degraded,
+            HealthState::Degraded,
             "9.0 s",
         ),
         (
@@ -159,7 +164,7 @@ fn situations_and_their_verdicts() {
                 peers_out: 0,
                 ..well(5)
             },
-            State::Degraded,
+            HealthState::Degraded,
             "9 of 10",
         ),
         (
@@ -169,7 +174,7 @@ fn situations_and_their_verdicts() {
                 peers_out: 0,
                 ..well(9)
             },
-            State::Good,
+            HealthState::Good,
             "4 peers",
         ),
         (
@@ -178,7 +183,7 @@ fn situations_and_their_verdicts() {
                 dials_failed: 10,
                 ..well(5)
             },
-            State::Good,
+            HealthState::Good,
             "5 peers",
         ),
         (
@@ -187,7 +192,7 @@ fn situations_and_their_verdicts() {
                 twin: Some("it answers at /ip4/10.0.0.1/tcp/1".to_owned()),
                 ..well(5)
             },
-            State::Degraded,
+            HealthState::Degraded,
             "another node runs with this node's key (it answers at /ip4/10.0.0.1/tcp/1)",
         ),
         (
@@ -197,8 +202,9 @@ fn situations_and_their_verdicts() {
                 running_for: Duration::from_secs(60),
                 ..Sample::default()
             },
-            State::Degraded,
-            "the node at the bootstrap address /ip4/10.0.0.1/tcp/1 is another one than was named: 12D3",
+            HealthState::Degraded,
+            "the node at the bootstrap address /ip4/10.0.0.1/tcp/1 is another one than was named: \
+            12D3",
         ),
         (
             "no interface",
@@ -207,7 +213,7 @@ fn situations_and_their_verdicts() {
                 running_for: Duration::from_secs(60),
                 ..Sample::default()
             },
-            State::Degraded,
+            HealthState::Degraded,
             "no network interface is up",
         ),
         (
@@ -218,7 +224,7 @@ fn situations_and_their_verdicts() {
                 peers_out: 0,
                 ..well(2)
             },
-            State::Good,
+            HealthState::Good,
             "1 peer",
         ),
         (
@@ -227,7 +233,7 @@ fn situations_and_their_verdicts() {
                 store_p95_ms: Some(400.0),
                 ..well(5)
             },
-            State::Degraded,
+            HealthState::Degraded,
             "400 ms",
         ),
         (
@@ -236,7 +242,7 @@ fn situations_and_their_verdicts() {
                 store_p95_ms: Some(9_000.0),
                 ..well(5)
             },
-            State::Bad,
+            HealthState::Bad,
             "9.0 s",
         ),
         (
@@ -245,7 +251,7 @@ fn situations_and_their_verdicts() {
                 descriptors: Some((1_000, 1_024)),
                 ..well(5)
             },
-            State::Bad,
+            HealthState::Bad,
             "1000 of 1024",
         ),
         (
@@ -254,7 +260,7 @@ fn situations_and_their_verdicts() {
                 clock_offset_ms: Some(-300_000),
                 ..well(5)
             },
-            State::Bad,
+            HealthState::Bad,
             "5 minutes behind",
         ),
         (
@@ -264,7 +270,7 @@ fn situations_and_their_verdicts() {
                 left: 6,
                 ..well(3)
             },
-            State::Degraded,
+            HealthState::Degraded,
             "6 of 9 peers were lost at once: the network may be split",
         ),
         (
@@ -274,7 +280,7 @@ fn situations_and_their_verdicts() {
                 left: 3,
                 ..well(9)
             },
-            State::Good,
+            HealthState::Good,
             "9 peers",
         ),
         (
@@ -283,7 +289,7 @@ fn situations_and_their_verdicts() {
                 disk: Some((9 << 20, 1 << 40)),
                 ..well(5)
             },
-            State::Bad,
+            HealthState::Bad,
             "the disk is full",
         ),
         (
@@ -292,7 +298,7 @@ fn situations_and_their_verdicts() {
                 disk: Some((300 << 20, 1 << 40)),
                 ..well(5)
             },
-            State::Degraded,
+            HealthState::Degraded,
             "300 MiB are free",
         ),
         (
@@ -303,7 +309,7 @@ fn situations_and_their_verdicts() {
                 endangered_named: vec!["alice/web".to_owned(), "alice/db".to_owned()],
                 ..well(5)
             },
-            State::Degraded,
+            HealthState::Degraded,
             "alice/web and 1 more would be lost",
         ),
         (
@@ -316,7 +322,7 @@ fn situations_and_their_verdicts() {
                 },
                 ..well(5)
             },
-            State::Degraded,
+            HealthState::Degraded,
             "3 releases of yours are on too few other nodes",
         ),
         (
@@ -325,7 +331,7 @@ fn situations_and_their_verdicts() {
                 own: Some(7),
                 ..well(5)
             },
-            State::Good,
+            HealthState::Good,
             "5 peers",
         ),
         (
@@ -334,7 +340,7 @@ fn situations_and_their_verdicts() {
                 refreshed_ago: Some(Duration::from_secs(3_600)),
                 ..well(5)
             },
-            State::Degraded,
+            HealthState::Degraded,
             "60 min ago",
         ),
         (
@@ -344,7 +350,7 @@ fn situations_and_their_verdicts() {
                 rtt_p95_ms: Some(3_000.0),
                 ..well(9)
             },
-            State::Degraded,
+            HealthState::Degraded,
             "3.0 s",
         ),
         (
@@ -353,7 +359,7 @@ fn situations_and_their_verdicts() {
                 negative: 4,
                 ..well(9)
             },
-            State::Degraded,
+            HealthState::Degraded,
             "4 of 9 peers",
         ),
         (
@@ -362,7 +368,7 @@ fn situations_and_their_verdicts() {
                 overloaded: 3,
                 ..well(5)
             },
-            State::Degraded,
+            HealthState::Degraded,
             "3 messages",
         ),
     ] {
@@ -371,7 +377,7 @@ fn situations_and_their_verdicts() {
         assert!(verdict.cause.contains(said), "{situation}: {verdict:?}");
         assert_eq!(
             verdict.remedy.is_empty(),
-            state == State::Good,
+            state == HealthState::Good,
             "{situation}: {verdict:?}"
         );
     }
@@ -379,7 +385,7 @@ fn situations_and_their_verdicts() {
 
 #[test]
 fn a_change_for_the_better_must_hold() {
-    let verdict = |state| Verdict {
+    let verdict = |state| HealthVerdict {
         state,
         cause: format!("{state:?}"),
         remedy: String::new(),
@@ -390,14 +396,17 @@ fn a_change_for_the_better_must_hold() {
         at += 1;
         history.take(verdict(state), Timestamp(at))
     };
-    assert!(!take(&mut history, State::Good));
-    assert!(take(&mut history, State::Degraded), "at once");
-    assert!(!take(&mut history, State::Good), "one sample is a flicker");
-    assert!(!take(&mut history, State::Degraded));
-    assert!(take(&mut history, State::Bad), "at once");
-    assert!(!take(&mut history, State::Good));
-    assert_eq!(history.verdict().unwrap().state, State::Bad);
-    assert!(take(&mut history, State::Good));
+    assert!(!take(&mut history, HealthState::Good));
+    assert!(take(&mut history, HealthState::Degraded), "at once");
+    assert!(
+        !take(&mut history, HealthState::Good),
+        "one sample is a flicker"
+    );
+    assert!(!take(&mut history, HealthState::Degraded));
+    assert!(take(&mut history, HealthState::Bad), "at once");
+    assert!(!take(&mut history, HealthState::Good));
+    assert_eq!(history.verdict().unwrap().state, HealthState::Bad);
+    assert!(take(&mut history, HealthState::Good));
     let changes: Vec<_> = history
         .changes()
         .map(|change| (change.from, change.to.state))
@@ -405,15 +414,15 @@ fn a_change_for_the_better_must_hold() {
     assert_eq!(
         changes,
         [
-            (State::Bad, State::Good),
-            (State::Degraded, State::Bad),
-            (State::Good, State::Degraded)
+            (HealthState::Bad, HealthState::Good),
+            (HealthState::Degraded, HealthState::Bad),
+            (HealthState::Good, HealthState::Degraded)
         ]
     );
     for _ in 0..100 {
-        take(&mut history, State::Bad);
-        take(&mut history, State::Good);
-        take(&mut history, State::Good);
+        take(&mut history, HealthState::Bad);
+        take(&mut history, HealthState::Good);
+        take(&mut history, HealthState::Good);
     }
     assert_eq!(history.changes().count(), MOST_CHANGES);
 }
@@ -473,8 +482,9 @@ proptest! {
             dead: small(2) % 3,
             listening: (small(6) > 0).then(|| (1..small(6) % 3).map(|n| n.to_string()).collect()),
             gateway: (small(5) % 2 == 0).then(|| match small(5) % 4 {
-                0 => Gateway::Open("http://127.0.0.1:4810".to_owned()),
-                _ => Gateway::Failed { address: "127.0.0.1:4810".to_owned(), why: "it is taken".to_owned() },
+                0 => GatewayHealth::Open("http://127.0.0.1:4810".to_owned()),
+                _ => GatewayHealth::Failed { address: "127.0.0.1:4810".to_owned(), why: "it is \
+                    taken".to_owned() },
             }),
             twin: (small(7) == 0).then(|| "it answers".to_owned()),
             strange: (small(8) == 0).then(|| ("there".to_owned(), "somebody".to_owned())),
@@ -492,7 +502,7 @@ proptest! {
         prop_assert_eq!(verdict.state, worst);
         for row in &rows {
             prop_assert!(!row.shown.is_empty());
-            prop_assert_eq!(row.complaint().is_some(), row.state > Some(State::Good));
+            prop_assert_eq!(row.complaint().is_some(), row.state > Some(HealthState::Good));
         }
     }
 }

@@ -22,8 +22,9 @@ use super::{
 };
 
 /// An explanation of the distance, for display.
-pub const DISTANCE: &str = "XOR distance: the positions of key and peer (hashes of 256 bits) laid over one another; its bits are 256 less \
-     the leading bits that agree. One bit less is half as far.";
+pub const DISTANCE: &str = "XOR distance: the positions of key and peer (hashes of 256 bits) laid \
+    over one another; its bits are 256 less the leading bits that agree. One bit less is half as \
+    far.";
 
 /// Returns the bits of the XOR distance of two positions: 256 less the length of their common
 /// prefix. It ranges from 0 for the same position to 256 for the other half of the key space.
@@ -42,7 +43,7 @@ pub fn position(peer: &PeerId) -> Hash {
 /// The kinds of lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum LookupKind {
     /// Gets a record.
     Get,
     /// Stores a record at the peers closest to its key.
@@ -57,7 +58,7 @@ pub enum Kind {
     Bootstrap,
 }
 
-impl Kind {
+impl LookupKind {
     /// All kinds.
     pub const ALL: [Self; 6] = [
         Self::Get,
@@ -84,7 +85,7 @@ impl Kind {
 /// The state of a lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub enum LookupState {
     /// It is running.
     Running,
     /// It succeeded.
@@ -100,7 +101,7 @@ pub enum State {
 /// The request sent to a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Ask {
+pub enum HopRequest {
     /// Asks for peers closer to the key.
     Find,
     /// Asks for a record.
@@ -113,7 +114,7 @@ pub enum Ask {
     Provide,
 }
 
-impl Ask {
+impl HopRequest {
     /// Returns a short name for display.
     pub fn label(self) -> &'static str {
         match self {
@@ -129,7 +130,7 @@ impl Ask {
 /// The reasons why a peer gave no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Failure {
+pub enum HopFailure {
     /// It could not be dialled.
     Unreachable,
     /// The connection was lost.
@@ -142,7 +143,7 @@ pub enum Failure {
     Nonsense,
 }
 
-impl Failure {
+impl HopFailure {
     /// Returns a short explanation for display.
     pub fn label(self) -> &'static str {
         match self {
@@ -158,7 +159,7 @@ impl Failure {
 /// A peer's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "is", content = "of")]
-pub enum Answer {
+pub enum HopAnswer {
     /// No answer yet.
     Waiting,
     /// Closer peers and nothing else.
@@ -176,12 +177,12 @@ pub enum Answer {
     /// Neither a result nor closer peers.
     Nothing,
     /// No answer, for the given reason.
-    Failed(Failure),
+    Failed(HopFailure),
     /// The lookup ended before it answered.
     NotAwaited,
 }
 
-impl Answer {
+impl HopAnswer {
     /// Returns true if the answer is a result of the lookup.
     pub fn is_it(self) -> bool {
         matches!(self, Self::Record | Self::Stored | Self::Told)
@@ -203,7 +204,7 @@ pub struct Hop {
     /// The peer.
     pub peer: PeerId,
     /// The request.
-    pub ask: Ask,
+    pub ask: HopRequest,
     /// The distance from the peer to the target, see [`distance_bits`].
     pub bits: u16,
     /// Time from the start of the lookup to the request, in microseconds.
@@ -214,7 +215,7 @@ pub struct Hop {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dialled: bool,
     /// The answer.
-    pub answer: Answer,
+    pub answer: HopAnswer,
     /// The number of closer peers it named.
     pub closer: u16,
     /// The number of these that were new to the lookup.
@@ -244,18 +245,18 @@ impl Hop {
             }
         };
         match self.answer {
-            Answer::Waiting if self.dialled => "dialled, waiting".to_owned(),
-            Answer::Waiting => "waiting".to_owned(),
-            Answer::Closer => closer,
-            Answer::Record => with("THE RECORD".to_owned()),
-            Answer::Wrong => with("a WRONG record".to_owned()),
-            Answer::Providers(1) => with("1 PROVIDER".to_owned()),
-            Answer::Providers(count) => with(format!("{count} PROVIDERS")),
-            Answer::Stored => "STORED".to_owned(),
-            Answer::Told => "TOLD".to_owned(),
-            Answer::Nothing => "nothing".to_owned(),
-            Answer::Failed(why) => format!("error: {}", why.label()),
-            Answer::NotAwaited => "not waited for".to_owned(),
+            HopAnswer::Waiting if self.dialled => "dialled, waiting".to_owned(),
+            HopAnswer::Waiting => "waiting".to_owned(),
+            HopAnswer::Closer => closer,
+            HopAnswer::Record => with("THE RECORD".to_owned()),
+            HopAnswer::Wrong => with("a WRONG record".to_owned()),
+            HopAnswer::Providers(1) => with("1 PROVIDER".to_owned()),
+            HopAnswer::Providers(count) => with(format!("{count} PROVIDERS")),
+            HopAnswer::Stored => "STORED".to_owned(),
+            HopAnswer::Told => "TOLD".to_owned(),
+            HopAnswer::Nothing => "nothing".to_owned(),
+            HopAnswer::Failed(why) => format!("error: {}", why.label()),
+            HopAnswer::NotAwaited => "not waited for".to_owned(),
         }
     }
 }
@@ -267,7 +268,7 @@ pub struct Trace {
     /// A number counted up since the node started.
     pub id: u64,
     /// The kind of lookup.
-    pub kind: Kind,
+    pub kind: LookupKind,
     /// The key in hexadecimal, or a peer's id.
     pub key: String,
     /// The position of the key.
@@ -275,7 +276,7 @@ pub struct Trace {
     /// The subject of the lookup, if known.
     pub what: Option<String>,
     /// The state.
-    pub state: State,
+    pub state: LookupState,
     /// Records, providers or peers that stored it or were told; answers for the other kinds.
     pub found: u32,
     /// This node holds the record itself.
@@ -294,7 +295,7 @@ pub struct Trace {
 impl Trace {
     /// Returns true while it is running.
     pub fn is_open(&self) -> bool {
-        self.state == State::Running
+        self.state == LookupState::Running
     }
 
     /// Returns the number of requests answered.
@@ -306,7 +307,7 @@ impl Trace {
     pub fn failed(&self) -> usize {
         self.hops
             .iter()
-            .filter(|hop| matches!(hop.answer, Answer::Failed(_)))
+            .filter(|hop| matches!(hop.answer, HopAnswer::Failed(_)))
             .count()
     }
 
@@ -318,15 +319,15 @@ impl Trace {
     /// Returns one word for the state.
     pub fn word(&self) -> &'static str {
         match (self.state, self.kind) {
-            (State::Running, _) => "running",
-            (State::Done, Kind::Get | Kind::Providers) => "found",
-            (State::Done, Kind::Put) => "stored",
-            (State::Done, Kind::Provide) => "told",
-            (State::Done, Kind::Closest | Kind::Bootstrap) => "done",
-            (State::Missing, Kind::Put) => "not kept",
-            (State::Missing, _) => "missing",
-            (State::Late, _) => "timeout",
-            (State::Unanswered, _) => "unanswered",
+            (LookupState::Running, _) => "running",
+            (LookupState::Done, LookupKind::Get | LookupKind::Providers) => "found",
+            (LookupState::Done, LookupKind::Put) => "stored",
+            (LookupState::Done, LookupKind::Provide) => "told",
+            (LookupState::Done, LookupKind::Closest | LookupKind::Bootstrap) => "done",
+            (LookupState::Missing, LookupKind::Put) => "not kept",
+            (LookupState::Missing, _) => "missing",
+            (LookupState::Late, _) => "timeout",
+            (LookupState::Unanswered, _) => "unanswered",
         }
     }
 
@@ -337,22 +338,32 @@ impl Trace {
             count => format!("{count} {many}"),
         };
         match (self.state, self.kind) {
-            (State::Done, Kind::Get) if self.found == 0 => "this node's own copy".to_owned(),
-            (State::Done | State::Running, Kind::Get) if self.found > 0 => of("copy", "copies"),
-            (State::Done | State::Running, Kind::Providers) if self.found > 0 => {
+            (LookupState::Done, LookupKind::Get) if self.found == 0 => {
+                "this node's own copy".to_owned()
+            }
+            (LookupState::Done | LookupState::Running, LookupKind::Get) if self.found > 0 => {
+                of("copy", "copies")
+            }
+            (LookupState::Done | LookupState::Running, LookupKind::Providers) if self.found > 0 => {
                 of("provider", "providers")
             }
-            (State::Done | State::Running, Kind::Put) if self.found > 0 => {
+            (LookupState::Done | LookupState::Running, LookupKind::Put) if self.found > 0 => {
                 format!("kept by {}", of("peer", "peers"))
             }
-            (State::Done | State::Running, Kind::Provide) if self.found > 0 => of("peer", "peers"),
-            (State::Done, _) => of("answer", "answers"),
-            (State::Running, _) => String::new(),
-            (State::Missing, Kind::Put) => "nobody keeps it".to_owned(),
-            (State::Missing, _) => format!("nobody of {} has it", of_hops(self.answered())),
-            (State::Late, _) => "the time was up".to_owned(),
-            (State::Unanswered, _) if self.hops.is_empty() => "there was nobody to ask".to_owned(),
-            (State::Unanswered, _) => format!("none of {} answered", of_hops(self.hops.len())),
+            (LookupState::Done | LookupState::Running, LookupKind::Provide) if self.found > 0 => {
+                of("peer", "peers")
+            }
+            (LookupState::Done, _) => of("answer", "answers"),
+            (LookupState::Running, _) => String::new(),
+            (LookupState::Missing, LookupKind::Put) => "no peer stored it".to_owned(),
+            (LookupState::Missing, _) => format!("nobody of {} has it", of_hops(self.answered())),
+            (LookupState::Late, _) => "the deadline passed".to_owned(),
+            (LookupState::Unanswered, _) if self.hops.is_empty() => {
+                "there was no peer to ask".to_owned()
+            }
+            (LookupState::Unanswered, _) => {
+                format!("none of {} answered", of_hops(self.hops.len()))
+            }
         }
     }
 }
@@ -375,9 +386,9 @@ pub fn span(micros: u32) -> String {
 
 /// Figures about the finished lookups of one kind.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Figures {
+pub struct LookupFigures {
     /// The kind of lookup.
-    pub kind: Kind,
+    pub kind: LookupKind,
     /// The number of finished lookups.
     pub ended: usize,
     /// The number of successful lookups.
@@ -388,9 +399,9 @@ pub struct Figures {
     pub p95_ms: f64,
 }
 
-/// Returns the figures of each kind with a finished lookup, in the order of [`Kind::ALL`].
-pub fn figures<'a>(traces: impl Iterator<Item = &'a Trace> + Clone) -> Vec<Figures> {
-    let of = |kind: Kind| {
+/// Returns the figures of each kind with a finished lookup, in the order of [`LookupKind::ALL`].
+pub fn figures<'a>(traces: impl Iterator<Item = &'a Trace> + Clone) -> Vec<LookupFigures> {
+    let of = |kind: LookupKind| {
         let ended = traces
             .clone()
             .filter(|trace| trace.kind == kind && !trace.is_open());
@@ -400,10 +411,10 @@ pub fn figures<'a>(traces: impl Iterator<Item = &'a Trace> + Clone) -> Vec<Figur
             .collect();
         let done = ended
             .clone()
-            .filter(|trace| trace.state == State::Done)
+            .filter(|trace| trace.state == LookupState::Done)
             .count();
         let count = ended.count();
-        percentiles(times).map(|(p50_ms, p95_ms)| Figures {
+        percentiles(times).map(|(p50_ms, p95_ms)| LookupFigures {
             kind,
             ended: count,
             done,
@@ -411,7 +422,7 @@ pub fn figures<'a>(traces: impl Iterator<Item = &'a Trace> + Clone) -> Vec<Figur
             p95_ms,
         })
     };
-    Kind::ALL.into_iter().filter_map(of).collect()
+    LookupKind::ALL.into_iter().filter_map(of).collect()
 }
 
 /// The target of a lookup that a person starts.
@@ -428,7 +439,7 @@ pub enum Sought {
 
 /// A copy of a record found by a lookup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Copy {
+pub struct RecordCopy {
     /// The peer that sent it; `None` for this node's own copy.
     pub peer: Option<PeerId>,
     /// The record's content in one line.
@@ -439,19 +450,19 @@ pub struct Copy {
 
 /// The result of a lookup that a person started.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Looked {
+pub struct LookupResult {
     /// The trace of the lookup.
     pub trace: Trace,
     /// The records found.
-    pub copies: Vec<Copy>,
+    pub copies: Vec<RecordCopy>,
     /// Providers, or the closest peers, closest first.
     pub peers: Vec<PeerId>,
 }
 
-impl Looked {
+impl LookupResult {
     /// Returns true if it succeeded.
     pub fn found(&self) -> bool {
-        self.trace.state == State::Done
+        self.trace.state == LookupState::Done
     }
 }
 

@@ -8,7 +8,9 @@ use std::{
 
 use libp2p::PeerId;
 
-use super::{Answer, Ask, Failure, Hop, Kind, State, Trace, distance_bits, position};
+use super::{
+    Hop, HopAnswer, HopFailure, HopRequest, LookupKind, LookupState, Trace, distance_bits, position,
+};
 use crate::domain::{hash::Hash, time::Timestamp};
 
 /// The most hops kept of a lookup; further ones are counted. A bootstrap among a hundred nodes has
@@ -44,7 +46,7 @@ impl Running {
             .hops
             .iter_mut()
             .rev()
-            .find(|hop| hop.peer == *peer && hop.answer == Answer::Waiting)
+            .find(|hop| hop.peer == *peer && hop.answer == HopAnswer::Waiting)
     }
 }
 
@@ -96,7 +98,7 @@ impl<Id: Copy + Eq + Hashes> Traces<Id> {
     pub fn begin(
         &mut self,
         id: Id,
-        kind: Kind,
+        kind: LookupKind,
         key: String,
         target: Hash,
         now: Timestamp,
@@ -113,7 +115,7 @@ impl<Id: Copy + Eq + Hashes> Traces<Id> {
             key,
             target,
             what: None,
-            state: State::Running,
+            state: LookupState::Running,
             found: 0,
             own: false,
             started_at: now,
@@ -153,7 +155,7 @@ impl<Id: Copy + Eq + Hashes> Traces<Id> {
     }
 
     /// Records a request. `target` is its target, which changes during a bootstrap.
-    pub fn asked(&mut self, id: &Id, peer: PeerId, ask: Ask, target: &Hash, at: Instant) {
+    pub fn asked(&mut self, id: &Id, peer: PeerId, ask: HopRequest, target: &Hash, at: Instant) {
         self.ask(id, peer, ask, target, at, false);
     }
 
@@ -176,15 +178,25 @@ impl<Id: Copy + Eq + Hashes> Traces<Id> {
             return;
         };
         let ask = match running.trace.kind {
-            Kind::Get => Ask::Get,
-            Kind::Providers => Ask::Providers,
-            Kind::Put | Kind::Provide | Kind::Closest | Kind::Bootstrap => Ask::Find,
+            LookupKind::Get => HopRequest::Get,
+            LookupKind::Providers => HopRequest::Providers,
+            LookupKind::Put | LookupKind::Provide | LookupKind::Closest | LookupKind::Bootstrap => {
+                HopRequest::Find
+            }
         };
         let target = running.trace.target;
         self.ask(&id, peer, ask, &target, at, true);
     }
 
-    fn ask(&mut self, id: &Id, peer: PeerId, ask: Ask, target: &Hash, at: Instant, dialled: bool) {
+    fn ask(
+        &mut self,
+        id: &Id,
+        peer: PeerId,
+        ask: HopRequest,
+        target: &Hash,
+        at: Instant,
+        dialled: bool,
+    ) {
         let Some(running) = self.running.get_mut(id) else {
             return;
         };
@@ -195,7 +207,7 @@ impl<Id: Copy + Eq + Hashes> Traces<Id> {
             return;
         }
         // A provider record has no answer.
-        let told = ask == Ask::Provide;
+        let told = ask == HopRequest::Provide;
         if told {
             running.trace.found += 1;
         }
@@ -206,7 +218,11 @@ impl<Id: Copy + Eq + Hashes> Traces<Id> {
             after_us: running.since(at),
             took_us: None,
             dialled,
-            answer: if told { Answer::Told } else { Answer::Waiting },
+            answer: if told {
+                HopAnswer::Told
+            } else {
+                HopAnswer::Waiting
+            },
             closer: 0,
             new: 0,
         };
@@ -218,7 +234,7 @@ impl<Id: Copy + Eq + Hashes> Traces<Id> {
         &mut self,
         id: &Id,
         peer: PeerId,
-        answer: Answer,
+        answer: HopAnswer,
         closer: impl ExactSizeIterator<Item = &'a PeerId>,
         at: Instant,
     ) {
@@ -234,8 +250,12 @@ impl<Id: Copy + Eq + Hashes> Traces<Id> {
             }
         }
         match answer {
-            Answer::Record | Answer::Stored => running.trace.found += 1,
-            _ if matches!(running.trace.kind, Kind::Closest | Kind::Bootstrap) => {
+            HopAnswer::Record | HopAnswer::Stored => running.trace.found += 1,
+            _ if matches!(
+                running.trace.kind,
+                LookupKind::Closest | LookupKind::Bootstrap
+            ) =>
+            {
                 running.trace.found += 1
             }
             _ => {}
@@ -244,8 +264,8 @@ impl<Id: Copy + Eq + Hashes> Traces<Id> {
             return;
         };
         hop.took_us = since.map(|since| since.saturating_sub(hop.after_us));
-        hop.answer = if answer == Answer::Closer && count == 0 {
-            Answer::Nothing
+        hop.answer = if answer == HopAnswer::Closer && count == 0 {
+            HopAnswer::Nothing
         } else {
             answer
         };
@@ -286,15 +306,15 @@ impl<Id: Copy + Eq + Hashes> Traces<Id> {
             .trace
             .hops
             .iter_mut()
-            .find(|hop| hop.peer == *peer && hop.answer == Answer::Record);
+            .find(|hop| hop.peer == *peer && hop.answer == HopAnswer::Record);
         if let Some(hop) = given {
-            hop.answer = Answer::Wrong;
+            hop.answer = HopAnswer::Wrong;
             running.trace.found = running.trace.found.saturating_sub(1);
         }
     }
 
     /// Records that a request to a peer failed.
-    pub fn failed(&mut self, id: &Id, peer: PeerId, why: Failure, at: Instant) {
+    pub fn failed(&mut self, id: &Id, peer: PeerId, why: HopFailure, at: Instant) {
         let since = self.claim(id, &peer, at);
         let Some(running) = self.running.get_mut(id) else {
             return;
@@ -303,7 +323,7 @@ impl<Id: Copy + Eq + Hashes> Traces<Id> {
             return;
         };
         hop.took_us = since.map(|since| since.saturating_sub(hop.after_us));
-        hop.answer = Answer::Failed(why);
+        hop.answer = HopAnswer::Failed(why);
         running.dirty = true;
     }
 
@@ -311,10 +331,9 @@ impl<Id: Copy + Eq + Hashes> Traces<Id> {
     pub fn not_dialled(&mut self, peer: &PeerId) {
         for running in self.running.values_mut() {
             let before = running.trace.hops.len();
-            running
-                .trace
-                .hops
-                .retain(|hop| !(hop.peer == *peer && hop.dialled && hop.answer == Answer::Waiting));
+            running.trace.hops.retain(|hop| {
+                !(hop.peer == *peer && hop.dialled && hop.answer == HopAnswer::Waiting)
+            });
             running.dirty |= running.trace.hops.len() < before;
         }
     }
@@ -335,7 +354,7 @@ impl<Id: Copy + Eq + Hashes> Traces<Id> {
         let others = self.running.iter_mut().filter(|(other, _)| *other != id);
         let moved = others.into_iter().find_map(|(_, other)| {
             let at = other.trace.hops.iter().position(|hop| {
-                hop.peer == *peer && hop.dialled && hop.answer == Answer::Waiting
+                hop.peer == *peer && hop.dialled && hop.answer == HopAnswer::Waiting
             })?;
             let hop = other.trace.hops.remove(at);
             other.dirty = true;
@@ -366,22 +385,22 @@ impl<Id: Copy + Eq + Hashes> Traces<Id> {
         let took = running.since(at);
         let Running { mut trace, .. } = running;
         let left = if end == End::Deadline {
-            Answer::Failed(Failure::TimedOut)
+            HopAnswer::Failed(HopFailure::TimedOut)
         } else {
-            Answer::NotAwaited
+            HopAnswer::NotAwaited
         };
         let answered = trace.hops.iter().any(|hop| hop.answer.came()) || trace.more_hops > 0;
         trace.state = match end {
-            _ if trace.found > 0 || trace.own && trace.kind == Kind::Get => State::Done,
-            End::Enough => State::Done,
-            _ if !answered => State::Unanswered,
-            End::Deadline => State::Late,
-            End::Exhausted => State::Missing,
+            _ if trace.found > 0 || trace.own && trace.kind == LookupKind::Get => LookupState::Done,
+            End::Enough => LookupState::Done,
+            _ if !answered => LookupState::Unanswered,
+            End::Deadline => LookupState::Late,
+            End::Exhausted => LookupState::Missing,
         };
         trace
             .hops
             .iter_mut()
-            .filter(|hop| hop.answer == Answer::Waiting)
+            .filter(|hop| hop.answer == HopAnswer::Waiting)
             .for_each(|hop| hop.answer = left);
         trace.hops.shrink_to_fit();
         trace.took_us = Some(took);

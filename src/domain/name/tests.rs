@@ -69,13 +69,16 @@ fn references_name_a_handle_or_a_key() {
 fn a_reference_says_which_ecosystem_or_leaves_it_open() {
     let publisher = PublisherId::of(&Keypair::generate_ed25519().public());
     let asked = |text: &str| text.parse::<PackageRef>().unwrap();
-    let exactly = |text: &str| Asked::Exactly(text.parse().unwrap());
+    let exactly = |text: &str| NameRef::Exactly(text.parse().unwrap());
     assert_eq!(
         asked("alice/cargo:Serde_json@1").name,
         exactly("cargo:serde-json")
     );
     assert_eq!(asked("alice/generic:web").name, exactly("web"));
-    assert_eq!(asked("alice/web").name, Asked::Bare("web".parse().unwrap()));
+    assert_eq!(
+        asked("alice/web").name,
+        NameRef::Bare("web".parse().unwrap())
+    );
     assert_eq!(
         asked(&format!("{publisher}/web")).name,
         exactly("web"),
@@ -85,10 +88,10 @@ fn a_reference_says_which_ecosystem_or_leaves_it_open() {
     assert_eq!(epoch.requirement.unwrap().as_str(), "= 2:0.5-1");
     assert_eq!(
         asked("alice/tool@=2:0.5-1").name,
-        Asked::Bare("tool".parse().unwrap())
+        NameRef::Bare("tool".parse().unwrap())
     );
     let open = format!("{publisher}/*:web");
-    assert_eq!(asked(&open).name, Asked::Bare("web".parse().unwrap()));
+    assert_eq!(asked(&open).name, NameRef::Bare("web".parse().unwrap()));
     for text in [
         "alice/generic:web",
         "alice/web@^1",

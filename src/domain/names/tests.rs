@@ -22,7 +22,7 @@ fn rule(pattern: &str, owner: PublisherId) -> NameRule {
     NameRule {
         pattern: pattern.parse().unwrap(),
         owner,
-        written: Written::Command,
+        written: RuleAuthor::Command,
     }
 }
 
@@ -62,12 +62,12 @@ fn rules_go_before_own_and_own_before_trusted() {
     let keys = [trusted(alice, "*"), trusted(bob, "*")];
     let rules = [rule("cargo:*", alice), rule("cargo:serde", bob)];
     let claimants = [me, alice, bob];
-    let all = Known {
+    let all = NameFacts {
         rules: &rules,
         trusted: &keys,
         own: Some(me),
         claimants: &claimants,
-        ..Known::default()
+        ..NameFacts::default()
     };
     assert_eq!(
         decide(&name("cargo:serde"), &all).owner(),
@@ -75,7 +75,7 @@ fn rules_go_before_own_and_own_before_trusted() {
         "the name itself counts more than a glob"
     );
     assert_eq!(decide(&name("cargo:rand"), &all).owner(), Some(alice));
-    let no_rules = Known {
+    let no_rules = NameFacts {
         rules: &[],
         ..all.clone()
     };
@@ -94,13 +94,13 @@ fn several_are_refused_until_somebody_was_first() {
     let (alice, bob, eve) = (key(2), key(3), key(4));
     let keys = [trusted(alice, "*"), trusted(bob, "cargo:clash")];
     let claimants = [alice, bob, eve];
-    let known = Known {
+    let known = NameFacts {
         trusted: &keys,
         claimants: &claimants,
-        ..Known::default()
+        ..NameFacts::default()
     };
     let clash = decide(&name("cargo:clash"), &known);
-    let Meaning::Several(several) = &clash.meaning else {
+    let NameMeaning::Several(several) = &clash.meaning else {
         panic!("{clash:?}")
     };
     assert!(several.len() == 2 && !several.contains(&eve));
@@ -111,7 +111,7 @@ fn several_are_refused_until_somebody_was_first() {
         "{said}"
     );
     assert!(said.find("names set").unwrap() < said.find("swarmdex trust").unwrap());
-    let known = Known {
+    let known = NameFacts {
         first: Some(bob),
         ..known
     };
@@ -121,14 +121,14 @@ fn several_are_refused_until_somebody_was_first() {
         Some(alice),
         "bob is trusted for one name only"
     );
-    let known = Known {
+    let known = NameFacts {
         first: Some(eve),
         ..known
     };
     assert!(
         matches!(
             decide(&name("cargo:clash"), &known).meaning,
-            Meaning::Several(_)
+            NameMeaning::Several(_)
         ),
         "not one who is trusted"
     );
@@ -137,19 +137,19 @@ fn several_are_refused_until_somebody_was_first() {
 #[test]
 fn a_fresh_node_trusts_nobody_and_a_block_goes_before_all() {
     let (me, eve) = (key(1), key(4));
-    let known = Known {
+    let known = NameFacts {
         claimants: &[eve],
-        ..Known::default()
+        ..NameFacts::default()
     };
     let nobody = decide(&name("cargo:serde"), &known);
-    assert_eq!(nobody.meaning, Meaning::Nobody(vec![eve]));
+    assert_eq!(nobody.meaning, NameMeaning::Nobody(vec![eve]));
     assert!(
         nobody
             .refusal()
             .unwrap()
             .contains(&format!("swarmdex trust {eve}"))
     );
-    let block = Block {
+    let block = NameBlock {
         name: name("cargo:serde"),
         version: None,
         file: None,
@@ -157,12 +157,12 @@ fn a_fresh_node_trusts_nobody_and_a_block_goes_before_all() {
         since: Timestamp(0),
     };
     let rules = [rule("*", me)];
-    let known = Known {
+    let known = NameFacts {
         rules: &rules,
         own: Some(me),
         claimants: &[me],
         block: Some(&block),
-        ..Known::default()
+        ..NameFacts::default()
     };
     assert_eq!(decide(&name("cargo:serde"), &known).owner(), None);
 }
@@ -184,10 +184,10 @@ proptest! {
         rules.sort_by_key(|rule| rule.pattern.clone());
         rules.dedup_by_key(|rule| rule.pattern.clone());
         let own = own.map(key);
-        let known = Known { rules: &rules, trusted: &keys, own, claimants: &claimants, first: first.map(key), block: None };
+        let known = NameFacts { rules: &rules, trusted: &keys, own, claimants: &claimants, first: first.map(key), block: None };
         let decided = decide(&name, &known);
         match &decided.meaning {
-            Meaning::Owner { owner, by } => {
+            NameMeaning::Owner { owner, by } => {
                 let is_trusted = keys.iter().any(|key| key.publisher == *owner && key.names.takes(&name));
                 let is_right = match by {
                     By::Rule(rule) => rule.owner == *owner && rule.pattern.takes(&name),
@@ -198,14 +198,14 @@ proptest! {
                 prop_assert!(is_right, "{:?}", decided);
                 prop_assert!(decided.refusal().is_none());
             }
-            Meaning::Several(several) => prop_assert!(several.len() > 1),
-            Meaning::Nobody(_) | Meaning::Blocked(_) => {}
+            NameMeaning::Several(several) => prop_assert!(several.len() > 1),
+            NameMeaning::Nobody(_) | NameMeaning::Blocked(_) => {}
         }
         // The order must not matter.
         if !claimants.is_empty() { let by = turn % claimants.len(); claimants.rotate_left(by); }
         if !keys.is_empty() { let by = turn % keys.len(); keys.rotate_left(by); }
         if !rules.is_empty() { let by = turn % rules.len(); rules.rotate_left(by); }
-        let known = Known { rules: &rules, trusted: &keys, own, claimants: &claimants, first: first.map(key), block: None };
+        let known = NameFacts { rules: &rules, trusted: &keys, own, claimants: &claimants, first: first.map(key), block: None };
         prop_assert_eq!(decide(&name, &known), decided);
     }
 

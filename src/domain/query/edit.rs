@@ -1,11 +1,11 @@
 //! Edits a search text by its filters, as the facet list does.
 
-use super::{Facet, Filter, MAX_TEXT, Terms, language::pieces, parse};
+use super::{Facet, MAX_TEXT, SearchFilter, SearchTerms, language::pieces, parse};
 
 /// Returns `text` without the filters that are `unwanted`; `None` if it has none of them.
-pub fn without(text: &str, unwanted: impl Fn(&Filter) -> bool) -> Option<String> {
+pub fn without(text: &str, unwanted: impl Fn(&SearchFilter) -> bool) -> Option<String> {
     let is_unwanted =
-        |terms: &Terms| matches!(terms.filters.as_slice(), [filter] if unwanted(filter));
+        |terms: &SearchTerms| matches!(terms.filters.as_slice(), [filter] if unwanted(filter));
     let mut gone = Vec::new();
     for piece in pieces(text)
         .iter()
@@ -84,7 +84,7 @@ mod tests {
     use super::{super::fold, *};
     use proptest::prelude::*;
 
-    fn is_cli(filter: &Filter) -> bool {
+    fn is_cli(filter: &SearchFilter) -> bool {
         filter.facet == Facet::Tag && filter.value == "cli"
     }
 
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn a_name_within_its_ecosystem_stays_without_it() {
-        let is_ecosystem = |filter: &Filter| filter.facet == Facet::Ecosystem;
+        let is_ecosystem = |filter: &SearchFilter| filter.facet == Facet::Ecosystem;
         assert_eq!(
             without("fast cargo:serde-json", is_ecosystem).as_deref(),
             Some("fast serde-json")
@@ -144,7 +144,7 @@ mod tests {
         #[test]
         fn with_and_without_are_as_before(text in "[a-z\"日 :-]{0,40}", value in "[a-z+. ]{1,12}") {
             if let Some(more) = with(&text, Facet::Tag, &value) {
-                let is_it = |filter: &Filter| filter.facet == Facet::Tag && filter.value == fold(&value);
+                let is_it = |filter: &SearchFilter| filter.facet == Facet::Tag && filter.value == fold(&value);
                 prop_assume!(without(&text, is_it).is_none());
                 prop_assert_eq!(without(&more, is_it), Some(text));
             }

@@ -96,7 +96,7 @@ impl Hit {
 /// The reason why this node's person knows a package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Known {
+pub enum KnownReason {
     /// It is one of this node's own.
     Own,
     /// Its publisher is pinned.
@@ -124,7 +124,7 @@ pub struct LookAlike {
     /// The publisher's handle, if it has one.
     pub handle: Option<Handle>,
     /// The reason why it is known.
-    pub why: Known,
+    pub why: KnownReason,
 }
 
 impl fmt::Display for LookAlike {
@@ -134,9 +134,9 @@ impl fmt::Display for LookAlike {
             self.package.owner.fingerprint(),
         );
         match self.why {
-            Known::Own => write!(f, "{called}, which is your own"),
-            Known::Pinned => write!(f, "{called} ({key}), whose publisher you pinned"),
-            Known::Needed => write!(f, "{called} ({key}), which packages that you know need"),
+            KnownReason::Own => write!(f, "{called}, which is your own"),
+            KnownReason::Pinned => write!(f, "{called} ({key}), whose publisher you pinned"),
+            KnownReason::Needed => write!(f, "{called} ({key}), which packages that you know need"),
         }
     }
 }
@@ -173,10 +173,17 @@ pub enum SearchUpdate {
         instead: Option<String>,
     },
     /// The labels of the local matches, sent once.
-    Facets { facets: Facets },
+    Facets {
+        /// The labels, each with its number of packages.
+        facets: Facets,
+    },
+    /// The search ended.
     Done {
+        /// The coverage in the end.
         coverage: Coverage,
+        /// The time it took.
         elapsed: Duration,
+        /// True if there were more matches than are kept.
         truncated: bool,
     },
 }

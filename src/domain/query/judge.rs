@@ -1,6 +1,6 @@
 //! Checks that a package which a peer returned as a hit is relevant to the query.
 
-use super::{Facet, Filter, Terms, fold, licenses, words};
+use super::{Facet, SearchFilter, SearchTerms, fold, licenses, words};
 use crate::domain::{
     manifest::Manifest,
     record::{Authorised, Head},
@@ -25,7 +25,7 @@ pub fn distance(a: &str, b: &str) -> usize {
 /// because another version may fold letters differently and tolerates typos. The aim is to catch
 /// peers that answer every query with packages they want to promote.
 pub fn could_match(
-    terms: &Terms,
+    terms: &SearchTerms,
     head: &Authorised<Head>,
     manifest: &Authorised<Manifest>,
 ) -> bool {
@@ -57,8 +57,8 @@ pub fn could_match(
             .all(|filter| passes(filter, head, manifest))
 }
 
-fn passes(filter: &Filter, head: &Authorised<Head>, manifest: &Authorised<Manifest>) -> bool {
-    let Filter { facet, value, not } = filter;
+fn passes(filter: &SearchFilter, head: &Authorised<Head>, manifest: &Authorised<Manifest>) -> bool {
+    let SearchFilter { facet, value, not } = filter;
     let among = |labels: &[String]| labels.iter().any(|label| fold(label) == *value);
     let has = match facet {
         Facet::Category => among(&manifest.categories),

@@ -80,7 +80,7 @@ impl Phrase {
 
 /// A value that packages must have, or must not.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Filter {
+pub struct SearchFilter {
     /// The facet.
     pub facet: Facet,
     /// The value after [`fold`].
@@ -91,7 +91,7 @@ pub struct Filter {
 
 /// Packages that are hidden unless asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Asked {
+pub struct IncludeHidden {
     /// Only packages of which every release is yanked.
     pub yanked: bool,
     /// Also packages of distrusted publishers.
@@ -111,19 +111,19 @@ pub struct Mistake {
 
 /// A parsed search text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Terms {
+pub struct SearchTerms {
     /// All of them must occur.
     pub wanted: Vec<Phrase>,
     /// None of them may occur.
     pub unwanted: Vec<Phrase>,
     /// All of them must hold.
-    pub filters: Vec<Filter>,
+    pub filters: Vec<SearchFilter>,
     /// Signed within this time.
     pub within: Option<Duration>,
     /// Signed longer ago than this.
     pub before: Option<Duration>,
     /// Packages asked for that are otherwise hidden.
-    pub asked: Asked,
+    pub asked: IncludeHidden,
     /// The mistakes in the text.
     pub mistakes: Vec<Mistake>,
 }
@@ -141,17 +141,17 @@ pub fn licenses(expression: &str) -> impl Iterator<Item = &str> {
 }
 
 /// A piece of the text between spaces; quotes keep spaces within it.
-pub(super) struct Piece<'a> {
+pub(super) struct TextPiece<'a> {
     pub(super) at: Range<usize>,
     pub(super) text: &'a str,
     is_last: bool,
 }
 
-pub(super) fn pieces(text: &str) -> Vec<Piece<'_>> {
+pub(super) fn pieces(text: &str) -> Vec<TextPiece<'_>> {
     let (mut pieces, mut start, mut quoted) = (Vec::new(), None, false);
     let mut take = |at: Range<usize>| {
         if let Some(piece) = text.get(at.clone()) {
-            pieces.push(Piece {
+            pieces.push(TextPiece {
                 at,
                 text: piece,
                 is_last: false,
@@ -178,8 +178,8 @@ pub(super) fn pieces(text: &str) -> Vec<Piece<'_>> {
 }
 
 /// Parses a search text.
-pub fn parse(text: &str) -> Terms {
-    let mut terms = Terms::default();
+pub fn parse(text: &str) -> SearchTerms {
+    let mut terms = SearchTerms::default();
     for piece in pieces(text) {
         terms.take(&piece);
     }
@@ -194,7 +194,7 @@ pub fn parse(text: &str) -> Terms {
     terms
 }
 
-impl Terms {
+impl SearchTerms {
     /// Returns true if nothing restricts the search, so that every visible package matches.
     pub fn is_everything(&self) -> bool {
         self.names_nothing() && self.unwanted.is_empty() && self.mistakes.is_empty()
@@ -217,7 +217,7 @@ impl Terms {
             mistakes: _,
         } = self;
         let nothing = wanted.is_empty() && filters.is_empty();
-        nothing && within.is_none() && before.is_none() && *asked == Asked::default()
+        nothing && within.is_none() && before.is_none() && *asked == IncludeHidden::default()
     }
 
     /// Returns every wanted word, in order.
@@ -227,7 +227,7 @@ impl Terms {
             .flat_map(|phrase| phrase.words.iter().map(String::as_str))
     }
 
-    fn take(&mut self, piece: &Piece<'_>) {
+    fn take(&mut self, piece: &TextPiece<'_>) {
         let (not, rest) = match piece.text.strip_prefix('-') {
             Some(rest) if !rest.is_empty() => (true, rest),
             _ => (false, piece.text),
@@ -242,7 +242,7 @@ impl Terms {
         self.take_words(piece, not, rest);
     }
 
-    fn take_words(&mut self, piece: &Piece<'_>, not: bool, text: &str) {
+    fn take_words(&mut self, piece: &TextPiece<'_>, not: bool, text: &str) {
         let quotes = text.matches('"').count();
         if quotes % 2 == 1 {
             self.mistake(piece, "the quote that begins here is not closed".to_owned());
@@ -291,7 +291,7 @@ impl Terms {
         }
     }
 
-    fn take_filter(&mut self, piece: &Piece<'_>, not: bool, key: &str, value: &str) {
+    fn take_filter(&mut self, piece: &TextPiece<'_>, not: bool, key: &str, value: &str) {
         let value = value.trim_matches('"');
         let facet = match key.to_lowercase().as_str() {
             "category" | "cat" => Facet::Category,
@@ -329,7 +329,7 @@ impl Terms {
                 if !not {
                     self.take_one(
                         piece,
-                        Filter {
+                        SearchFilter {
                             facet: Facet::Ecosystem,
                             value: other.to_owned(),
                             not,
@@ -340,7 +340,8 @@ impl Terms {
             }
             other => {
                 let why = format!(
-                    "unknown filter {other}: (use category: tag: license: eco: publisher: updated: is:)"
+                    "unknown filter {other}: (use category: tag: license: eco: publisher: \
+                    updated: is:)"
                 );
                 return self.mistake(piece, why);
             }
@@ -357,10 +358,10 @@ impl Terms {
                 format!("the {what} is missing; write it directly after the colon"),
             );
         }
-        self.take_one(piece, Filter { facet, value, not });
+        self.take_one(piece, SearchFilter { facet, value, not });
     }
 
-    fn take_one(&mut self, piece: &Piece<'_>, filter: Filter) {
+    fn take_one(&mut self, piece: &TextPiece<'_>, filter: SearchFilter) {
         if self.filters.len() < MOST {
             self.filters.push(filter);
         } else {
@@ -371,7 +372,7 @@ impl Terms {
         }
     }
 
-    fn mistake(&mut self, piece: &Piece<'_>, why: String) {
+    fn mistake(&mut self, piece: &TextPiece<'_>, why: String) {
         if self.mistakes.len() < MOST {
             self.mistakes.push(Mistake {
                 at: piece.at.clone(),
@@ -401,204 +402,4 @@ fn age(text: &str) -> Option<(bool, Duration)> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn phrase(text: &str, open: bool) -> Phrase {
-        Phrase {
-            words: words(text).collect(),
-            open,
-        }
-    }
-
-    #[test]
-    fn words_phrases_and_filters_are_told_apart() {
-        let terms = parse(
-            "fast \"web server\" -java category:Web tag:cli license:MIT eco:cargo publisher:alice nginx",
-        );
-        assert_eq!(
-            terms.wanted,
-            [
-                phrase("fast", false),
-                phrase("web server", false),
-                phrase("nginx", true)
-            ]
-        );
-        assert_eq!(terms.unwanted, [phrase("java", false)]);
-        let filters: Vec<_> = terms
-            .filters
-            .iter()
-            .map(|filter| filter.facet.filter(&filter.value))
-            .collect();
-        assert_eq!(
-            filters,
-            [
-                "category:web",
-                "tag:cli",
-                "license:mit",
-                "eco:cargo",
-                "publisher:alice"
-            ]
-        );
-        assert!(terms.mistakes.is_empty(), "{:?}", terms.mistakes);
-
-        let typed = parse("cargo:serde-json");
-        assert_eq!(typed.wanted, [phrase("serde", false), phrase("json", true)]);
-        assert_eq!(
-            typed.filters,
-            [Filter {
-                facet: Facet::Ecosystem,
-                value: "cargo".to_owned(),
-                not: false
-            }]
-        );
-        assert_eq!(
-            parse("npm:@scope/name").words().collect::<Vec<_>>(),
-            ["scope", "name"]
-        );
-        assert_eq!(parse("-cargo:serde").unwanted, [phrase("serde", false)]);
-
-        assert_eq!(
-            parse("serde-json").wanted,
-            [phrase("serde", false), phrase("json", true)]
-        );
-        assert_eq!(parse("-web-server").unwanted, [phrase("web server", false)]);
-        let odd = parse("std::vector http://example.org -category:games category:\"web servers\"");
-        assert!(odd.mistakes.is_empty(), "{:?}", odd.mistakes);
-        assert_eq!(
-            odd.filters[0],
-            Filter {
-                facet: Facet::Category,
-                value: "games".to_owned(),
-                not: true
-            }
-        );
-        assert_eq!(odd.filters[1].value, "web servers");
-    }
-
-    #[test]
-    fn what_is_not_understood_is_no_search_for_everything() {
-        for nothing in [
-            "%",
-            "(",
-            "🦀",
-            "-java",
-            "is:nonsense",
-            "\"",
-            "-\"web server\"",
-            "category:",
-            "colour:red -web",
-            "\"\"",
-        ] {
-            let terms = parse(nothing);
-            assert!(
-                terms.asks_nothing() && !terms.is_everything() && !terms.mistakes.is_empty(),
-                "{nothing}: {terms:?}"
-            );
-        }
-        for something in [
-            "c++",
-            "C#",
-            "本語",
-            "-java web",
-            "-java category:text",
-            "is:yanked",
-            "-category:games",
-            "updated:<1d",
-            "% web",
-        ] {
-            assert!(!parse(something).asks_nothing(), "{something}");
-        }
-        for everything in ["", "  ", "-"] {
-            assert!(parse(everything).is_everything(), "{everything:?}");
-        }
-        assert_eq!(
-            parse("50 % off").mistakes.len(),
-            1,
-            "and what is understood searches"
-        );
-    }
-
-    #[test]
-    fn what_stands_together_is_searched_for_together() {
-        assert_eq!(parse("本語").wanted, [phrase("本語", true)]);
-        assert_eq!(
-            parse("日本語 c++ web").wanted,
-            [
-                phrase("日本語", false),
-                phrase("c++", false),
-                phrase("web", true)
-            ]
-        );
-        assert_eq!(parse("日本語tool").wanted[0].text(), "日本語tool");
-        assert_eq!(parse("-日本").unwanted, [phrase("日本", false)]);
-    }
-
-    #[test]
-    fn ages_have_units() {
-        const DAY: u64 = 24 * 3_600;
-        assert_eq!(
-            parse("updated:<30d").within,
-            Some(Duration::from_secs(30 * DAY))
-        );
-        assert_eq!(
-            parse("updated:12h").within,
-            Some(Duration::from_secs(DAY / 2))
-        );
-        assert_eq!(
-            parse("updated:>1y").before,
-            Some(Duration::from_secs(365 * DAY))
-        );
-        for bad in [
-            "updated:",
-            "updated:soon",
-            "updated:<30",
-            "updated:<99999999999999999999d",
-            "-updated:<1d",
-        ] {
-            assert_eq!(parse(bad).mistakes.len(), 1, "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_mistake_has_its_place_and_the_rest_searches() {
-        let text = "web colour:red category: \"open";
-        let terms = parse(text);
-        assert_eq!(terms.wanted, [phrase("web", false), phrase("open", false)]);
-        let places: Vec<_> = terms
-            .mistakes
-            .iter()
-            .map(|mistake| &text[mistake.at.clone()])
-            .collect();
-        assert_eq!(places, ["colour:red", "category:", "\"open"]);
-    }
-
-    #[test]
-    fn licenses_are_taken_apart() {
-        let of = |text| licenses(text).collect::<Vec<_>>();
-        assert_eq!(
-            of("(MIT OR Apache-2.0) AND Unicode-3.0"),
-            ["MIT", "Apache-2.0", "Unicode-3.0"]
-        );
-        assert_eq!(
-            of("GPL-2.0-only WITH Classpath-exception-2.0")[0],
-            "GPL-2.0-only"
-        );
-    }
-
-    proptest! {
-        #[test]
-        fn any_text_is_understood_somehow(text in "\\PC{0,300}") {
-            let terms = parse(&text);
-            for mistake in &terms.mistakes {
-                prop_assert!(text.get(mistake.at.clone()).is_some());
-            }
-            for phrase in terms.wanted.iter().chain(&terms.unwanted) {
-                prop_assert!(!phrase.words.is_empty());
-                prop_assert!(phrase.words.iter().all(|word| word.chars().all(|c| c.is_alphanumeric() || matches!(c, '+' | '#')) || !word.is_ascii()));
-            }
-            prop_assert!(terms.wanted.len() <= MOST && terms.unwanted.len() <= MOST && terms.filters.len() <= MOST);
-        }
-    }
-}
+mod tests;

@@ -11,11 +11,14 @@ mod words;
 pub use coverage::{estimate, share};
 pub use edit::{name_publishers, with, without};
 pub use hits::{
-    Coverage, FacetCount, Facets, Hit, Known, LookAlike, Namesake, SearchResults, SearchUpdate,
+    Coverage, FacetCount, Facets, Hit, KnownReason, LookAlike, Namesake, SearchResults,
+    SearchUpdate,
 };
 pub use judge::{could_match, distance, may_differ};
-pub use language::{Asked, Facet, Filter, Mistake, Phrase, Terms, fold, licenses, parse};
-pub use rank::{Candidate, Ranking};
+pub use language::{
+    Facet, IncludeHidden, Mistake, Phrase, SearchFilter, SearchTerms, fold, licenses, parse,
+};
+pub use rank::{HitCandidate, Ranking};
 pub use words::{joined, letters, runs, split, words};
 
 use std::time::Duration;
@@ -110,10 +113,10 @@ impl Query {
     }
 
     /// Returns the conditions of the text and the labels together.
-    pub fn terms(&self) -> Terms {
+    pub fn terms(&self) -> SearchTerms {
         let mut terms = parse(&self.text);
         let label = |facet| {
-            move |value: &String| Filter {
+            move |value: &String| SearchFilter {
                 facet,
                 value: fold(value),
                 not: false,

@@ -4,7 +4,7 @@
 //! The index only tells which packages match. For names, people's expectations are firmer than any
 //! statistics of words.
 
-use super::{Terms, words};
+use super::{SearchTerms, words};
 
 /// Weights, relative to their sum. An exact name outweighs anything else a package has to show.
 const EXACT: f64 = 3.0;
@@ -23,7 +23,7 @@ const MANY: f64 = 5_000.0;
 
 /// The properties of a package that its rank depends on.
 #[derive(Clone, Copy, Debug)]
-pub struct Candidate<'a> {
+pub struct HitCandidate<'a> {
     /// The package's name.
     pub name: &'a str,
     /// The title, if there is one.
@@ -52,7 +52,7 @@ pub struct Ranking {
 
 impl Ranking {
     /// Creates the ranking for a parsed search text.
-    pub fn of(terms: &Terms) -> Self {
+    pub fn of(terms: &SearchTerms) -> Self {
         let asked: Vec<String> = terms.words().map(str::to_owned).collect();
         let open = terms.wanted.last().is_some_and(|phrase| phrase.open);
         Self {
@@ -64,8 +64,8 @@ impl Ranking {
 
     /// Returns a package's score, 0 to 1. It depends on the arguments only, so hits of many nodes
     /// can be merged into one order.
-    pub fn score(&self, candidate: &Candidate<'_>) -> f64 {
-        let Candidate {
+    pub fn score(&self, candidate: &HitCandidate<'_>) -> f64 {
+        let HitCandidate {
             name,
             title,
             summary,
@@ -149,8 +149,8 @@ mod tests {
     use super::{super::parse, *};
     use proptest::prelude::*;
 
-    fn candidate(name: &str, dependents: u64) -> Candidate<'_> {
-        Candidate {
+    fn candidate(name: &str, dependents: u64) -> HitCandidate<'_> {
+        HitCandidate {
             name,
             title: None,
             summary: "a thing",
@@ -175,7 +175,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_score_is_one_and_dependents_never_hurt(text in "[a-z -]{0,20}", name in "[a-z][a-z0-9-]{0,20}", dependents in 0u64..1 << 40) {
+        fn a_score_is_one_and_dependents_never_hurt(text in "[a-z \
+            -]{0,20}", name in "[a-z][a-z0-9-]{0,20}", dependents in 0u64..1 << 40) {
             let now = of(&text, &name, dependents);
             prop_assert!((0.0..=1.0).contains(&now), "{now}");
             prop_assert!(of(&text, &name, dependents + 1) >= now);

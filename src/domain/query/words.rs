@@ -212,7 +212,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2_000))]
         #[test]
-        fn words_are_made_of_themselves(text in prop_oneof![any::<String>(), "[a-cß+# -日本ｶﾞ\u{301}]{0,12}"]) {
+        fn words_are_made_of_themselves(text in prop_oneof![any::<String>(), "[a-cß+# \
+            -日本ｶﾞ\u{301}]{0,12}"]) {
             let once = all(&text);
             prop_assert_eq!(&all(&once.join(" ")), &once);
             prop_assert_eq!(&runs(&text).concat(), &once);
@@ -223,7 +224,8 @@ mod tests {
         }
 
         #[test]
-        fn what_is_split_is_in_the_text(text in prop_oneof![any::<String>(), "[a-cß+# -日本ｶﾞ\u{301}]{0,12}"]) {
+        fn what_is_split_is_in_the_text(text in prop_oneof![any::<String>(), "[a-cß+# \
+            -日本ｶﾞ\u{301}]{0,12}"]) {
             let mut end = 0;
             for (start, word) in split(&text) {
                 prop_assert!(start >= end && !word.is_empty());

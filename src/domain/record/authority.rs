@@ -7,7 +7,7 @@
 
 use libp2p::identity::Keypair;
 
-use super::{Payload, Refusal, Signed};
+use super::{Envelope, Payload, Refusal, Signed};
 use crate::{
     domain::name::{PackageId, PackageName, PublisherId, WrittenName},
     ecosystem::Ecosystem,
@@ -66,6 +66,14 @@ impl<T: Owned> Authorised<T> {
     /// Those of [`Signed::verify`] and [`Self::by`].
     pub fn verify(bytes: &[u8]) -> Result<Self, Refusal> {
         Self::by(Signed::verify(bytes)?, Vec::new())
+    }
+
+    /// As [`Self::verify`] for an envelope whose signature may have been checked with others'.
+    ///
+    /// # Errors
+    /// Those of [`Self::verify`].
+    pub fn verify_checked(envelope: &Envelope<'_>) -> Result<Self, Refusal> {
+        Self::by(Signed::verify_checked(envelope)?, Vec::new())
     }
 
     /// Signs a record.

@@ -174,11 +174,11 @@ pub fn check_tag(ecosystem: &Ecosystem, tag: &str) -> Result<(), String> {
         .chars()
         .any(|c| c.is_whitespace() || is_unsafe_char(c) || "/@\\".contains(c))
     {
-        Err("must be one word, without / or @".to_owned())
+        Err("must be one word without / or @".to_owned())
     } else if tag.starts_with(|c: char| c.is_ascii_digit())
         || *ecosystem == Ecosystem::Npm && ecosystem.requirement(tag).is_ok()
     {
-        Err("reads like a version or a range; choose a word that is none".to_owned())
+        Err("looks like a version or a range; choose another word".to_owned())
     } else {
         Ok(())
     }

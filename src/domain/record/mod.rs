@@ -9,12 +9,14 @@ mod announcement;
 mod authority;
 mod bounds;
 mod claim;
+mod comb;
 mod consistent;
 mod ext;
 mod head;
 mod key;
 mod peek;
 mod select;
+mod together;
 
 pub use announcement::{Announcement, MAX_ANNOUNCEMENT, Notice, VALIDITY};
 pub use authority::{Authorised, Authority, Owned};
@@ -25,6 +27,7 @@ pub use ext::{Ext, MAX_EXT};
 pub use head::{DEFAULT_LIFE, Head, HeadState, MAX_PREV, MAX_TAG, MAX_TAGS, Page, check_tag};
 pub use key::DhtKey;
 pub use select::{Admission, HeadMark, admit, prefer, select};
+pub use together::{Envelope, Keys};
 
 use bytes::Bytes;
 use libp2p::{
@@ -61,7 +64,7 @@ pub enum Class {
 #[serde(rename_all = "kebab-case")]
 pub enum Refusal {
     /// Larger than allowed for its kind.
-    #[error("larger than its kind may be")]
+    #[error("larger than allowed for its kind")]
     TooLarge,
     /// Bytes that do not decode.
     #[error("bytes that do not decode")]
@@ -70,7 +73,7 @@ pub enum Refusal {
     #[error("a signature that does not match")]
     BadSignature,
     /// A signer that may not sign for the owner.
-    #[error("signed by a key that may not speak for the owner it names")]
+    #[error("signed by a key that may not sign for the owner it names")]
     Unauthorised,
     /// A key that is not ed25519.
     #[error("a key that is not ed25519")]
@@ -91,7 +94,7 @@ pub enum Refusal {
     #[error("expired")]
     Expired,
     /// Outside its time of validity.
-    #[error("outside the time it is valid for")]
+    #[error("outside its time of validity")]
     OutOfTime,
     /// Dated or numbered too far ahead.
     #[error(
@@ -108,13 +111,13 @@ pub enum Refusal {
     #[error("a release that lists a manifest of another version or package")]
     Inconsistent,
     /// A hit unrelated to the query.
-    #[error("a hit that has nothing to do with what was asked for")]
+    #[error("a hit unrelated to the query")]
     Irrelevant,
     /// A catalogue comparison that does not converge.
-    #[error("a comparison of catalogues that leads nowhere")]
+    #[error("a catalogue comparison that does not converge")]
     Endless,
     /// Content that does not match its root.
-    #[error("content that is not what its root says")]
+    #[error("content that does not match its root")]
     Content,
     /// Signed by a distrusted publisher.
     #[error("a distrusted publisher")]
@@ -123,7 +126,7 @@ pub enum Refusal {
     #[error("over a quota")]
     OverQuota,
     /// Too busy to verify it.
-    #[error("too busy to check it")]
+    #[error("too busy to verify it")]
     Busy,
 }
 
@@ -263,14 +266,26 @@ impl<T: Payload> Signed<T> {
         if key.key_type() != KeyType::Ed25519 {
             return Err(Refusal::WrongKeyType);
         }
+        Self::read(payload, PublisherId::of(key), bytes)
+    }
+
+    /// As [`Self::verify`] for an envelope whose signature may have been checked with others'.
+    pub fn verify_checked(envelope: &Envelope<'_>) -> Result<Self, Refusal> {
+        match envelope.checked().filter(|_| envelope.domain == T::DOMAIN) {
+            Some(Ok((payload, signer))) => Self::read(payload, signer, envelope.bytes),
+            Some(Err(())) => Err(Refusal::BadSignature),
+            None => Self::verify(envelope.bytes),
+        }
+    }
+
+    /// Reads the payload of an envelope whose signature holds.
+    fn read(payload: &[u8], signer: PublisherId, bytes: &[u8]) -> Result<Self, Refusal> {
         let value: T = decode(payload)?;
         value.check()?;
-        let signer = PublisherId::of(key);
-        let hash = identity::<T>(&signer, payload);
         Ok(Self {
             value,
             signer,
-            hash,
+            hash: identity::<T>(&signer, payload),
             envelope: Bytes::copy_from_slice(bytes),
         })
     }

@@ -7,7 +7,7 @@ use super::*;
 use crate::domain::{
     manifest::{Ecosystem, File},
     name::PackageId,
-    release::{Entries, ReleaseEntry},
+    release::{HeadEntries, ReleaseEntry},
     time::Timestamp,
 };
 
@@ -73,7 +73,7 @@ fn state(releases: Vec<ReleaseEntry>, seq: u64) -> HeadState {
     }
 }
 
-fn head(key: &Keypair, seq: u64) -> Authorised<Head> {
+pub(super) fn head(key: &Keypair, seq: u64) -> Authorised<Head> {
     state(entries(1), seq)
         .sign(key, NOW, DEFAULT_LIFE)
         .unwrap()
@@ -109,11 +109,11 @@ fn what_is_signed_verifies_and_nothing_else_does() {
 
 #[test]
 fn a_manifest_that_names_a_dependency_by_handle_is_neither_signed_nor_taken() {
-    use crate::domain::manifest::{Dependency, On};
+    use crate::domain::manifest::{Dependency, DependencyOn};
     let key = Keypair::generate_ed25519();
     let publisher = PublisherId::of(&key.public());
     let needs = |package: String| {
-        let dependency: Dependency = On::Package {
+        let dependency: Dependency = DependencyOn::Package {
             package,
             handle: Some("bob".parse().unwrap()),
         }
@@ -384,7 +384,8 @@ proptest! {
         for (seq, release) in (1..).zip(releases) {
             list.push(release.clone());
             let (head, pages) = state(list, seq).sign(&key, NOW, DEFAULT_LIFE).unwrap();
-            prop_assert_eq!(head.releases.last(), Some(&release), "what was published last stays last");
+            prop_assert_eq!(head.releases.last(), Some(&release), "what was published last stays \
+                last");
             if seq as usize > at {
                 prop_assert!(head.releases.iter().any(|entry| entry.version.as_str().starts_with('2')), "{}", seq);
             }
@@ -436,7 +437,7 @@ proptest! {
     fn forked_heads_merge_to_the_same_releases(a in 1usize..6, b in 1usize..6) {
         let (a, b) = (entries(a), entries(b));
         let joined = |a: &[ReleaseEntry], b: &[ReleaseEntry]| {
-            let mut joined = Entries { recent: a.to_vec(), all: a.to_vec() };
+            let mut joined = HeadEntries { recent: a.to_vec(), all: a.to_vec() };
             joined.join(&Ecosystem::Cargo, b);
             joined.all
         };
@@ -737,19 +738,19 @@ impl Package {
         }
     }
 
-    fn entries(&self) -> Entries {
+    fn entries(&self) -> HeadEntries {
         let recent = self
             .head
             .as_ref()
             .map_or(Vec::new(), |head| head.releases.clone());
         let pages = self.pages.iter().map(|page| page.releases.as_slice());
-        Entries {
+        HeadEntries {
             all: crate::domain::release::gather(&self.ecosystem, pages.chain([recent.as_slice()])),
             recent,
         }
     }
 
-    fn next(&mut self, change: impl FnOnce(&mut Entries)) -> Moved {
+    fn next(&mut self, change: impl FnOnce(&mut HeadEntries)) -> Moved {
         let mut entries = self.entries();
         change(&mut entries);
         entries.keep_latest(&self.ecosystem);
@@ -806,7 +807,8 @@ fn the_sixty_first_wheel_and_a_yank_of_an_old_version_move_as_much_as_the_first(
     );
     let wheel = &moved[59];
     println!(
-        "wheel 1: {} records, {} bytes; wheel 61: {} records, {} bytes; most of 200: {} records, {} bytes",
+        "wheel 1: {} records, {} bytes; wheel 61: {} records, {} bytes; most of 200: {} records, \
+        {} bytes",
         first.records,
         first.bytes,
         wheel.records,

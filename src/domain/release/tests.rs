@@ -165,8 +165,8 @@ fn every_field_of_an_entry_is_bounded() {
     assert_eq!(two.check(&Ecosystem::Cargo), Err("manifests"));
 }
 
-fn entries(releases: Vec<ReleaseEntry>) -> Entries {
-    Entries {
+fn entries(releases: Vec<ReleaseEntry>) -> HeadEntries {
+    HeadEntries {
         recent: releases.clone(),
         all: releases,
     }
@@ -199,7 +199,7 @@ proptest! {
         cuts in prop::collection::vec(any::<bool>(), 40),
     ) {
         let ecosystem = Ecosystem::Pypi;
-        let (mut state, mut pages) = (Entries::default(), Vec::<Vec<ReleaseEntry>>::new());
+        let (mut state, mut pages) = (HeadEntries::default(), Vec::<Vec<ReleaseEntry>>::new());
         let mut model: Vec<(String, Vec<Hash>, Option<String>)> = Vec::new();
         for ((minor, manifest, yank), cut) in steps.into_iter().zip(cuts) {
             let text = format!("1.{minor}");
@@ -227,7 +227,8 @@ proptest! {
         prop_assert!(all.iter().all(|entry| !entry.older));
         if let Some(latest) = resolve(&ecosystem, &all, None) {
             let listed = find(&ecosystem, &state.recent, &latest.version);
-            prop_assert!(listed.is_some_and(|entry| entry.first().is_some()), "the head lists the latest");
+            prop_assert!(listed.is_some_and(|entry| entry.first().is_some()), "the head lists the \
+                latest");
         }
     }
 }

@@ -12,8 +12,8 @@ use std::{collections::VecDeque, time::Duration};
 use serde::{Deserialize, Serialize};
 
 pub use score::{Basis, Population, Score, Weights, is_proven, median, score};
-pub use select::{Candidate, Choices, EXPLORATION, MAX_SHARE, select_best_peers};
-pub use selection::{Selection, unsmoothed};
+pub use select::{Choices, EXPLORATION, MAX_SHARE, PeerCandidate, select_best_peers};
+pub use selection::{SelectionMethod, unsmoothed};
 
 use super::{record::Refusal, size::Size, time::Timestamp};
 
@@ -97,23 +97,23 @@ impl Outcome {
             Self::AnswerLate => "answered late",
             Self::AnswerSlow => "answered slowly",
             Self::AnswerMissing => "had nothing",
-            Self::RecordValid => "passed on a valid record",
-            Self::RecordIgnored => "passed on what was not needed",
-            Self::RecordInvalid => "passed on a forged record",
-            Self::RecordUnfit => "passed on a record that breaks a rule",
+            Self::RecordValid => "forwarded a valid record",
+            Self::RecordIgnored => "forwarded a record that was not needed",
+            Self::RecordInvalid => "forwarded a forged record",
+            Self::RecordUnfit => "forwarded a record that breaks a rule",
             Self::Unreachable => "could not be reached",
             Self::ConnectionLost => "its connection ended",
-            Self::ContentRight => "gave content that verifies",
-            Self::ContentWrong => "gave content that does not verify",
-            Self::ContentLate => "fell silent while giving content",
-            Self::ContentSlow => "gave content slowly",
+            Self::ContentRight => "sent content that verifies",
+            Self::ContentWrong => "sent content that does not verify",
+            Self::ContentLate => "fell silent while sending content",
+            Self::ContentSlow => "sent content slowly",
         }
     }
 }
 
 /// An outcome and its time. Repetitions within a minute are one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Evidence {
+pub struct PeerEvidence {
     /// The time of the latest one.
     pub at: Timestamp,
     /// The outcome.
@@ -138,7 +138,7 @@ fn is_none(bytes: &u64) -> bool {
     *bytes == 0
 }
 
-impl Evidence {
+impl PeerEvidence {
     /// Creates the evidence of one outcome.
     pub fn new(outcome: Outcome, at: Timestamp) -> Self {
         Self {
@@ -150,7 +150,7 @@ impl Evidence {
     }
 
     /// Returns the outcome in words, with its count and size.
-    pub fn told(&self) -> String {
+    pub fn describe(&self) -> String {
         let times = if self.count > 1 {
             format!(", {} times", self.count)
         } else {
@@ -167,7 +167,7 @@ impl Evidence {
 
 /// Everything about a peer on which its score rests.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Standing {
+pub struct PeerStanding {
     /// Weighted successes, as of `decayed_at`.
     pub successes: f64,
     /// Weighted failures, as of `decayed_at`.
@@ -191,10 +191,10 @@ pub struct Standing {
     /// Verified answers and contents so far.
     pub served: u64,
     /// Recent evidence, newest last.
-    pub recent: VecDeque<Evidence>,
+    pub recent: VecDeque<PeerEvidence>,
 }
 
-impl Standing {
+impl PeerStanding {
     /// Creates the standing of a peer seen for the first time.
     pub fn new(now: Timestamp) -> Self {
         Self {
@@ -230,7 +230,7 @@ impl Standing {
         if outcome != Outcome::Unreachable {
             self.last_seen = self.last_seen.max(now);
         }
-        self.note(Evidence::new(outcome, now));
+        self.note(PeerEvidence::new(outcome, now));
     }
 
     /// Records verified bytes of content and the duration of the transfer.
@@ -253,8 +253,8 @@ impl Standing {
 
     /// Adds a line of evidence. Repetitions are counted, because hundreds of announcements would
     /// push everything else out.
-    fn note(&mut self, evidence: Evidence) {
-        let is_same = |one: &Evidence| {
+    fn note(&mut self, evidence: PeerEvidence) {
+        let is_same = |one: &PeerEvidence| {
             one.outcome == evidence.outcome && evidence.at.since(one.at) < ONE_LINE
         };
         if let Some(at) = self.recent.iter().rposition(is_same)
@@ -298,19 +298,25 @@ mod tests {
         rate: Some(1e6),
     };
 
-    fn standing(successes: f64, failures: f64, rtt: f64, hours_up: u64, served: u64) -> Standing {
-        Standing {
+    fn standing(
+        successes: f64,
+        failures: f64,
+        rtt: f64,
+        hours_up: u64,
+        served: u64,
+    ) -> PeerStanding {
+        PeerStanding {
             successes,
             failures,
             rtt_ms: Some(rtt),
             connected: Duration::from_secs(hours_up * 3_600),
             served,
             first_seen: NOW.before(Duration::from_secs(48 * 3_600)),
-            ..Standing::new(NOW)
+            ..PeerStanding::new(NOW)
         }
     }
 
-    fn total(standing: &Standing, km: Option<f64>, now: Timestamp) -> f64 {
+    fn total(standing: &PeerStanding, km: Option<f64>, now: Timestamp) -> f64 {
         score(
             &Basis::of(standing, &POPULATION, km, now),
             &Weights::default(),
@@ -320,7 +326,7 @@ mod tests {
 
     #[test]
     fn a_newcomer_is_neither_best_nor_worst() {
-        let newcomer = total(&Standing::new(NOW), None, NOW);
+        let newcomer = total(&PeerStanding::new(NOW), None, NOW);
         let proven = total(&standing(50.0, 1.0, 10.0, 40, 50), None, NOW);
         let liar = total(
             &standing(2.0, 40.0, 200.0, 1, 2),
@@ -335,7 +341,7 @@ mod tests {
 
     #[test]
     fn announcing_much_earns_nothing() {
-        let mut quiet = Standing::new(NOW);
+        let mut quiet = PeerStanding::new(NOW);
         let mut loud = quiet.clone();
         (0..1_000).for_each(|_| loud.observe(Outcome::RecordValid, NOW));
         quiet.last_seen = NOW;
@@ -350,7 +356,7 @@ mod tests {
 
     #[test]
     fn many_slow_answers_are_worth_less_than_a_few_quick_ones() {
-        let (mut slow, mut quick) = (Standing::new(NOW), Standing::new(NOW));
+        let (mut slow, mut quick) = (PeerStanding::new(NOW), PeerStanding::new(NOW));
         for _ in 0..100 {
             slow.observe(Outcome::AnswerSlow, NOW);
             slow.observe(Outcome::AnswerRight, NOW);
@@ -362,12 +368,12 @@ mod tests {
 
     #[test]
     fn who_is_near_and_answers_late_is_slow() {
-        let of = |answer_ms| Standing {
+        let of = |answer_ms| PeerStanding {
             answer_ms,
             ..standing(3.0, 0.0, 5.0, 1, 3)
         };
         let (unasked, late) = (of(None), of(Some(1_000.0)));
-        let response = |one: &Standing| Basis::of(one, &POPULATION, None, NOW).response();
+        let response = |one: &PeerStanding| Basis::of(one, &POPULATION, None, NOW).response();
         assert!(response(&unasked) > 0.7 && response(&late) < 0.1);
     }
 
@@ -405,7 +411,7 @@ mod tests {
             answer in 0.1..1e4f64, rate in 1e3..1e9f64, more in 1.0..10.0f64,
         ) {
             let with = |answer, rate| {
-                let quick = Standing { answer_ms: Some(answer), rate: Some(rate), ..standing(5.0, 1.0, 10.0, 5, 5) };
+                let quick = PeerStanding { answer_ms: Some(answer), rate: Some(rate), ..standing(5.0, 1.0, 10.0, 5, 5) };
                 total(&quick, None, NOW)
             };
             prop_assert!(with(answer * more, rate) <= with(answer, rate));
@@ -420,8 +426,8 @@ mod tests {
             rate in 1e3..1e9f64, km in 0.0..200.0f64,
         ) {
             let good = standing(s, s * wrong, rtt, 0, s as u64);
-            let fresh = Standing {
-                rtt_ms: Some(fresh_rtt), answer_ms: Some(answer), rate: Some(rate), ..Standing::new(NOW)
+            let fresh = PeerStanding {
+                rtt_ms: Some(fresh_rtt), answer_ms: Some(answer), rate: Some(rate), ..PeerStanding::new(NOW)
             };
             prop_assert!(total(&fresh, Some(km), NOW) < total(&good, None, NOW));
         }
@@ -432,7 +438,7 @@ mod tests {
         ) {
             const KINDS: [Outcome; 4] =
                 [Outcome::AnswerRight, Outcome::RecordValid, Outcome::AnswerLate, Outcome::ContentRight];
-            let (mut standing, mut now) = (Standing::new(NOW), NOW);
+            let (mut standing, mut now) = (PeerStanding::new(NOW), NOW);
             for (kind, later) in &outcomes {
                 now = now.after(Duration::from_secs(*later));
                 standing.observe(KINDS[*kind], now);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{Beta, ContinuousCDF};
 
-use super::Standing;
+use super::PeerStanding;
 use crate::domain::{
     size::Rate,
     time::{Ago, Timestamp},
@@ -59,7 +59,7 @@ pub struct Population {
 
 impl Population {
     /// Returns the medians of some peers.
-    pub fn of<'a>(standings: impl Iterator<Item = &'a Standing> + Clone) -> Self {
+    pub fn of<'a>(standings: impl Iterator<Item = &'a PeerStanding> + Clone) -> Self {
         Self {
             rtt_ms: median(standings.clone().filter_map(|one| one.rtt_ms)),
             answer_ms: median(standings.clone().filter_map(|one| one.answer_ms)),
@@ -114,7 +114,7 @@ pub struct Basis {
 impl Basis {
     /// Collects the numbers of a peer. `distance_km` is known only if its location is plausible.
     pub fn of(
-        standing: &Standing,
+        standing: &PeerStanding,
         population: &Population,
         distance_km: Option<f64>,
         now: Timestamp,
@@ -175,11 +175,9 @@ impl Basis {
     }
 
     /// Returns the numbers behind a part of the score, in words.
-    pub fn told(&self, part: &str) -> String {
+    pub fn describe(&self, part: &str) -> String {
         match part {
-            "success" if self.successes + self.failures < 0.05 => {
-                "not asked for anything lately".to_owned()
-            }
+            "success" if self.successes + self.failures < 0.05 => "no recent requests".to_owned(),
             "success" => format!(
                 "{:.1} right, {:.1} wrong of late, so {:.0} % right or better",
                 self.successes,
@@ -291,11 +289,11 @@ impl Score {
 /// - success: the 5th percentile of Beta(1 + s, 1 + f), a cautious estimate of the share of right
 ///   answers, so that one lucky answer does not make a newcomer the best peer (as in E. Miller,
 ///   "How Not To Sort By Average Rating", 2009);
-/// - response: of time to answer (the round trip, until it was asked something) and throughput,
-///   those that were measured, each against the population's median: `median / (median + own)`, and
-///   the other way round for throughput; the mean of them; unmeasured is 0;
-/// - availability: half observed uptime (with an hour's prior of absence), half `served / (served +
-///   20)`;
+/// - response: the mean of the measured ones of time to answer (the round trip before the first
+///   request) and throughput, each against the population's median: `median / (median + own)` for
+///   times, `own / (own + median)` for throughput; unmeasured is 0;
+/// - availability: half observed uptime (with an hour's prior of absence), and half
+///   `served / (served + 20)`;
 /// - recency: `1 / (1 + hours since last seen)`;
 /// - proximity: a bonus falling linearly from `near_km` to `far_km`.
 pub fn score(basis: &Basis, weights: &Weights) -> Score {

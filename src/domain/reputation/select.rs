@@ -16,12 +16,12 @@ pub const MAX_SHARE: f64 = 0.5;
 
 /// A peer that may be asked.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Candidate {
+pub struct PeerCandidate {
     /// The peer.
     pub peer: PeerId,
     /// Its score, 0 to 1.
     pub score: f64,
-    /// Its decayed successes and failures; see [`super::Standing::decayed`].
+    /// Its decayed successes and failures; see [`super::PeerStanding::decayed`].
     pub successes: f64,
     /// Its decayed failures.
     pub failures: f64,
@@ -34,7 +34,7 @@ pub struct Candidate {
 }
 
 #[cfg(test)]
-impl Candidate {
+impl PeerCandidate {
     /// Returns a candidate about which only the score is known.
     pub(super) fn scored(score: f64) -> Self {
         Self {
@@ -62,12 +62,12 @@ impl Candidate {
 /// While there are others, no peer gets more than half of the recent selections, and no address
 /// prefix more than half of these, rounded up, because one party may own a whole prefix.
 pub fn select_best_peers(
-    candidates: &[Candidate],
+    candidates: &[PeerCandidate],
     min_reputation: f64,
     limit: usize,
     rng: &mut impl Rng,
 ) -> Vec<PeerId> {
-    let mut left: Vec<Candidate> = candidates
+    let mut left: Vec<PeerCandidate> = candidates
         .iter()
         .filter(|peer| peer.score >= min_reputation)
         .copied()
@@ -80,7 +80,7 @@ pub fn select_best_peers(
     let mut groups: HashMap<Prefix, usize> = HashMap::new();
     let mut chosen = Vec::with_capacity(limit);
     while chosen.len() < limit {
-        let is_free = |peer: &Candidate| {
+        let is_free = |peer: &PeerCandidate| {
             let crowded = peer
                 .group
                 .is_some_and(|group| groups.get(&group).is_some_and(|count| *count >= of_a_group));
@@ -119,7 +119,7 @@ pub fn select_best_peers(
 
 /// Returns a random draw of how far a peer may exceed its cautious estimate, weighted by its speed;
 /// `None` if it is not promising enough to try.
-fn promise(peer: &Candidate, rng: &mut impl Rng) -> Option<f64> {
+fn promise(peer: &PeerCandidate, rng: &mut impl Rng) -> Option<f64> {
     let beta = record(peer.successes, peer.failures)?;
     let draw = beta.inverse_cdf(rng.random());
     // Assume median speed if unmeasured.
@@ -182,7 +182,7 @@ mod tests {
     fn selection_prefers_the_best_and_explores_the_rest() {
         let mut rng = StdRng::seed_from_u64(7);
         let candidates: Vec<_> = (0..20)
-            .map(|n| Candidate::scored(f64::from(n) / 20.0))
+            .map(|n| PeerCandidate::scored(f64::from(n) / 20.0))
             .collect();
         let best: Vec<_> = candidates.iter().rev().take(3).map(|c| c.peer).collect();
         let mut chosen_best = 0;
@@ -208,14 +208,14 @@ mod tests {
     #[test]
     fn exploring_finds_newcomers_and_leaves_liars_alone() {
         let mut rng = StdRng::seed_from_u64(11);
-        let proven = (0..5).map(|_| Candidate {
+        let proven = (0..5).map(|_| PeerCandidate {
             successes: 50.0,
-            ..Candidate::scored(0.8)
+            ..PeerCandidate::scored(0.8)
         });
-        let newcomers = (0..3).map(|_| Candidate::scored(0.4));
-        let liars = (0..4).map(|_| Candidate {
+        let newcomers = (0..3).map(|_| PeerCandidate::scored(0.4));
+        let liars = (0..4).map(|_| PeerCandidate {
             failures: 20.0,
-            ..Candidate::scored(0.3)
+            ..PeerCandidate::scored(0.3)
         });
         let candidates: Vec<_> = proven.chain(newcomers).chain(liars).collect();
         let (mut new, mut lying, rounds) = (0, 0, 2_000);
@@ -241,20 +241,20 @@ mod tests {
     #[test]
     fn whoever_is_known_to_be_slow_is_hardly_tried_again() {
         let mut rng = StdRng::seed_from_u64(13);
-        let proven = (0..5).map(|_| Candidate {
+        let proven = (0..5).map(|_| PeerCandidate {
             successes: 50.0,
             response: 0.8,
-            ..Candidate::scored(0.8)
+            ..PeerCandidate::scored(0.8)
         });
-        let tried = (0..5).map(|_| Candidate {
+        let tried = (0..5).map(|_| PeerCandidate {
             successes: 2.0,
             response: 0.5,
-            ..Candidate::scored(0.4)
+            ..PeerCandidate::scored(0.4)
         });
-        let slow = (0..5).map(|_| Candidate {
+        let slow = (0..5).map(|_| PeerCandidate {
             successes: 2.0,
             response: 0.15,
-            ..Candidate::scored(0.3)
+            ..PeerCandidate::scored(0.3)
         });
         let candidates: Vec<_> = proven.chain(tried).chain(slow).collect();
         let (mut again, mut dawdling) = (0, 0);
@@ -280,9 +280,9 @@ mod tests {
         let mut rng = StdRng::seed_from_u64(3);
         let mut choices = Choices::default();
         let mut candidates = vec![
-            Candidate::scored(0.9),
-            Candidate::scored(0.8),
-            Candidate::scored(0.7),
+            PeerCandidate::scored(0.9),
+            PeerCandidate::scored(0.8),
+            PeerCandidate::scored(0.7),
         ];
         let mut got: HashMap<PeerId, usize> = HashMap::new();
         for _ in 0..2_000 {
@@ -309,14 +309,15 @@ mod tests {
             peers in proptest::collection::vec((0.0..1.0f64, 0.0..60.0f64, 0.0..60.0f64, 0.0..1.0f64, 0u8..6), 0..24),
             limit in 0usize..8, seed in any::<u64>(),
         ) {
-            let candidates: Vec<_> = peers.iter().map(|(score, successes, failures, share, n)| Candidate {
-                successes: *successes, failures: *failures, share: *share, group: group(*n), ..Candidate::scored(*score)
+            let candidates: Vec<_> = peers.iter().map(|(score, successes, failures, share, n)| PeerCandidate {
+                successes: *successes, failures: *failures, share: *share, group: group(*n), ..PeerCandidate::scored(*score)
             }).collect();
             let chosen = select_best_peers(&candidates, 0.1, limit, &mut StdRng::seed_from_u64(seed));
             let distinct: HashSet<_> = chosen.iter().collect();
             prop_assert_eq!(distinct.len(), chosen.len());
             let allowed: Vec<_> = candidates.iter().filter(|one| one.score >= 0.1).collect();
-            prop_assert_eq!(chosen.len(), limit.min(allowed.len()), "nobody is left out for want of variety");
+            prop_assert_eq!(chosen.len(), limit.min(allowed.len()), "nobody is left out for want \
+                of variety");
             prop_assert!(chosen.iter().all(|peer| allowed.iter().any(|one| one.peer == *peer)));
             // If enough peers of other groups are allowed, no group gets more than half.
             let free = allowed.iter().filter(|one| one.share <= MAX_SHARE);

@@ -5,12 +5,12 @@ use rand::{Rng, seq::SliceRandom};
 
 use super::{
     score::{Basis, Weights, score},
-    select::{Candidate, select_best_peers},
+    select::{PeerCandidate, select_best_peers},
 };
 
 /// A method of selecting the peers to ask.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Selection {
+pub enum SelectionMethod {
     /// By [`score()`], as [`select_best_peers`] does.
     #[default]
     Reputation,
@@ -23,7 +23,7 @@ pub enum Selection {
 /// The number of possible providers that are selected with exploration; the rest go by score.
 const TRIED: usize = 8;
 
-impl Selection {
+impl SelectionMethod {
     /// Returns the score by which a peer is ranked, 0 to 1.
     pub fn score(self, basis: &Basis, weights: &Weights) -> f64 {
         match self {
@@ -36,7 +36,7 @@ impl Selection {
     /// order in which to ask them.
     pub fn choose(
         self,
-        candidates: &[Candidate],
+        candidates: &[PeerCandidate],
         min_reputation: f64,
         limit: usize,
         rng: &mut impl Rng,
@@ -44,7 +44,7 @@ impl Selection {
         if self == Self::Reputation {
             return select_best_peers(candidates, min_reputation, limit, rng);
         }
-        let mut left: Vec<&Candidate> = candidates
+        let mut left: Vec<&PeerCandidate> = candidates
             .iter()
             .filter(|peer| peer.score >= min_reputation)
             .collect();
@@ -58,7 +58,7 @@ impl Selection {
     /// Returns all peers in the order in which to ask them until one has the content. Peers under
     /// exploration come after known ones: in parallel they cost nothing, whereas first in line they
     /// would be waited for.
-    pub fn order(self, candidates: &[Candidate], rng: &mut impl Rng) -> Vec<PeerId> {
+    pub fn order(self, candidates: &[PeerCandidate], rng: &mut impl Rng) -> Vec<PeerId> {
         if self != Self::Reputation {
             return self.choose(candidates, 0.0, usize::MAX, rng);
         }
@@ -70,7 +70,7 @@ impl Selection {
                 .map_or(0.0, |one| one.score)
         };
         order.sort_by(|a, b| score(b).total_cmp(&score(a)));
-        let mut rest: Vec<&Candidate> = candidates
+        let mut rest: Vec<&PeerCandidate> = candidates
             .iter()
             .filter(|one| !order.contains(&one.peer))
             .collect();
@@ -103,10 +103,10 @@ mod tests {
 
     use super::*;
 
-    const ALL: [Selection; 3] = [
-        Selection::Reputation,
-        Selection::Random,
-        Selection::Unsmoothed,
+    const ALL: [SelectionMethod; 3] = [
+        SelectionMethod::Reputation,
+        SelectionMethod::Random,
+        SelectionMethod::Unsmoothed,
     ];
 
     #[test]
@@ -120,7 +120,7 @@ mod tests {
             },
         );
         assert!(unsmoothed(&stranger) > unsmoothed(&proven));
-        let by_score = |basis| Selection::Reputation.score(basis, &Weights::default());
+        let by_score = |basis| SelectionMethod::Reputation.score(basis, &Weights::default());
         assert!(by_score(&stranger) < by_score(&proven));
     }
 
@@ -130,7 +130,7 @@ mod tests {
             scores in proptest::collection::vec(0.0..1.0f64, 0..40), limit in 0usize..10, seed in any::<u64>(),
         ) {
             let mut rng = StdRng::seed_from_u64(seed);
-            let candidates: Vec<_> = scores.iter().map(|score| Candidate::scored(*score)).collect();
+            let candidates: Vec<_> = scores.iter().map(|score| PeerCandidate::scored(*score)).collect();
             let all: HashSet<_> = candidates.iter().map(|one| one.peer).collect();
             for selection in ALL {
                 let chosen: HashSet<_> = selection.choose(&candidates, 0.0, limit, &mut rng).into_iter().collect();
@@ -138,9 +138,10 @@ mod tests {
                 prop_assert!(chosen.is_subset(&all));
                 let order = selection.order(&candidates, &mut rng);
                 prop_assert_eq!(order.len(), all.len());
-                if selection != Selection::Random && let Some(first) = order.first() {
+                if selection != SelectionMethod::Random && let Some(first) = order.first() {
                     let of = |peer: &PeerId| candidates.iter().find(|one| one.peer == *peer).unwrap().score;
-                    prop_assert_eq!(of(first), scores.iter().copied().fold(0.0, f64::max), "the best is not waited for");
+                    prop_assert_eq!(of(first), scores.iter().copied().fold(0.0, f64::max), "the \
+                        best is not waited for");
                 }
                 prop_assert_eq!(order.into_iter().collect::<HashSet<_>>(), all.clone());
             }

@@ -6,7 +6,7 @@
 //! same list names a pre-release of the same three numbers.
 
 use super::version::{Identifier, MAX_NUMBER, Version, is_number, number, pre_release, too_large};
-use crate::ecosystem::{Refused, number::Number};
+use crate::ecosystem::{InvalidText, number::DecimalNumber};
 
 #[derive(Clone, Debug)]
 pub(in crate::ecosystem) struct Requirement {
@@ -32,7 +32,7 @@ enum Op {
 }
 
 impl Requirement {
-    pub(in crate::ecosystem) fn parse(text: &str) -> Result<Self, Refused> {
+    pub(in crate::ecosystem) fn parse(text: &str) -> Result<Self, InvalidText> {
         let text = text
             .split(is_space)
             .filter(|word| !word.is_empty())
@@ -40,8 +40,8 @@ impl Requirement {
             .join(" ");
         if text.split([' ', '|']).any(|word| word.starts_with('+')) {
             // npm removes it, and parses the rest as a range.
-            return Err(Refused::because(
-                "has build metadata with no version before it",
+            return Err(InvalidText::because(
+                "has build metadata without a version before it",
             ));
         }
         let sides = text
@@ -134,7 +134,7 @@ impl Comparator {
 
 /// Returns the lowest possible pre-release, `-0`.
 fn lowest() -> Vec<Identifier> {
-    vec![Identifier::Number(Number::default())]
+    vec![Identifier::Number(DecimalNumber::default())]
 }
 
 /// Returns true for JavaScript's white space.
@@ -171,7 +171,7 @@ fn without_builds(text: &str) -> String {
 }
 
 /// Parses the comparators of one side of `||`.
-fn list(side: &str, wide: bool) -> Result<Vec<Comparator>, Refused> {
+fn list(side: &str, wide: bool) -> Result<Vec<Comparator>, InvalidText> {
     let mut list = match side.split_once(" - ") {
         Some((from, to)) => between(from, to, wide)?,
         None => {
@@ -230,7 +230,7 @@ fn is_operator(word: &str) -> bool {
 }
 
 /// A version with missing or `x` parts, and the meaningless signs before it.
-struct Partial<'a> {
+struct PartialVersion<'a> {
     prefix: &'a str,
     major: Option<&'a str>,
     minor: Option<&'a str>,
@@ -240,15 +240,15 @@ struct Partial<'a> {
 
 /// A partial version without its prefix. A number counts, and is checked for size, only if no part
 /// before it is missing.
-enum Wanted {
+enum PartialNumbers {
     Any,
     Major(u64),
     Minor(u64, u64),
     Full([u64; 3]),
 }
 
-impl<'a> Partial<'a> {
-    fn parse(text: &'a str) -> Result<Self, Refused> {
+impl<'a> PartialVersion<'a> {
+    fn parse(text: &'a str) -> Result<Self, InvalidText> {
         let version = text.trim_start_matches(['v', '=', ' ']);
         let prefix = text.strip_suffix(version).unwrap_or_default();
         let (proper, pre) = version
@@ -277,45 +277,45 @@ impl<'a> Partial<'a> {
         })
     }
 
-    fn wanted(&self) -> Result<Wanted, Refused> {
+    fn wanted(&self) -> Result<PartialNumbers, InvalidText> {
         Ok(match (self.major, self.minor, self.patch) {
-            (None, ..) => Wanted::Any,
-            (Some(major), None, _) => Wanted::Major(number(major)?),
-            (Some(major), Some(minor), None) => Wanted::Minor(number(major)?, number(minor)?),
+            (None, ..) => PartialNumbers::Any,
+            (Some(major), None, _) => PartialNumbers::Major(number(major)?),
+            (Some(major), Some(minor), None) => {
+                PartialNumbers::Minor(number(major)?, number(minor)?)
+            }
             (Some(major), Some(minor), Some(patch)) => {
-                Wanted::Full([number(major)?, number(minor)?, number(patch)?])
+                PartialNumbers::Full([number(major)?, number(minor)?, number(patch)?])
             }
         })
     }
 
     /// Checks that at most one v precedes a full version, and a space if it was joined with an
     /// operator.
-    fn check_prefix(&self) -> Result<(), Refused> {
+    fn check_prefix(&self) -> Result<(), InvalidText> {
         match self.prefix.strip_prefix(' ').unwrap_or(self.prefix) {
             "" | "v" => Ok(()),
-            _ => Err(Refused::because(
-                "has more signs before a version than npm takes",
+            _ => Err(InvalidText::because(
+                "has more signs before a version than npm accepts",
             )),
         }
     }
 }
 
 /// Returns the reason why npm rejects a word.
-fn odd(word: &str) -> Refused {
-    Refused::because(match word {
-        _ if word.contains(',') => "has a comma: npm has a space for and, and || for or",
+fn odd(word: &str) -> InvalidText {
+    InvalidText::because(match word {
+        _ if word.contains(',') => "has a comma: npm uses a space for and, and || for or",
         _ if word.contains(['@', ':', '/'])
             || word.starts_with(|c: char| c.is_ascii_alphabetic() && !"vxX".contains(c)) =>
         {
-            "is no range of versions: a tag, an alias, an address or a path is not taken for one"
+            "is not a version range: a tag, an alias, an address or a path is not taken for one"
         }
-        _ => {
-            "has a part that npm does not take for a range, such as ^1.2.3, >=1.2, 1.x or 1.2.3 - 2.3.4"
-        }
+        _ => "has a part that is not a range such as ^1.2.3, >=1.2, 1.x or 1.2.3 - 2.3.4",
     })
 }
 
-fn after(number: u64) -> Result<u64, Refused> {
+fn after(number: u64) -> Result<u64, InvalidText> {
     if number < MAX_NUMBER {
         Ok(number + 1)
     } else {
@@ -324,13 +324,13 @@ fn after(number: u64) -> Result<u64, Refused> {
 }
 
 /// Parses `1.2 - 3.4`: both bounds are inclusive, with all versions that begin with them.
-fn between(from: &str, to: &str, wide: bool) -> Result<Vec<Comparator>, Refused> {
-    let (from, to) = (Partial::parse(from)?, Partial::parse(to)?);
+fn between(from: &str, to: &str, wide: bool) -> Result<Vec<Comparator>, InvalidText> {
+    let (from, to) = (PartialVersion::parse(from)?, PartialVersion::parse(to)?);
     let lower = match from.wanted()? {
-        Wanted::Any => None,
-        Wanted::Major(major) => Some(Comparator::from([major, 0, 0], wide)),
-        Wanted::Minor(major, minor) => Some(Comparator::from([major, minor, 0], wide)),
-        Wanted::Full(numbers) => {
+        PartialNumbers::Any => None,
+        PartialNumbers::Major(major) => Some(Comparator::from([major, 0, 0], wide)),
+        PartialNumbers::Minor(major, minor) => Some(Comparator::from([major, minor, 0], wide)),
+        PartialNumbers::Full(numbers) => {
             from.check_prefix()?;
             let released = from.pre.is_empty();
             Some(if released {
@@ -341,16 +341,16 @@ fn between(from: &str, to: &str, wide: bool) -> Result<Vec<Comparator>, Refused>
         }
     };
     let upper = match to.wanted()? {
-        Wanted::Any => None,
-        Wanted::Major(major) => Some(Comparator::below([after(major)?, 0, 0])),
-        Wanted::Minor(major, minor) => Some(Comparator::below([major, after(minor)?, 0])),
-        Wanted::Full(numbers) if !to.pre.is_empty() => {
+        PartialNumbers::Any => None,
+        PartialNumbers::Major(major) => Some(Comparator::below([after(major)?, 0, 0])),
+        PartialNumbers::Minor(major, minor) => Some(Comparator::below([major, after(minor)?, 0])),
+        PartialNumbers::Full(numbers) if !to.pre.is_empty() => {
             Some(Comparator::new(Op::LessEq, numbers, to.pre))
         }
-        Wanted::Full([major, minor, patch]) if wide => {
+        PartialNumbers::Full([major, minor, patch]) if wide => {
             Some(Comparator::below([major, minor, patch + 1]))
         }
-        Wanted::Full(numbers) => {
+        PartialNumbers::Full(numbers) => {
             to.check_prefix()?;
             Some(Comparator::new(Op::LessEq, numbers, Vec::new()))
         }
@@ -359,49 +359,51 @@ fn between(from: &str, to: &str, wide: bool) -> Result<Vec<Comparator>, Refused>
 }
 
 /// Parses one word.
-fn comparators(word: &str, wide: bool) -> Result<Vec<Comparator>, Refused> {
+fn comparators(word: &str, wide: bool) -> Result<Vec<Comparator>, InvalidText> {
     if let Some(rest) = word.strip_prefix('^') {
-        let partial = Partial::parse(rest)?;
+        let partial = PartialVersion::parse(rest)?;
         let upper = match partial.wanted()? {
-            Wanted::Any => return Ok(Vec::new()),
-            Wanted::Full([0, 0, patch]) => [0, 0, after(patch)?],
-            Wanted::Full([0, minor, _]) | Wanted::Minor(0, minor) => [0, after(minor)?, 0],
-            Wanted::Full([major, ..]) | Wanted::Minor(major, _) | Wanted::Major(major) => {
-                [after(major)?, 0, 0]
+            PartialNumbers::Any => return Ok(Vec::new()),
+            PartialNumbers::Full([0, 0, patch]) => [0, 0, after(patch)?],
+            PartialNumbers::Full([0, minor, _]) | PartialNumbers::Minor(0, minor) => {
+                [0, after(minor)?, 0]
             }
+            PartialNumbers::Full([major, ..])
+            | PartialNumbers::Minor(major, _)
+            | PartialNumbers::Major(major) => [after(major)?, 0, 0],
         };
         return Ok(vec![from_partial(partial, wide)?, Comparator::below(upper)]);
     }
     if let Some(rest) = word.strip_prefix('~') {
-        let partial = Partial::parse(rest.strip_prefix('>').unwrap_or(rest))?;
+        let partial = PartialVersion::parse(rest.strip_prefix('>').unwrap_or(rest))?;
         let upper = match partial.wanted()? {
-            Wanted::Any => return Ok(Vec::new()),
-            Wanted::Full([major, minor, _]) | Wanted::Minor(major, minor) => {
+            PartialNumbers::Any => return Ok(Vec::new()),
+            PartialNumbers::Full([major, minor, _]) | PartialNumbers::Minor(major, minor) => {
                 [major, after(minor)?, 0]
             }
-            Wanted::Major(major) => [after(major)?, 0, 0],
+            PartialNumbers::Major(major) => [after(major)?, 0, 0],
         };
         return Ok(vec![from_partial(partial, wide)?, Comparator::below(upper)]);
     }
     let (op, rest) = operator(word);
-    let partial = Partial::parse(rest)?;
+    let partial = PartialVersion::parse(rest)?;
     if partial.major.is_none() && partial.minor.is_some()
         || partial.minor.is_none() && partial.patch.is_some()
     {
-        return Err(Refused::because("has a number behind an x"));
+        return Err(InvalidText::because("has a number after an x"));
     }
     let (lower, upper) = match partial.wanted()? {
-        Wanted::Full(numbers) => {
+        PartialNumbers::Full(numbers) => {
             partial.check_prefix()?;
             return Ok(vec![Comparator::new(op, numbers, partial.pre)]);
         }
         // No version is above or below everything.
-        Wanted::Any if matches!(op, Op::Less | Op::Greater) => {
+        PartialNumbers::Any if matches!(op, Op::Less | Op::Greater) => {
             return Ok(vec![Comparator::below([0; 3])]);
         }
-        Wanted::Any => return Ok(Vec::new()),
-        Wanted::Major(major) => ([major, 0, 0], [major + 1, 0, 0]),
-        Wanted::Minor(major, minor) => ([major, minor, 0], [major, minor + 1, 0]),
+        PartialNumbers::Any => return Ok(Vec::new()),
+        PartialNumbers::Major(major) => ([major, 0, 0], [major + 1, 0, 0]),
+        PartialNumbers::Minor(major, minor) => ([major, minor, 0], [major, minor + 1, 0]),
     };
     let comparators = match op {
         Op::Less => vec![Comparator::below(lower)],
@@ -425,12 +427,12 @@ fn comparators(word: &str, wide: bool) -> Result<Vec<Comparator>, Refused> {
 }
 
 /// Returns the lower bound of `~` and `^`: a full version itself.
-fn from_partial(partial: Partial<'_>, wide: bool) -> Result<Comparator, Refused> {
+fn from_partial(partial: PartialVersion<'_>, wide: bool) -> Result<Comparator, InvalidText> {
     Ok(match partial.wanted()? {
-        Wanted::Full(numbers) => Comparator::new(Op::GreaterEq, numbers, partial.pre),
-        Wanted::Minor(major, minor) => Comparator::from([major, minor, 0], wide),
-        Wanted::Major(major) => Comparator::from([major, 0, 0], wide),
-        Wanted::Any => Comparator::from([0; 3], wide),
+        PartialNumbers::Full(numbers) => Comparator::new(Op::GreaterEq, numbers, partial.pre),
+        PartialNumbers::Minor(major, minor) => Comparator::from([major, minor, 0], wide),
+        PartialNumbers::Major(major) => Comparator::from([major, 0, 0], wide),
+        PartialNumbers::Any => Comparator::from([0; 3], wide),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::{cmp::Ordering, fmt};
 
-use crate::ecosystem::{Refused, number::Number};
+use crate::ecosystem::{InvalidText, number::DecimalNumber};
 
 /// Highest number in a version core: JavaScript's largest safe integer.
 pub(super) const MAX_NUMBER: u64 = (1 << 53) - 1;
@@ -20,12 +20,12 @@ pub(in crate::ecosystem) struct Version {
 /// those above 2^53 as floats.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Identifier {
-    Number(Number),
+    Number(DecimalNumber),
     Word(Box<str>),
 }
 
 impl Version {
-    pub(in crate::ecosystem) fn parse(text: &str) -> Result<Self, Refused> {
+    pub(in crate::ecosystem) fn parse(text: &str) -> Result<Self, InvalidText> {
         let text = text.strip_prefix('v').unwrap_or(text);
         let (text, build) = text
             .split_once('+')
@@ -40,13 +40,13 @@ impl Version {
             numbers.next(),
             numbers.next(),
         ) else {
-            return Err(Refused::because(
+            return Err(InvalidText::because(
                 "must begin with three numbers, such as 1.2.3",
             ));
         };
         if build.is_some_and(|build| !build.split('.').all(is_word)) {
-            return Err(Refused::because(
-                "may have letters, digits, hyphens and dots only behind its +, none of them empty",
+            return Err(InvalidText::because(
+                "may only have letters, digits, hyphens and dots after its +, without empty parts",
             ));
         }
         Ok(Self {
@@ -65,10 +65,10 @@ impl Version {
 }
 
 /// Parses a number without leading zeros, exactly representable as a float.
-pub(super) fn number(text: &str) -> Result<u64, Refused> {
+pub(super) fn number(text: &str) -> Result<u64, InvalidText> {
     if !is_number(text) {
-        return Err(Refused::because(
-            "has something other than a number, without zeros before it, between its dots",
+        return Err(InvalidText::because(
+            "has a part that is not a number without leading zeros",
         ));
     }
     text.parse()
@@ -77,8 +77,8 @@ pub(super) fn number(text: &str) -> Result<u64, Refused> {
         .ok_or_else(too_large)
 }
 
-pub(super) fn too_large() -> Refused {
-    Refused(format!("has a number above {MAX_NUMBER}, npm's highest"))
+pub(super) fn too_large() -> InvalidText {
+    InvalidText(format!("has a number above {MAX_NUMBER}, npm's highest"))
 }
 
 /// Returns true for digits without leading zeros.
@@ -94,22 +94,22 @@ fn is_word(text: &str) -> bool {
 }
 
 /// Parses the part after the hyphen.
-pub(super) fn pre_release(text: &str) -> Result<Vec<Identifier>, Refused> {
+pub(super) fn pre_release(text: &str) -> Result<Vec<Identifier>, InvalidText> {
     text.split('.').map(identifier).collect()
 }
 
-fn identifier(text: &str) -> Result<Identifier, Refused> {
+fn identifier(text: &str) -> Result<Identifier, InvalidText> {
     if is_number(text) {
-        return Ok(Identifier::Number(Number::of(text)));
+        return Ok(Identifier::Number(DecimalNumber::of(text)));
     }
     if !is_word(text) {
-        return Err(Refused::because(
-            "may have letters, digits, hyphens and dots only behind its hyphen, none of them empty",
+        return Err(InvalidText::because(
+            "may only have letters, digits, hyphens and dots after its hyphen, without empty parts",
         ));
     }
     if text.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(Refused::because(
-            "has a number with zeros before it behind its hyphen",
+        return Err(InvalidText::because(
+            "has a number with leading zeros after its hyphen",
         ));
     }
     Ok(Identifier::Word(text.into()))

@@ -3,7 +3,7 @@
 //! be valid.
 
 use super::{
-    super::{Ecosystem, Refused, Version},
+    super::{Ecosystem, InvalidText, Version},
     normalise,
 };
 
@@ -59,7 +59,7 @@ impl FileName {
     ///
     /// # Errors
     /// It is neither.
-    pub fn parse(name: &str) -> Result<Self, Refused> {
+    pub fn parse(name: &str) -> Result<Self, InvalidText> {
         if name.ends_with(".whl") {
             Wheel::parse(name).map(Self::Wheel)
         } else {
@@ -88,11 +88,11 @@ impl Wheel {
     ///
     /// # Errors
     /// It is no such name.
-    pub fn parse(name: &str) -> Result<Self, Refused> {
+    pub fn parse(name: &str) -> Result<Self, InvalidText> {
         check_characters(name)?;
         let stem = name
             .strip_suffix(".whl")
-            .ok_or_else(|| Refused::because("must end with .whl"))?;
+            .ok_or_else(|| InvalidText::because("must end with .whl"))?;
         let parts: Vec<&str> = stem.split('-').collect();
         let (name, version, build, [pythons, abis, platforms]) = match parts.as_slice() {
             [name, version, pythons, abis, platforms] => {
@@ -105,13 +105,14 @@ impl Wheel {
                 [*pythons, *abis, *platforms],
             ),
             _ => {
-                return Err(Refused::because(
-                    "must have five parts with hyphens between them, or six with a build tag, as name-1.0-py3-none-any.whl has",
+                return Err(InvalidText::because(
+                    "must have five parts with hyphens between them, or six with a build tag, as \
+                    name-1.0-py3-none-any.whl has",
                 ));
             }
         };
         if name.contains("__") {
-            return Err(Refused::because(
+            return Err(InvalidText::because(
                 "has two underscores in a row in the package's name",
             ));
         }
@@ -120,8 +121,8 @@ impl Wheel {
             !tag.starts_with(|c: char| c.is_ascii_digit()) && tag.bytes().all(is_word)
         };
         if !pythons.iter().all(is_identifier) {
-            return Err(Refused::because(
-                "has a tag for an interpreter that is no identifier",
+            return Err(InvalidText::because(
+                "has an interpreter tag that is not an identifier",
             ));
         }
         let (name, version) = release(name, version)?;
@@ -137,7 +138,7 @@ impl Wheel {
 }
 
 impl Build {
-    fn parse(text: &str) -> Result<Self, Refused> {
+    fn parse(text: &str) -> Result<Self, InvalidText> {
         let end = text
             .find(|c: char| !c.is_ascii_digit())
             .unwrap_or(text.len());
@@ -152,7 +153,7 @@ impl Build {
                     suffix: suffix.to_owned(),
                 })
             }
-            _ => Err(Refused::because(
+            _ => Err(InvalidText::because(
                 "has a build tag that does not start with a digit",
             )),
         }
@@ -164,18 +165,18 @@ impl SourceFile {
     ///
     /// # Errors
     /// It is no such name.
-    pub fn parse(name: &str) -> Result<Self, Refused> {
+    pub fn parse(name: &str) -> Result<Self, InvalidText> {
         check_characters(name)?;
         let packings = [(".tar.gz", Packing::TarGz), (".zip", Packing::Zip)];
         let found = packings
             .iter()
             .find_map(|(suffix, packing)| Some((name.strip_suffix(suffix)?, *packing)));
         let (stem, packing) =
-            found.ok_or_else(|| Refused::because("must end with .whl, .tar.gz or .zip"))?;
+            found.ok_or_else(|| InvalidText::because("must end with .whl, .tar.gz or .zip"))?;
         // A name may have a hyphen, but a version may not.
         let (name, version) = stem
             .rsplit_once('-')
-            .ok_or_else(|| Refused::because("must be named like name-1.0.tar.gz"))?;
+            .ok_or_else(|| InvalidText::because("must be named like name-1.0.tar.gz"))?;
         let (name, version) = release(name, version)?;
         Ok(Self {
             name,
@@ -185,33 +186,33 @@ impl SourceFile {
     }
 }
 
-fn check_characters(name: &str) -> Result<(), Refused> {
+fn check_characters(name: &str) -> Result<(), InvalidText> {
     if name.len() > MAX_FILE_NAME {
-        return Err(Refused(format!("is longer than {MAX_FILE_NAME} bytes")));
+        return Err(InvalidText(format!("is longer than {MAX_FILE_NAME} bytes")));
     }
     if !name
         .bytes()
         .all(|b| b.is_ascii_graphic() && !b"/\\".contains(&b))
     {
-        return Err(Refused::because(
-            "may have visible ASCII characters without slashes only",
+        return Err(InvalidText::because(
+            "may only have visible ASCII characters except slashes",
         ));
     }
     Ok(())
 }
 
-fn release(name: &str, version: &str) -> Result<(String, Version), Refused> {
-    normalise(name).map_err(|why| Refused(format!("has a name of a package that {why}")))?;
+fn release(name: &str, version: &str) -> Result<(String, Version), InvalidText> {
+    normalise(name).map_err(|why| InvalidText(format!("has a name of a package that {why}")))?;
     let version = Ecosystem::Pypi
         .version(version)
-        .map_err(|why| Refused(format!("has a version that {why}")))?;
+        .map_err(|why| InvalidText(format!("has a version that {why}")))?;
     Ok((name.to_owned(), version))
 }
 
 /// Splits a compressed tag set, in lower case.
-fn tags(text: &str) -> Result<Vec<String>, Refused> {
+fn tags(text: &str) -> Result<Vec<String>, InvalidText> {
     if text.split('.').any(str::is_empty) {
-        return Err(Refused::because("has an empty tag"));
+        return Err(InvalidText::because("has an empty tag"));
     }
     Ok(text.split('.').map(str::to_ascii_lowercase).collect())
 }

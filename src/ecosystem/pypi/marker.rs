@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{super::Refused, collapsed, specifier::Requirement};
+use super::{super::InvalidText, collapsed, specifier::Requirement};
 
 /// Deepest nesting of parentheses that `packaging` accepts.
 const MAX_DEPTH: usize = 200;
@@ -50,11 +50,11 @@ const VERSIONS: [&str; 4] = [
 pub struct Marker {
     text: String,
     /// In evaluation order: both operands before the operator.
-    steps: Vec<Step>,
+    steps: Vec<MarkerStep>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Step {
+enum MarkerStep {
     Comparison(Comparison),
     Join(Join),
 }
@@ -68,18 +68,18 @@ enum Join {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Comparison {
-    left: Side,
+    left: Operand,
     operator: &'static str,
-    right: Side,
+    right: Operand,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Side {
+enum Operand {
     Variable(&'static str),
     Text(String),
 }
 
-impl Side {
+impl Operand {
     fn as_str(&self) -> &str {
         match self {
             Self::Variable(name) => name,
@@ -93,8 +93,8 @@ impl Marker {
     ///
     /// # Errors
     /// `packaging` rejects it, or a quoted text has a backslash or a control character.
-    pub fn parse(text: &str) -> Result<Self, Refused> {
-        let mut scanner = Scanner {
+    pub fn parse(text: &str) -> Result<Self, InvalidText> {
+        let mut scanner = MarkerScanner {
             rest: text,
             before: None,
         };
@@ -106,18 +106,18 @@ impl Marker {
             if scanner.sign("(") {
                 pending.push(None);
                 if pending.iter().filter(|join| join.is_none()).count() > MAX_DEPTH {
-                    return Err(Refused(format!(
+                    return Err(InvalidText(format!(
                         "has brackets nested more than {MAX_DEPTH} deep"
                     )));
                 }
                 continue;
             }
-            steps.push(Step::Comparison(scanner.comparison()?));
+            steps.push(MarkerStep::Comparison(scanner.comparison()?));
             scanner.blanks();
             while scanner.rest.starts_with(')') {
                 work_off(&mut pending, &mut steps, Join::Or);
                 if pending.pop().is_none() {
-                    return Err(Refused::because(
+                    return Err(InvalidText::because(
                         "has a closing bracket without an opening one",
                     ));
                 }
@@ -133,13 +133,13 @@ impl Marker {
             pending.push(Some(join));
         }
         if !scanner.rest.is_empty() {
-            return Err(Refused::because(
-                "must have and, or, or nothing behind a condition",
+            return Err(InvalidText::because(
+                "has something other than `and` or `or` after a condition",
             ));
         }
         work_off(&mut pending, &mut steps, Join::Or);
         if !pending.is_empty() {
-            return Err(Refused::because(
+            return Err(InvalidText::because(
                 "has an opening bracket without a closing one",
             ));
         }
@@ -155,12 +155,12 @@ impl Marker {
 
     /// Returns true if it depends on the requested extras.
     pub fn asks_for_extra(&self) -> bool {
-        let is_extra = |side: &Side| *side == Side::Variable("extra");
+        let is_extra = |side: &Operand| *side == Operand::Variable("extra");
         self.steps.iter().any(|step| match step {
-            Step::Comparison(comparison) => {
+            MarkerStep::Comparison(comparison) => {
                 is_extra(&comparison.left) || is_extra(&comparison.right)
             }
-            Step::Join(_) => false,
+            MarkerStep::Join(_) => false,
         })
     }
 
@@ -174,12 +174,12 @@ impl Marker {
         &self,
         environment: &BTreeMap<String, String>,
         extras: &BTreeSet<String>,
-    ) -> Result<bool, Refused> {
+    ) -> Result<bool, InvalidText> {
         let mut values = Vec::new();
         for step in &self.steps {
             let value = match step {
-                Step::Comparison(comparison) => comparison.holds(environment, extras)?,
-                Step::Join(join) => {
+                MarkerStep::Comparison(comparison) => comparison.holds(environment, extras)?,
+                MarkerStep::Join(join) => {
                     let (right, left) = (
                         values.pop().unwrap_or_default(),
                         values.pop().unwrap_or_default(),
@@ -199,11 +199,11 @@ impl Marker {
 
 /// Applies pending operators that bind at least as tightly as `join`, back to the last open
 /// parenthesis.
-fn work_off(pending: &mut Vec<Option<Join>>, steps: &mut Vec<Step>, join: Join) {
+fn work_off(pending: &mut Vec<Option<Join>>, steps: &mut Vec<MarkerStep>, join: Join) {
     while let Some(earlier) =
         pending.pop_if(|earlier| earlier.is_some_and(|earlier| earlier >= join))
     {
-        steps.extend(earlier.map(Step::Join));
+        steps.extend(earlier.map(MarkerStep::Join));
     }
 }
 
@@ -212,8 +212,8 @@ impl Comparison {
         &self,
         environment: &BTreeMap<String, String>,
         extras: &BTreeSet<String>,
-    ) -> Result<bool, Refused> {
-        let is_left = matches!(self.left, Side::Variable(_));
+    ) -> Result<bool, InvalidText> {
+        let is_left = matches!(self.left, Operand::Variable(_));
         // If neither side is a variable, `packaging` takes the right one for a variable's name.
         let (key, text) = if is_left {
             (&self.left, &self.right)
@@ -225,15 +225,12 @@ impl Comparison {
             "extra" if !extras.is_empty() => return self.asks_of(extras, text),
             "extra" => String::new(),
             "extras" | "dependency_groups" => {
-                return Err(Refused(format!(
+                return Err(InvalidText(format!(
                     "asks for {key}, which only lock files know"
                 )));
             }
             _ => environment.get(key).cloned().ok_or_else(|| {
-                Refused(format!(
-                    "asks for {}, which the environment does not say",
-                    key.escape_debug()
-                ))
+                InvalidText(format!("asks for {}, which is unknown", key.escape_debug()))
             })?,
         };
         // Python appends `+` if it was built between two releases.
@@ -259,39 +256,39 @@ impl Comparison {
             "<" | ">" => Ok(false),
             "in" => Ok(right.contains(left)),
             "not in" => Ok(!right.contains(left)),
-            operator => Err(Refused(format!(
-                "compares with {operator} what is no version"
+            operator => Err(InvalidText(format!(
+                "compares with {operator} something that is not a version"
             ))),
         }
     }
 
-    fn asks_of(&self, extras: &BTreeSet<String>, text: &str) -> Result<bool, Refused> {
+    fn asks_of(&self, extras: &BTreeSet<String>, text: &str) -> Result<bool, InvalidText> {
         match self.operator {
             "==" => Ok(extras.contains(text)),
             "!=" => Ok(!extras.contains(text)),
-            operator => Err(Refused(format!(
-                "compares an extra with {operator}, where == and != may be"
+            operator => Err(InvalidText(format!(
+                "compares an extra with {operator}; only == and != are allowed"
             ))),
         }
     }
 }
 
-struct Scanner<'a> {
+struct MarkerScanner<'a> {
     rest: &'a str,
     /// The character before `rest`.
     before: Option<char>,
 }
 
-impl Scanner<'_> {
-    fn comparison(&mut self) -> Result<Comparison, Refused> {
+impl MarkerScanner<'_> {
+    fn comparison(&mut self) -> Result<Comparison, InvalidText> {
         let mut left = self.side()?;
         self.blanks();
         let operator = self.operator()?;
         self.blanks();
         let mut right = self.side()?;
         match (&mut left, &mut right) {
-            (Side::Variable("extra"), Side::Text(text))
-            | (Side::Text(text), Side::Variable("extra")) => {
+            (Operand::Variable("extra"), Operand::Text(text))
+            | (Operand::Text(text), Operand::Variable("extra")) => {
                 *text = collapsed(text);
             }
             _ => {}
@@ -303,14 +300,14 @@ impl Scanner<'_> {
         })
     }
 
-    fn side(&mut self) -> Result<Side, Refused> {
+    fn side(&mut self) -> Result<Operand, InvalidText> {
         if let Some(name) = self.word(&VARIABLES) {
-            return Ok(Side::Variable(name));
+            return Ok(Operand::Variable(name));
         }
         let old = OLD_NAMES.map(|(old, _)| old);
         if let Some(name) = self.word(&old) {
             let today = OLD_NAMES.iter().find(|(old, _)| *old == name);
-            return Ok(Side::Variable(today.map_or(name, |(_, today)| today)));
+            return Ok(Operand::Variable(today.map_or(name, |(_, today)| today)));
         }
         for quote in ["'", "\""] {
             if !self.sign(quote) {
@@ -319,21 +316,21 @@ impl Scanner<'_> {
             let (text, rest) = self
                 .rest
                 .split_once(quote)
-                .ok_or_else(|| Refused::because("has a quoted text that does not end"))?;
+                .ok_or_else(|| InvalidText::because("has a quoted text without an end"))?;
             if text.chars().any(|c| c == '\\' || c.is_control()) {
-                return Err(Refused::because(
+                return Err(InvalidText::because(
                     "has a backslash or a control character in a quoted text",
                 ));
             }
             (self.rest, self.before) = (rest, quote.chars().next());
-            return Ok(Side::Text(text.to_owned()));
+            return Ok(Operand::Text(text.to_owned()));
         }
-        Err(Refused::because(
-            "must compare such as python_version or extra with a quoted text",
+        Err(InvalidText::because(
+            "must compare a variable such as python_version or extra with a quoted text",
         ))
     }
 
-    fn operator(&mut self) -> Result<&'static str, Refused> {
+    fn operator(&mut self) -> Result<&'static str, InvalidText> {
         if self.word(&["in"]).is_some() {
             return Ok("in");
         }
@@ -341,14 +338,14 @@ impl Scanner<'_> {
             let is_apart = self.blanks();
             return match self.word(&["in"]) {
                 Some(_) if is_apart => Ok("not in"),
-                _ => Err(Refused::because("must have in behind not")),
+                _ => Err(InvalidText::because("must have `in` after `not`")),
             };
         }
         let found = ["===", "==", "~=", "!=", "<=", ">=", "<", ">"]
             .into_iter()
             .find(|sign| self.sign(sign));
         found.ok_or_else(|| {
-            Refused::because("must compare with one of == != <= >= < > ~= === in and not in")
+            InvalidText::because("must compare with one of == != <= >= < > ~= === in and not in")
         })
     }
 

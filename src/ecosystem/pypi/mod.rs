@@ -10,21 +10,21 @@ mod version;
 pub(super) use specifier::Requirement;
 pub(super) use version::Version;
 
-use super::Refused;
+use super::InvalidText;
 
 /// Returns the name in lower case with one hyphen for each run of `-`, `_` and `.` (PEP 503), if it
 /// is valid (PEP 508).
-pub(super) fn normalise(name: &str) -> Result<String, Refused> {
+pub(super) fn normalise(name: &str) -> Result<String, InvalidText> {
     if !name
         .bytes()
         .all(|b| b.is_ascii_alphanumeric() || is_separator(b.into()))
     {
-        return Err(Refused::because(
-            "may have letters a to z, digits, dots, underscores and hyphens only",
+        return Err(InvalidText::because(
+            "may only have letters a to z, digits, dots, underscores and hyphens",
         ));
     }
     if name.is_empty() || name.starts_with(is_separator) || name.ends_with(is_separator) {
-        return Err(Refused::because(
+        return Err(InvalidText::because(
             "must start and end with a letter or a digit",
         ));
     }

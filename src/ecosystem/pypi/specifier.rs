@@ -3,9 +3,9 @@
 //! to the named one.
 
 use super::{
-    super::{Refused, number::Number},
+    super::{InvalidText, number::DecimalNumber},
     is_space,
-    version::{Dev, MORE, Scanner, Version},
+    version::{Dev, MORE, Version, VersionScanner},
 };
 
 /// A list of specifiers, all of which must hold. An empty list takes every version.
@@ -22,13 +22,13 @@ enum Specifier {
     /// all others.
     Prefix {
         within: bool,
-        epoch: Number,
-        release: Vec<Number>,
+        epoch: DecimalNumber,
+        release: Vec<DecimalNumber>,
     },
     /// `~=1.2.3`: that version or a later one whose release begins with 1.2.
     Compatible {
         version: Version,
-        release: Vec<Number>,
+        release: Vec<DecimalNumber>,
     },
     /// `===` and any text, in lower case, with its version if it is one.
     Arbitrary {
@@ -49,7 +49,7 @@ enum Operator {
 
 impl Requirement {
     /// Parses a set. Commas with nothing between or after them are ignored.
-    pub(in crate::ecosystem) fn parse(text: &str) -> Result<Self, Refused> {
+    pub(in crate::ecosystem) fn parse(text: &str) -> Result<Self, InvalidText> {
         let parts = text
             .split(',')
             .map(|part| part.trim_matches(is_space))
@@ -61,7 +61,7 @@ impl Requirement {
     }
 
     /// Parses a single specifier, in which a comma is nothing special.
-    pub(super) fn one(text: &str) -> Result<Self, Refused> {
+    pub(super) fn one(text: &str) -> Result<Self, InvalidText> {
         Ok(Self(vec![Specifier::parse(text.trim_matches(is_space))?]))
     }
 
@@ -118,7 +118,7 @@ impl Requirement {
 }
 
 impl Specifier {
-    fn parse(text: &str) -> Result<Self, Refused> {
+    fn parse(text: &str) -> Result<Self, InvalidText> {
         if let Some(text) = text.strip_prefix("===") {
             return arbitrary(text.trim_start_matches(is_space));
         }
@@ -137,7 +137,7 @@ impl Specifier {
             .iter()
             .find_map(|(sign, operator)| Some((text.strip_prefix(sign)?, *operator)));
         let (text, operator) = found.ok_or_else(|| {
-            Refused::because(
+            InvalidText::because(
                 "must have one of == != <= >= < > ~= === before each version, as >=1.0,<2 does",
             )
         })?;
@@ -164,17 +164,17 @@ impl Specifier {
     }
 }
 
-fn begins_with(version: &Version, release: &[Number]) -> bool {
+fn begins_with(version: &Version, release: &[DecimalNumber]) -> bool {
     version.prefix(release.len()).eq(release.iter().cloned())
 }
 
-fn arbitrary(text: &str) -> Result<Specifier, Refused> {
+fn arbitrary(text: &str) -> Result<Specifier, InvalidText> {
     if text.is_empty() {
-        return Err(Refused::because("needs a version behind ==="));
+        return Err(InvalidText::because("needs a version after ==="));
     }
     if text.contains(|c: char| is_space(c) || matches!(c, ';' | ')')) {
-        return Err(Refused::because(
-            "may have no space, semicolon or closing bracket in what follows ===",
+        return Err(InvalidText::because(
+            "may not have a space, semicolon or closing parenthesis after ===",
         ));
     }
     Ok(Specifier::Arbitrary {
@@ -183,32 +183,32 @@ fn arbitrary(text: &str) -> Result<Specifier, Refused> {
     })
 }
 
-fn compatible(text: &str) -> Result<Specifier, Refused> {
-    let mut scanner = Scanner::new(text);
+fn compatible(text: &str) -> Result<Specifier, InvalidText> {
+    let mut scanner = VersionScanner::new(text);
     let version = scanner.version()?;
     if !scanner.is_at_end() {
-        return Err(Refused(format!(
-            "has something behind ~= that {MORE}; no wildcard and no local version may follow ~="
+        return Err(InvalidText(format!(
+            "has something after ~= that {MORE}; wildcards and local versions are not allowed there"
         )));
     }
     let mut release = scanner.release;
     release.pop();
     if release.is_empty() {
-        return Err(Refused::because(
-            "needs two numbers behind ~= at least, as ~=1.0 has",
+        return Err(InvalidText::because(
+            "needs at least two numbers after ~=, as in ~=1.0",
         ));
     }
     Ok(Specifier::Compatible { version, release })
 }
 
-fn compared(operator: Operator, text: &str) -> Result<Specifier, Refused> {
-    let mut scanner = Scanner::new(text);
+fn compared(operator: Operator, text: &str) -> Result<Specifier, InvalidText> {
+    let mut scanner = VersionScanner::new(text);
     let epoch = scanner.base()?;
     let equality = matches!(operator, Operator::Equal | Operator::NotEqual);
     if equality && scanner.wildcard() {
         if !scanner.is_at_end() {
-            return Err(Refused::because(
-                "may have nothing behind the * of a wildcard",
+            return Err(InvalidText::because(
+                "must not have anything after the * of a wildcard",
             ));
         }
         return Ok(Specifier::Prefix {
@@ -222,8 +222,9 @@ fn compared(operator: Operator, text: &str) -> Result<Specifier, Refused> {
         version = version.with_local(scanner.local());
     }
     if !scanner.is_at_end() {
-        return Err(Refused(format!(
-            "has something behind an operator that {MORE}; wildcards and local versions may follow == and != only"
+        return Err(InvalidText(format!(
+            "has something after an operator that {MORE}; wildcards and local versions are only \
+            allowed after == and !="
         )));
     }
     Ok(Specifier::Compared { operator, version })

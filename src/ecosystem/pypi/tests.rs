@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::{
     super::{Ecosystem, Requirement, Version},
-    dependency::{Dependency, Wanted},
+    dependency::{PypiDependency, VersionsOrUrl},
     file::{FileName, Packing, SourceFile, Wheel},
     marker::Marker,
     normalise,
@@ -454,7 +454,7 @@ fn source_distributions_say_their_name_and_version() {
 
 #[test]
 fn dependencies_have_a_name_and_conditions() {
-    let versions = |text: &str| Wanted::Versions(text.to_owned());
+    let versions = |text: &str| VersionsOrUrl::Versions(text.to_owned());
     for (text, name, extras, wanted, marker) in [
         ("requests", "requests", &[][..], versions(""), None),
         ("A.B-c_d>=1,<2", "A.B-c_d", &[], versions(">=1,<2"), None),
@@ -479,18 +479,18 @@ fn dependencies_have_a_name_and_conditions() {
             "a @ https://example.org/a;b ; os_name==''",
             "a",
             &[],
-            Wanted::Url("https://example.org/a;b".to_owned()),
+            VersionsOrUrl::Url("https://example.org/a;b".to_owned()),
             Some("os_name==''"),
         ),
         (
             "a[b]@file:///x",
             "a",
             &["b"],
-            Wanted::Url("file:///x".to_owned()),
+            VersionsOrUrl::Url("file:///x".to_owned()),
             None,
         ),
     ] {
-        let dependency = Dependency::parse(text).unwrap_or_else(|why| panic!("{text:?} {why}"));
+        let dependency = PypiDependency::parse(text).unwrap_or_else(|why| panic!("{text:?} {why}"));
         assert_eq!(
             (dependency.name.as_str(), dependency.wanted),
             (name, wanted),
@@ -510,13 +510,13 @@ fn dependencies_have_a_name_and_conditions() {
         "a[b c]", "a[b,]", "a[,b]", "a(>=1", "a)", "a @", "a @ x y", "a_", "aé", "a==1.0é", "a[é]",
         "a>=1)", "a>=1\n",
     ] {
-        let parsed = Dependency::parse(bad);
+        let parsed = PypiDependency::parse(bad);
         assert!(parsed.is_err(), "{bad:?}: {parsed:?}");
     }
 }
 
 /// Evaluates a marker in a sample environment, with these extras requested.
-fn holds(marker: &str, extras: &[&str]) -> Result<bool, super::super::Refused> {
+fn holds(marker: &str, extras: &[&str]) -> Result<bool, super::super::InvalidText> {
     let said = [
         ("python_version", "3.11"),
         ("python_full_version", "3.11.7+"),
@@ -634,7 +634,8 @@ fn conditions_hold_where_packaging_says_so() {
 
 /// Texts that are sometimes versions, and nearly so otherwise.
 fn odd_version() -> impl Strategy<Value = String> {
-    "([vV ]?)([0-2]!)?[0-2](\\.[01]){0,2}([._-]?(a|b|rc|ALPHA|c)[._-]?[0-2]?)?(-[01]|[._-]?(post|r)[._-]?[0-2]?)?([._-]?dev[0-1]?)?(\\+[ab01](\\.[ab01]){0,2})? ?"
+    "([vV \
+    ]?)([0-2]!)?[0-2](\\.[01]){0,2}([._-]?(a|b|rc|ALPHA|c)[._-]?[0-2]?)?(-[01]|[._-]?(post|r)[._-]?[0-2]?)?([._-]?dev[0-1]?)?(\\+[ab01](\\.[ab01]){0,2})? ?"
 }
 
 proptest! {
@@ -664,10 +665,11 @@ proptest! {
     }
 
     #[test]
-    fn no_text_makes_it_panic(text in "\\PC*", odd in "[ 0-9a-z.!+*=<>~,v\u{1c}\u{2003}é_-]{0,40}") {
+    fn no_text_makes_it_panic(text in "\\PC*", odd in "[ \
+        0-9a-z.!+*=<>~,v\u{1c}\u{2003}é_-]{0,40}") {
         for text in [&text, &odd] {
             let _ = normalise(text);
-            let _ = (FileName::parse(text), Dependency::parse(text), Marker::parse(text));
+            let _ = (FileName::parse(text), PypiDependency::parse(text), Marker::parse(text));
             let _ = FileName::parse(&format!("{text}.whl"));
             let _ = FileName::parse(&format!("{text}.zip"));
             if let (Ok(asked), Ok(version)) = (Ecosystem::Pypi.requirement(text), Ecosystem::Pypi.version("1.0")) {

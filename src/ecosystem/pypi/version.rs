@@ -4,7 +4,7 @@
 use std::{cmp::Ordering, fmt};
 
 use super::{
-    super::{Refused, number::Number},
+    super::{InvalidText, number::DecimalNumber},
     is_separator, is_space,
 };
 
@@ -12,12 +12,12 @@ use super::{
 /// release, alternative words for `a`, `b`, `rc` and `post`, and the choice of separators.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::ecosystem) struct Version {
-    pub(super) epoch: Number,
-    release: Vec<Number>,
+    pub(super) epoch: DecimalNumber,
+    release: Vec<DecimalNumber>,
     pub(super) pre: Pre,
-    pub(super) post: Option<Number>,
+    pub(super) post: Option<DecimalNumber>,
     pub(super) dev: Dev,
-    pub(super) local: Vec<Local>,
+    pub(super) local: Vec<LocalPart>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,32 +25,32 @@ pub(super) enum Pre {
     /// A development release of neither a pre-release nor a post-release comes before all others of
     /// its release.
     Development,
-    Alpha(Number),
-    Beta(Number),
-    Candidate(Number),
+    Alpha(DecimalNumber),
+    Beta(DecimalNumber),
+    Candidate(DecimalNumber),
     Final,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Dev {
-    Number(Number),
+    Number(DecimalNumber),
     Released,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Local {
+pub(super) enum LocalPart {
     Text(Box<str>),
-    Number(Number),
+    Number(DecimalNumber),
 }
 
 impl Version {
-    pub(in crate::ecosystem) fn parse(text: &str) -> Result<Self, Refused> {
-        let mut scanner = Scanner::new(text.trim_matches(is_space));
+    pub(in crate::ecosystem) fn parse(text: &str) -> Result<Self, InvalidText> {
+        let mut scanner = VersionScanner::new(text.trim_matches(is_space));
         let version = scanner.version()?.with_local(scanner.local());
         if scanner.is_at_end() {
             Ok(version)
         } else {
-            Err(Refused::because(MORE))
+            Err(InvalidText::because(MORE))
         }
     }
 
@@ -64,11 +64,11 @@ impl Version {
     }
 
     /// Returns the first `n` numbers of the release, padded with zeros.
-    pub(super) fn prefix(&self, n: usize) -> impl Iterator<Item = Number> {
+    pub(super) fn prefix(&self, n: usize) -> impl Iterator<Item = DecimalNumber> {
         self.release
             .iter()
             .cloned()
-            .chain(std::iter::repeat_with(Number::default))
+            .chain(std::iter::repeat_with(DecimalNumber::default))
             .take(n)
     }
 
@@ -94,24 +94,24 @@ impl Version {
         };
         Self {
             pre,
-            dev: Dev::Number(Number::default()),
+            dev: Dev::Number(DecimalNumber::default()),
             local: Vec::new(),
             ..self.clone()
         }
     }
 
-    pub(super) fn with_local(self, local: Vec<Local>) -> Self {
+    pub(super) fn with_local(self, local: Vec<LocalPart>) -> Self {
         Self { local, ..self }
     }
 }
 
 /// The error for a text that continues after a version.
 pub(super) const MORE: &str =
-    "is no version of PEP 440, such as 1.0, 1.0rc1, 1.0.post1, 1.0.dev1 or 1.0+local.1";
+    "is not a PEP 440 version such as 1.0, 1.0rc1, 1.0.post1, 1.0.dev1 or 1.0+local.1";
 
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.epoch != Number::default() {
+        if self.epoch != DecimalNumber::default() {
             write!(f, "{}!", self.epoch)?;
         }
         if self.release.is_empty() {
@@ -145,7 +145,7 @@ fn write_joined<T: fmt::Display>(f: &mut fmt::Formatter<'_>, parts: &[T]) -> fmt
     Ok(())
 }
 
-impl fmt::Display for Local {
+impl fmt::Display for LocalPart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text(text) => f.write_str(text),
@@ -156,13 +156,13 @@ impl fmt::Display for Local {
 
 /// Parses the parts of a version from the front of a text. Each part is greedy without
 /// backtracking, as in `packaging`: `1.0a-` is `1.0a0`, not `1.0a` followed by something.
-pub(super) struct Scanner<'a> {
+pub(super) struct VersionScanner<'a> {
     rest: &'a str,
     /// The release as written, with trailing zeros.
-    pub(super) release: Vec<Number>,
+    pub(super) release: Vec<DecimalNumber>,
 }
 
-impl<'a> Scanner<'a> {
+impl<'a> VersionScanner<'a> {
     pub(super) fn new(text: &'a str) -> Self {
         Self {
             rest: text,
@@ -175,26 +175,26 @@ impl<'a> Scanner<'a> {
     }
 
     /// Parses a version up to its local part.
-    pub(super) fn version(&mut self) -> Result<Version, Refused> {
+    pub(super) fn version(&mut self) -> Result<Version, InvalidText> {
         let epoch = self.base()?;
         Ok(self.suffixes(epoch))
     }
 
     /// Parses epoch and release. The release is stored, and the epoch returned.
-    pub(super) fn base(&mut self) -> Result<Number, Refused> {
+    pub(super) fn base(&mut self) -> Result<DecimalNumber, InvalidText> {
         self.word(&["v"]);
         let first = self
             .digits()
-            .ok_or_else(|| Refused::because("must start with a number, as 1.0 does"))?;
+            .ok_or_else(|| InvalidText::because("must start with a number, as 1.0 does"))?;
         let (epoch, first) = match self.rest.strip_prefix('!') {
             Some(rest) => {
                 self.rest = rest;
-                let release = self
-                    .digits()
-                    .ok_or_else(|| Refused::because("needs a number behind the ! of its epoch"))?;
+                let release = self.digits().ok_or_else(|| {
+                    InvalidText::because("needs a number after the ! of its epoch")
+                })?;
                 (first, release)
             }
-            None => (Number::default(), first),
+            None => (DecimalNumber::default(), first),
         };
         self.release.push(first);
         while let Some(number) = self.after(".") {
@@ -204,7 +204,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Parses pre-release, post-release and development release.
-    pub(super) fn suffixes(&mut self, epoch: Number) -> Version {
+    pub(super) fn suffixes(&mut self, epoch: DecimalNumber) -> Version {
         // Of two words with a common prefix, the longer one comes first.
         let pre = self.part(&["alpha", "a", "beta", "b", "preview", "pre", "c", "rc"]);
         let post = self
@@ -222,7 +222,7 @@ impl<'a> Scanner<'a> {
             .release
             .iter()
             .rev()
-            .take_while(|number| **number == Number::default())
+            .take_while(|number| **number == DecimalNumber::default())
             .count();
         let release = self
             .release
@@ -241,7 +241,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Parses the local part after `+`; empty if there is none.
-    pub(super) fn local(&mut self) -> Vec<Local> {
+    pub(super) fn local(&mut self) -> Vec<LocalPart> {
         let mut parts = Vec::new();
         let mut next = self.rest.strip_prefix('+');
         while let Some(text) = next {
@@ -255,9 +255,9 @@ impl<'a> Scanner<'a> {
                 break;
             };
             parts.push(if part.bytes().all(|b| b.is_ascii_digit()) {
-                Local::Number(Number::of(part))
+                LocalPart::Number(DecimalNumber::of(part))
             } else {
-                Local::Text(part.to_ascii_lowercase().into())
+                LocalPart::Text(part.to_ascii_lowercase().into())
             });
             self.rest = rest;
             next = rest.strip_prefix(is_separator);
@@ -274,7 +274,7 @@ impl<'a> Scanner<'a> {
 
     /// Parses an optional separator, one of the words, an optional separator, and a number, which
     /// defaults to 0. Consumes nothing without such a word.
-    fn part(&mut self, words: &[&'static str]) -> Option<(&'static str, Number)> {
+    fn part(&mut self, words: &[&'static str]) -> Option<(&'static str, DecimalNumber)> {
         let before = self.rest;
         self.separator();
         let Some(word) = self.word(words) else {
@@ -286,7 +286,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Parses a number after `sign`. Consumes nothing without a number.
-    fn after(&mut self, sign: &str) -> Option<Number> {
+    fn after(&mut self, sign: &str) -> Option<DecimalNumber> {
         let before = self.rest;
         self.rest = self.rest.strip_prefix(sign)?;
         let number = self.digits();
@@ -311,7 +311,7 @@ impl<'a> Scanner<'a> {
         Some(word)
     }
 
-    fn digits(&mut self) -> Option<Number> {
+    fn digits(&mut self) -> Option<DecimalNumber> {
         let end = self
             .rest
             .find(|c: char| !c.is_ascii_digit())
@@ -321,6 +321,6 @@ impl<'a> Scanner<'a> {
             .split_at_checked(end)
             .filter(|(digits, _)| !digits.is_empty())?;
         self.rest = rest;
-        Some(Number::of(digits))
+        Some(DecimalNumber::of(digits))
     }
 }

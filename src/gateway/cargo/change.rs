@@ -1,4 +1,4 @@
-//! Yanks, and who owns a crate.
+//! Yanks, and the owners of a crate.
 
 use axum::{http::StatusCode, response::Response};
 use serde_json::json;
@@ -31,7 +31,7 @@ pub(super) async fn yank(
     Ok(answer::json(StatusCode::OK, &json!({ "ok": true })))
 }
 
-/// Who owns a crate: the key that signs it.
+/// Returns the owner of a crate: the key that signs it.
 pub(super) async fn owners(
     service: &Service,
     endpoint: &Endpoint,

@@ -1,4 +1,4 @@
-//! Index files and crates: what a package's releases say of themselves, and their bytes.
+//! Index files and crates: the index lines of a package's releases, and their files.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use axum::{http::StatusCode, response::Response};
 use futures::{StreamExt, stream};
 
 use super::{
-    Endpoint,
+    Endpoint, ahead,
     line::{self, Line},
     name_of,
 };
@@ -24,11 +24,11 @@ use crate::{
     registry::{Package, Wanted, claimed},
 };
 
-/// Lines of one index that are looked for at once.
+/// Lines of one index that are looked up at once.
 const AT_ONCE: usize = 8;
 
-/// The file of a release.
-fn wanted(id: &PackageId, manifest: &Manifest) -> Wanted {
+/// Returns the file of a release.
+pub(super) fn wanted(id: &PackageId, manifest: &Manifest) -> Wanted {
     Wanted {
         content: manifest.content(),
         what: format!("{} {}", claimed(id, None), manifest.version),
@@ -38,8 +38,8 @@ fn wanted(id: &PackageId, manifest: &Manifest) -> Wanted {
     }
 }
 
-/// The line of one release.
-async fn line_of(
+/// Returns the line of one release.
+pub(super) async fn line_of(
     service: &Service,
     ahead: &Ahead<'_>,
     id: &PackageId,
@@ -70,7 +70,7 @@ async fn line_of(
 
 const KIND: &str = "text/plain; charset=utf-8";
 
-/// A hash of everything that an index file is made of.
+/// Returns a hash of all inputs of an index file.
 fn key(endpoint: &Endpoint, asked: &Asked, package: &Package, name: &str) -> Hash {
     let (id, base) = (&package.id, &asked.base);
     let made_of = (
@@ -84,14 +84,14 @@ fn key(endpoint: &Endpoint, asked: &Asked, package: &Package, name: &str) -> Has
     Hash(*blake3::hash(format!("{made_of:?}").as_bytes()).as_bytes())
 }
 
-/// Returns whether an endpoint has the release with this line.
-fn is_at(endpoint: &Endpoint, line: &Line) -> bool {
-    !endpoint.mirror || line.is_of_default_registry()
+/// Returns true if an endpoint, which is a mirror or not, serves the release with this line.
+pub(super) fn is_at(mirror: bool, line: &Line) -> bool {
+    !mirror || line.is_of_default_registry()
 }
 
-/// The index file of a crate: a line for each of its releases.
+/// Returns the index file of a crate: a line for each release.
 pub(super) async fn file(
-    service: &Service,
+    service: &Arc<Service>,
     endpoint: &Endpoint,
     asked: &Asked,
     name: &str,
@@ -99,6 +99,7 @@ pub(super) async fn file(
     let crate_name = name_of(name)?;
     let served = served(service, endpoint.only, &crate_name).await?;
     let package = &served.package;
+    ahead::asked(service, endpoint, package, None);
     let key = key(endpoint, asked, package, name);
     if let Some(written) = service.indexes.get(&key) {
         return Ok(tagged(
@@ -115,7 +116,7 @@ pub(super) async fn file(
             .filter(|hash| service.lines.get(hash).is_none())
             .collect::<Vec<Hash>>()
     };
-    // Nobody waits for what is in memory.
+    // Do not wait for the lock if everything is in memory.
     let _turn = if unread().is_empty() {
         None
     } else {
@@ -134,9 +135,8 @@ pub(super) async fn file(
     let (mut text, mut is_whole) = (String::new(), true);
     while let Some((entry, line)) = looked.next().await {
         match line {
-            // Of two spellings, only the one that was published is there: cargo looks for the
-            // others by itself.
-            Ok(line) if line.name.to_ascii_lowercase() == name && is_at(endpoint, &line) => {
+            // Serve only the published spelling: cargo tries the others by itself.
+            Ok(line) if line.name.to_ascii_lowercase() == name && is_at(endpoint.mirror, &line) => {
                 text.push_str(&line.text(entry.is_yanked(), &asked.base, endpoint.only.as_ref()));
                 text.push('\n');
             }
@@ -163,7 +163,7 @@ pub(super) async fn file(
     ))
 }
 
-/// The bytes of a crate.
+/// Returns the bytes of a crate.
 pub(super) async fn download(
     service: &Arc<Service>,
     endpoint: &Endpoint,
@@ -189,8 +189,9 @@ pub(super) async fn download(
         }
         return Err(missing().into());
     };
+    ahead::asked(service, endpoint, package, Some(&entry.version));
     let line = line_of(service, &Ahead::alone(service, id), id, entry).await?;
-    if !is_at(endpoint, &line) {
+    if !is_at(endpoint.mirror, &line) {
         let text = format!(
             "nobody attests that the default registry has {name} {version}; it is at /cargo/"
         );

@@ -1,7 +1,7 @@
-//! Lines of the index: what a release's own data says, as this gateway serves it. Pure.
+//! Lines of the index: the line that a release brings, adapted to this gateway. Pure.
 //!
-//! A line is text of a stranger's. It counts only where it is of the release that it came with, and
-//! of the form that cargo reads.
+//! A line comes from a stranger. It counts only if it belongs to its release and has the form that
+//! cargo reads.
 
 use serde_json::{Map, Value};
 
@@ -13,34 +13,34 @@ use crate::{
     ecosystem::Ecosystem,
 };
 
-/// What stands in a signed line for a registry of this kind: whose it is, and never an address with
-/// a port.
+/// Prefix of a registry of this kind in a signed line, followed by the owner. A signed line never
+/// contains the URL of a gateway.
 const OWNER: &str = "swarmdex:";
 
-/// The hash at the end of the name that cargo gives the directory of its default registry, in
-/// whatever cargo home: seen of cargo 1.95.
+/// The hash that ends the name of the default registry's directory in any cargo home, as of cargo
+/// 1.95.
 const DEFAULT: &str = "1949cf8c6b5b557f";
 
-/// What a line says that a download needs, and the line.
+/// A line of the index, with the fields that a download needs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Line {
     /// The crate's name as its publisher writes it.
     pub name: String,
-    /// SHA-256 of its file, in lower-case hexadecimal.
+    /// SHA-256 digest of its file, in lower-case hexadecimal.
     pub digest: String,
     fields: Map<String, Value>,
-    /// Of its text.
+    /// Length of its text in bytes.
     length: usize,
-    /// The registry that the signer's cargo home had it from, as that calls it.
+    /// The registry that the signer's cargo home got it from, by its directory name.
     upstream: Option<String>,
-    /// Whose packages it needs, by what the manifest signs.
+    /// The packages that it depends on, as signed in the manifest.
     needs: Vec<PackageId>,
 }
 
-/// Reads the line that came with a release.
+/// Parses the line that came with a release.
 ///
 /// # Errors
-/// Why cargo could not use it, or why it is of another release.
+/// The reason why cargo could not use the line, or why it belongs to another release.
 pub fn read(manifest: &Manifest, text: &[u8]) -> Result<Line, String> {
     let mut fields: Map<String, Value> =
         serde_json::from_slice(text).map_err(|error| error.to_string())?;
@@ -62,13 +62,14 @@ pub fn read(manifest: &Manifest, text: &[u8]) -> Result<Line, String> {
             .bytes()
             .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
     if !is_digest {
-        return Err("its cksum is no SHA-256 in lower-case hexadecimal".to_owned());
+        return Err("its cksum is not a SHA-256 in lower-case hexadecimal".to_owned());
     }
     let is_list = |key: &str| fields.get(key).is_some_and(Value::is_array);
     if !is_list("deps") || !fields.get("features").is_some_and(Value::is_object) {
         return Err("it has no list of dependencies, or no features".to_owned());
     }
-    let needs = |dependency: &Dependency| dependency.id_beside(manifest.owner, &manifest.ecosystem);
+    let needs =
+        |dependency: &Dependency| dependency.id_for_owner(manifest.owner, &manifest.ecosystem);
     let needs = manifest.dependencies.iter().filter_map(needs).collect();
     Ok(Line {
         name: name.to_owned(),
@@ -81,8 +82,8 @@ pub fn read(manifest: &Manifest, text: &[u8]) -> Result<Line, String> {
 }
 
 impl Line {
-    /// Returns whether it may stand in for the default registry: that has it, by the word of the
-    /// release's signer, and all it needs is there too.
+    /// Returns true if it may stand in for the default registry: the signer states that it comes
+    /// from there, and all its dependencies do, too.
     pub fn is_of_default_registry(&self) -> bool {
         let deps = self
             .fields
@@ -94,15 +95,15 @@ impl Line {
         self.upstream.as_deref() == Some(DEFAULT) && deps.into_iter().all(is_there)
     }
 
-    /// Bytes that it takes in memory, about.
+    /// Returns the approximate memory that it takes, in bytes.
     pub fn weight(&self) -> usize {
-        // What serde_json makes of a text is several times as long, the more so the shorter its
-        // words are.
+        // Parsed by serde_json, a text takes several times its length, and more the shorter its
+        // strings are.
         self.length * 4 + 512
     }
 
-    /// The line of an index whose addresses begin with `base`. `only` is the publisher whose
-    /// packages alone the index has: what the release needs of others is then in theirs.
+    /// Returns the line of an index whose URLs begin with `base`. If the index is that of one
+    /// publisher, `only`, then dependencies on others name the others' indexes.
     pub fn text(&self, yanked: bool, base: &str, only: Option<&PublisherId>) -> String {
         let mut fields = self.fields.clone();
         fields.insert("yanked".to_owned(), yanked.into());
@@ -132,7 +133,7 @@ impl Line {
         Value::Object(fields).to_string()
     }
 
-    /// The owner of what it needs by this name, where that is not the one whose index it is.
+    /// Returns the owner of its dependency of this name, unless that is the publisher of the index.
     fn elsewhere(&self, name: &str, only: &PublisherId) -> Option<PublisherId> {
         let name = PackageName::of(&Ecosystem::Cargo, &name.parse().ok()?).ok()?;
         self.needs
@@ -143,9 +144,8 @@ impl Line {
     }
 }
 
-/// What a signed line says of the registry of a dependency that cargo named by its index: nothing
-/// for the swarm's endpoint of a gateway, the owner for a publisher's, and what cargo said for any
-/// other.
+/// Returns the registry to sign for a dependency, from the index that cargo gave for it: nothing
+/// for a gateway's swarm endpoint, the owner for a publisher's, and any other index unchanged.
 pub fn signed_registry(index: Option<&str>, base: &str) -> Option<String> {
     let index = index?;
     match gateway_path(index, base) {
@@ -158,7 +158,8 @@ pub fn signed_registry(index: Option<&str>, base: &str) -> Option<String> {
     }
 }
 
-/// The path of an index that this gateway has, by whatever name of this machine it was asked.
+/// Returns the path of an index on this gateway, by whichever name of this machine it was
+/// addressed.
 fn gateway_path<'a>(index: &'a str, base: &str) -> Option<&'a str> {
     let url = index.strip_prefix("sparse+")?;
     let path = url.strip_prefix(base).or_else(|| {
@@ -171,7 +172,7 @@ fn gateway_path<'a>(index: &'a str, base: &str) -> Option<&'a str> {
     Some(path.trim_matches('/'))
 }
 
-/// The owner that a signed line names for a dependency.
+/// Returns the owner that a signed line names for a dependency.
 pub fn owner_of(registry: &str) -> Option<PublisherId> {
     registry.strip_prefix(OWNER)?.parse().ok()
 }

@@ -1,9 +1,10 @@
-//! The swarm as a registry of cargo's: `/cargo/`, where names mean what they mean on this node, and
+//! The swarm as a cargo registry: `/cargo/`, where names resolve as on this node, and
 //! `/cargo/~PUBLISHER-ID/`, which has one publisher's packages.
 //!
 //! The protocol: <https://doc.rust-lang.org/cargo/reference/registry-index.html#sparse-protocol>
 //! and <https://doc.rust-lang.org/cargo/reference/registry-web-api.html>.
 
+mod ahead;
 mod change;
 mod index;
 mod line;
@@ -25,16 +26,17 @@ use crate::{
     domain::name::{Owner, PackageName, PublisherId},
     ecosystem::Ecosystem,
 };
+pub use ahead::LookingAhead;
 pub use line::Line;
 use route::{Route, Scope};
 
-/// An endpoint, with the key that it is of.
+/// An endpoint with its publisher resolved.
 struct Endpoint {
-    /// The publisher whose packages alone it has.
+    /// The publisher, if it serves only the packages of one.
     only: Option<PublisherId>,
-    /// It stands in for the default registry.
+    /// True if it stands in for the default registry.
     mirror: bool,
-    /// What its addresses begin with.
+    /// The beginning of its URLs.
     url: String,
 }
 
@@ -42,7 +44,7 @@ fn errors(status: StatusCode, text: &str) -> Response {
     answer::json(status, &json!({ "errors": [{ "detail": text }] }))
 }
 
-/// The answer of the web API, of which cargo shows the sentence.
+/// Returns an error of the web API, whose message cargo displays.
 fn shown(refused: Refused) -> Response {
     refused.shown(errors)
 }
@@ -117,20 +119,21 @@ async fn answer_to(
     }
 }
 
-/// Tells a person how cargo is given the publish token.
+/// Tells a person how to give cargo the publish token.
 const LOGIN: &str = "`cargo login --registry NAME` takes it";
 
 async fn endpoint(service: &Service, scope: Scope, base: &str) -> Result<Endpoint, Refused> {
     let only = match &scope {
         Scope::Swarm | Scope::Mirror => None,
         Scope::Of(Owner::Publisher(owner)) => Some(*owner),
-        // What a handle means is somebody's word, unless a person pinned it.
+        // Only a pinned handle counts: any key can claim one.
         Scope::Of(Owner::Handle(handle)) => {
             match service.registry().claims(handle, false).await?.bound {
                 Some((owner, _)) => Some(owner),
                 None => {
                     let text = format!(
-                        "{handle} is pinned to no key here; `swarmdex trust {handle}` pins it, or write ~ and the id"
+                        "{handle} is pinned to no key here; `swarmdex trust {handle}` pins it, or \
+                         write ~ and the id"
                     );
                     return Err(Refused::Because(StatusCode::NOT_FOUND, text));
                 }
@@ -148,7 +151,7 @@ async fn endpoint(service: &Service, scope: Scope, base: &str) -> Result<Endpoin
 fn config(endpoint: &Endpoint, asked: &Asked) -> Response {
     let Endpoint { url, mirror, .. } = endpoint;
     let mut config = match mirror {
-        // Nothing is published there, nor searched for.
+        // The mirror has no API: it supports neither publishing nor searching.
         true => json!({ "dl": format!("{url}/api/v1/crates") }),
         false => json!({ "dl": format!("{url}/api/v1/crates"), "api": url }),
     };
@@ -160,7 +163,7 @@ fn config(endpoint: &Endpoint, asked: &Asked) -> Response {
     document(&asked.headers, "application/json", config.to_string())
 }
 
-/// The name of a crate, in whatever spelling.
+/// Returns the name of a crate, in whatever spelling.
 fn name_of(name: &str) -> Result<PackageName, Refused> {
     policy::name_of(&Ecosystem::Cargo, name)
 }

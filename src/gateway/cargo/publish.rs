@@ -1,5 +1,4 @@
-//! `cargo publish`: an upload becomes what `import` makes of a crate, and goes the whole way of a
-//! publish.
+//! `cargo publish`: an upload is prepared as by `import`, and then published.
 
 use std::{path::Path, sync::Arc};
 
@@ -14,7 +13,7 @@ use crate::{
     archive::{crates, release::of_crate, sanitise::with_dependencies},
     clock,
     domain::{
-        manifest::{Dependency, Draft, Kind},
+        manifest::{Dependency, DependencyKind, Draft},
         name::{NameError, PackageId, PackageName, PublisherId},
     },
     ecosystem::Ecosystem,
@@ -28,11 +27,11 @@ use crate::{
     prepare::{self, Prepared},
 };
 
-/// Bytes of what cargo says of a crate beside its file; crates with thousands of features have a
+/// Most bytes of metadata that cargo sends with a crate; crates with thousands of features have a
 /// few hundred KiB.
 const MAX_WORDS: usize = 4 << 20;
 
-/// What cargo says of a crate, as far as its file does not say it: where dependencies come from.
+/// The part of cargo's metadata that the crate's file lacks: the registries of its dependencies.
 #[derive(Debug, Deserialize)]
 struct Said {
     name: String,
@@ -43,7 +42,7 @@ struct Said {
 
 #[derive(Debug, Deserialize)]
 struct SaidDep {
-    /// What its registry calls it.
+    /// Its name in its registry.
     name: String,
     version_req: String,
     #[serde(default)]
@@ -59,12 +58,12 @@ struct SaidDep {
     /// The index of another registry.
     #[serde(default)]
     registry: Option<String>,
-    /// What the crate itself calls it.
+    /// Its name in the crate's own code.
     #[serde(default)]
     explicit_name_in_toml: Option<String>,
 }
 
-/// Takes an upload, if `allowed`.
+/// Accepts an upload, if `allowed`.
 pub(super) async fn take(
     service: &Arc<Service>,
     endpoint: &Endpoint,
@@ -136,8 +135,8 @@ async fn take_all(
     ))
 }
 
-/// Takes an upload apart: a length and what cargo says, a length and the file. The file goes to the
-/// disk as it comes.
+/// Splits an upload: a length and the metadata, then a length and the file. The file is written to
+/// the disk as it arrives.
 async fn received(
     bytes: &mut (impl AsyncRead + Unpin),
     dir: &Path,
@@ -146,7 +145,7 @@ async fn received(
     let length = bytes.read_u32_le().await.map_err(|error| cut(&error))? as usize;
     if length > MAX_WORDS {
         return Err(Refused::wrong(format!(
-            "what is said of the crate has {length} bytes, and may have {MAX_WORDS}"
+            "the metadata of the crate has {length} bytes; at most {MAX_WORDS} are allowed"
         )));
     }
     let mut words = vec![0; length];
@@ -155,9 +154,9 @@ async fn received(
         .await
         .map_err(|error| cut(&error))?;
     let said: Said = serde_json::from_slice(&words).map_err(|error| {
-        Refused::wrong(format!("what is said of the crate cannot be read: {error}"))
+        Refused::wrong(format!("the metadata of the crate cannot be read: {error}"))
     })?;
-    // Both become the name of a file.
+    // Both become part of a file name.
     name_of(&said.name)?;
     Ecosystem::Cargo
         .version(&said.vers)
@@ -178,9 +177,9 @@ async fn received(
     }
 }
 
-/// Has the line of the index and the manifest say where the dependencies come from, as cargo says:
-/// in the file itself stand addresses, and none for those of the default registry. Returns what the
-/// manifest has no room for.
+/// Sets the registries of the dependencies in the index line and the manifest, as cargo gives them:
+/// the crate's file has only URLs, and none for the default registry. Returns what did not fit into
+/// the manifest.
 async fn tell_of_registries(
     service: &Service,
     endpoint: &Endpoint,
@@ -205,7 +204,7 @@ async fn tell_of_registries(
     {
         let name = name_of(&dep.name)?;
         let owner = match line::signed_registry(dep.registry.as_deref(), base) {
-            // Of a crate in another registry nobody here is the owner.
+            // No key here owns a crate of another registry.
             Some(registry) => line::owner_of(&registry),
             None => Some(meant(service, endpoint, &name, own).await?),
         };
@@ -218,12 +217,12 @@ async fn tell_of_registries(
         needs.push(Dependency {
             optional: dep.optional,
             kind: if dep.kind.as_deref() == Some("build") {
-                Kind::Build
+                DependencyKind::Build
             } else {
-                Kind::Runtime
+                DependencyKind::Runtime
             },
             extras: dep.features.clone(),
-            // An optional one is a feature of its own name.
+            // An optional dependency is a feature of its own name.
             under: dep.optional.then(|| called.clone()),
             platform: dep.target.clone(),
             ..Dependency::on(PackageId { owner, name }.to_string(), requirement)
@@ -238,7 +237,7 @@ async fn tell_of_registries(
     Ok(left_out)
 }
 
-/// Whose package a dependency of the same registry is.
+/// Returns the owner of a dependency from the same registry.
 async fn meant(
     service: &Service,
     endpoint: &Endpoint,
@@ -257,7 +256,8 @@ async fn meant(
     })
 }
 
-/// A dependency as a line of an index has it: the name is what the crate itself calls it.
+/// Returns a dependency in the form of an index line, where its name is the one in the crate's own
+/// code.
 fn told(dep: &SaidDep, base: &str) -> Value {
     let renamed = dep
         .explicit_name_in_toml

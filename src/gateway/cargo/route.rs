@@ -1,22 +1,22 @@
-//! What cargo asks for, by method and path. Pure.
+//! Cargo's requests, by method and path. Pure.
 
 use axum::http::Method;
 
 use crate::{domain::name::Owner, ecosystem::cargo::index_path};
 
-/// Whose packages an endpoint has.
+/// The packages that an endpoint serves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// The swarm's: names mean what they mean on this node.
+    /// The swarm's: names resolve as on this node.
     Swarm,
-    /// What upstream attested, in the place of the default registry.
+    /// Those attested from upstream, in place of the default registry.
     Mirror,
     /// One publisher's: `~PUBLISHER-ID`, or `~handle` for a pinned one.
     Of(Owner),
 }
 
 impl Scope {
-    /// The path below which the endpoint is.
+    /// Returns the path of the endpoint.
     pub fn path(&self) -> String {
         match self {
             Self::Swarm => "/cargo".to_owned(),
@@ -52,7 +52,7 @@ pub enum Route {
     },
 }
 
-/// The request to the mirror; `None` for what no cargo asks of one.
+/// Parses a request to the mirror; `None` if cargo never sends it to one.
 pub fn of_mirror(method: &Method, parts: &[String]) -> Option<(Scope, Route)> {
     match of(method, parts)? {
         (Scope::Swarm, route @ (Route::Config | Route::Index(_) | Route::Download { .. })) => {
@@ -62,7 +62,7 @@ pub fn of_mirror(method: &Method, parts: &[String]) -> Option<(Scope, Route)> {
     }
 }
 
-/// The scope and the request; `None` for what no cargo asks.
+/// Parses a request and its scope; `None` if cargo never sends it.
 pub fn of(method: &Method, parts: &[String]) -> Option<(Scope, Route)> {
     let mut parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     let scope = match parts.first().and_then(|first| first.strip_prefix('~')) {

@@ -1,4 +1,4 @@
-//! `cargo search`: only what this node would install.
+//! `cargo search`, restricted to crates that this node would install.
 
 use axum::{http::StatusCode, response::Response};
 use serde_json::json;
@@ -15,10 +15,11 @@ use crate::{
     registry::Hit,
 };
 
-/// Crates in an answer unless the client says how many, and most of them: as cargo has it.
+/// Crates in an answer unless the client sets a number, and the largest such number, as in cargo's
+/// own registry.
 const USUAL: usize = 10;
 const MOST: usize = 100;
-/// Hits that are looked through for them.
+/// Hits examined for them.
 const LOOKED_AT: usize = MAX_HITS;
 
 pub(super) async fn answer(

@@ -1,58 +1,56 @@
-//! The body of a publish, taken apart as it comes: the tarball in it is decoded and passed on, and
-//! the rest is collected.
+//! Splits the body of a publish as it arrives: decodes the tarball in it and collects the rest.
 //!
-//! It is one JSON text, in which the file is a string of base64 (`_attachments`, `NAME.tgz`,
-//! `data`), so that reading it whole would take several times what the file does. What is collected
-//! is the same text with an empty string in that place, and whoever reads it finds what is wrong
-//! with it.
+//! The body is one JSON text, in which the file is a base64 string (`_attachments`, `NAME.tgz`,
+//! `data`). Parsing it as a whole would take several times the file's size in memory. The collected
+//! text has an empty string in place of the file, and its later parser finds any errors in it.
 
 use data_encoding::BASE64;
 
-/// Bytes of all but the file. A document with thousands of versions, which is sent to deprecate
-/// one, has a few MiB.
+/// Most bytes besides the file. A document with thousands of versions, sent to deprecate one, has a
+/// few MiB.
 pub const MAX_WORDS: usize = 4 << 20;
-/// Bytes of a key, escapes included, in the part of the text where it says what a string is.
+/// Most bytes of a key, including escapes, on the path to the file.
 const MAX_KEY: usize = 2_048;
 
-/// The fault of a body that is none.
+/// The reason why a body is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Wrong {
-    #[error("what it says beside the tarball has more than {} MiB", MAX_WORDS >> 20)]
+    #[error("its metadata has more than {} MiB", MAX_WORDS >> 20)]
     TooLong,
     #[error("it has more than one tarball")]
     Second,
     #[error("its tarball is no base64")]
     Base64,
-    #[error("it ends in the middle")]
+    #[error("it ends too early")]
     Cut,
 }
 
-/// A part of the text that is open, down to the one with the file.
+/// An open object or array on the path to the file.
 struct Level {
     is_object: bool,
     key: String,
-    /// A value comes next.
+    /// True if a value comes next.
     at_value: bool,
 }
 
 enum State {
     Between,
-    /// In a string that is collected; `key` has its text where that matters.
+    /// In a string that is collected; `key` has its text if it matters.
     Text {
         escaped: bool,
         key: Option<Vec<u8>>,
     },
-    /// In the file; an escape that is not whole yet.
+    /// In the file, with an escape sequence that is still incomplete.
     Data {
         escape: Vec<u8>,
     },
 }
 
-/// Takes a body apart.
+/// Splits a body.
 pub struct Splitter {
     words: Vec<u8>,
     levels: Vec<Level>,
-    /// Parts that are open within those of `levels`, and in which nothing is looked for.
+    /// Number of open objects and arrays below `levels`, which cannot contain the file.
     deeper: usize,
     state: State,
     decoder: Decoder,
@@ -73,10 +71,10 @@ impl Default for Splitter {
 }
 
 impl Splitter {
-    /// Takes the next piece; bytes of the file are added to `file`.
+    /// Takes the next piece, and appends bytes of the file to `file`.
     ///
     /// # Errors
-    /// The reason why there is nothing to go on with.
+    /// The reason why the body is invalid.
     pub fn feed(&mut self, piece: &[u8], file: &mut Vec<u8>) -> Result<(), Wrong> {
         let mut rest = piece;
         while let Some((&byte, after)) = rest.split_first() {
@@ -128,10 +126,10 @@ impl Splitter {
         Ok(())
     }
 
-    /// Returns the text that was collected, and true where there was a file.
+    /// Returns the collected text, and true if there was a file.
     ///
     /// # Errors
-    /// When the file has no end.
+    /// Fails if the file does not end.
     pub fn end(self) -> Result<(Vec<u8>, bool), Wrong> {
         match self.state {
             State::Data { .. } => Err(Wrong::Cut),
@@ -196,7 +194,7 @@ impl Splitter {
         }
     }
 
-    /// Returns whether the value that comes is the file.
+    /// Returns true if the next value is the file.
     fn is_file(&self) -> bool {
         let is_one = |(level, is_right): (&Level, &fn(&str) -> bool)| {
             level.is_object && is_right(&level.key)
@@ -207,15 +205,14 @@ impl Splitter {
     }
 }
 
-/// The keys on the way to the file. Beside it there may be what it was built by (`.sigstore`),
-/// which is no base64.
+/// The path to the file. Beside it there may be its provenance (`.sigstore`), which is not base64.
 const FILE: [fn(&str) -> bool; 3] = [
     |key| key == "_attachments",
     |key| key.ends_with(".tgz"),
     |key| key == "data",
 ];
 
-/// Returns the text that an escape stands for; `None` while it is not whole.
+/// Returns the text of an escape sequence; `None` while it is incomplete.
 fn unescaped(escape: &[u8]) -> Result<Option<String>, Wrong> {
     let whole = if escape.get(1) == Some(&b'u') { 6 } else { 2 };
     if escape.len() < whole {
@@ -227,7 +224,7 @@ fn unescaped(escape: &[u8]) -> Result<Option<String>, Wrong> {
         .map_err(|_| Wrong::Base64)
 }
 
-/// Base64 as it comes, padded.
+/// Decodes padded base64 as it arrives.
 #[derive(Default)]
 struct Decoder {
     /// Fewer than four characters.
@@ -261,7 +258,7 @@ impl Decoder {
             return Ok(());
         }
         let padding = memchr::memchr(b'=', text);
-        // It ends there.
+        // Padding ends it.
         if self.padded || padding.is_some_and(|at| at + 4 < text.len()) {
             return Err(Wrong::Base64);
         }
@@ -314,7 +311,7 @@ mod tests {
             b"ab\x7f",
             "escapes"
         );
-        // A text that has another place or another name is no file.
+        // A text at another path is not the file.
         for other in [
             r#"{"data":"YWJj"}"#,
             r#"{"_attachments":{"data":"YWJj"}}"#,
@@ -385,8 +382,8 @@ mod tests {
     }
 
     proptest! {
-        /// In whatever pieces it comes, and whatever stands around the file: what a parser of the
-        /// whole text finds is found.
+        /// However the body is split and whatever surrounds the file, the result is that of a
+        /// parser of the whole text.
         #[test]
         fn it_is_what_a_parser_of_the_whole_finds(
             around in any_json(), more in any_json(), file in prop::collection::vec(any::<u8>(), 0..200),
@@ -404,7 +401,7 @@ mod tests {
             prop_assert_eq!(serde_json::from_slice::<Value>(&words).unwrap(), whole);
         }
 
-        /// A text with any file at all, or with none: as a parser has it.
+        /// For a text with any file or none, the result is that of a parser.
         #[test]
         fn any_json_has_the_file_that_a_parser_finds(value in any_json(), lengths in prop::collection::vec(1usize..20, 1..4)) {
             let text = serde_json::to_vec(&value).unwrap();

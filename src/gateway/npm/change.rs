@@ -1,5 +1,5 @@
-//! Changes of versions after they were published: deprecations, and unpublishing, which is a yank
-//! here, because what was signed stays.
+//! Changes to published versions: deprecating, and unpublishing, which is a yank here because
+//! signed releases stay.
 
 use axum::{http::StatusCode, response::Response};
 use serde_json::Value;
@@ -26,24 +26,24 @@ use crate::{
     registry::{Change, Package},
 };
 
-/// Versions that are named in a notice.
+/// Most versions named in a notice.
 const NAMED: usize = 5;
 
-/// The package of this node's that a name is, in the state that a client has seen if it says which.
+/// Returns this node's package of a name. If the client gives the revision that it has seen, it
+/// must be the current one.
 async fn seen(service: &Service, name: &str, rev_seen: Option<&str>) -> Result<Package, Refused> {
     let id = own(service, None, &name_of(name)?)
         .await
         .map_err(not_found_is_forbidden)?;
     let package = package(service, &id).await?;
     if rev_seen.is_some_and(|seen| seen != rev(package.seq, package.signed_at.0)) {
-        let text = format!("{name} has changed since it was read; run that again");
+        let text = format!("{name} has changed since it was read; run the command again");
         return Err(Refused::Because(StatusCode::CONFLICT, text));
     }
     Ok(package)
 }
 
-/// npm takes a package that is not found for one that is unpublished already, and says that all is
-/// well.
+/// On 404, npm assumes that the package was unpublished already and reports success.
 fn not_found_is_forbidden(refused: Refused) -> Refused {
     match refused {
         Refused::Because(StatusCode::NOT_FOUND, text) => {
@@ -53,8 +53,8 @@ fn not_found_is_forbidden(refused: Refused) -> Refused {
     }
 }
 
-/// Takes the document with something else said of its versions. Where a client says which state it
-/// has seen, versions and tags that are missing from it are taken away.
+/// Applies a changed document of a package. If the client gives the revision that it has seen,
+/// versions and tags that are missing in the document are removed.
 pub(super) async fn say(
     service: &Service,
     asked: &Asked,
@@ -76,7 +76,7 @@ pub(super) async fn say(
     }
     let Some(versions) = &said.versions else {
         return Err(Refused::wrong(format!(
-            "nothing is said of any version of {name}, and there is no tarball"
+            "the document of {name} has no version and no tarball"
         )));
     };
     let mut changes = deprecations(&document, said);
@@ -100,7 +100,7 @@ pub(super) async fn say(
     Ok(done(StatusCode::OK, &notice(name, &gone)))
 }
 
-/// Changes for each version against which something else is said than before.
+/// Returns the changes for the versions whose deprecation message differs.
 fn deprecations(document: &Document, said: &Said) -> Vec<Change> {
     let sent = |version: &str| said.versions.as_ref()?.get(version);
     let change = |listed: &super::document::Listed| {
@@ -122,8 +122,8 @@ fn deprecations(document: &Document, said: &Said) -> Vec<Change> {
     document.versions.iter().filter_map(change).collect()
 }
 
-/// Changes for each tag that names something else than before. A tag whose version goes is left: it
-/// names nothing any more.
+/// Returns the changes for the tags that name another version. A tag whose version is removed is
+/// left, because it no longer names anything.
 fn tags(document: &Document, said: &Said, gone: &[VersionText]) -> Vec<Change> {
     let before = document.tags();
     let is_new =
@@ -164,7 +164,7 @@ fn yank(version: VersionText) -> Change {
     }
 }
 
-/// `npm unpublish` of all there is.
+/// `npm unpublish` of the whole package.
 pub(super) async fn unpublish(
     service: &Service,
     name: &str,
@@ -176,7 +176,7 @@ pub(super) async fn unpublish(
     yanked(service, &package.id, name, live).await
 }
 
-/// The file of a version that is unpublished, or has just been.
+/// Handles the removal of the file of a version that is unpublished, or was just before.
 pub(super) async fn unpublish_file(
     service: &Service,
     name: &str,
@@ -217,7 +217,7 @@ async fn yanked(
     Ok(done(StatusCode::OK, &notice(name, &versions)))
 }
 
-/// Tells a person that what they unpublished is yanked.
+/// Tells a person that the unpublished versions are yanked.
 fn notice(name: &str, gone: &[VersionText]) -> Vec<String> {
     if gone.is_empty() {
         return Vec::new();
@@ -233,7 +233,7 @@ fn notice(name: &str, gone: &[VersionText]) -> Vec<String> {
         more => format!(" and {more} more"),
     };
     vec![format!(
-        "{name} {named}{more} is yanked: what was signed stays, so nobody gets it anew, and who has it in a lock file still does; \
-         `swarmdex unyank` takes that back"
+        "{name} {named}{more} is yanked, because signed releases stay: new installs do not get it, \
+         and lock files that have it still work; `swarmdex unyank` reverts that"
     )]
 }

@@ -1,5 +1,4 @@
-//! The document of a package: its versions, what they are called, and when they were published.
-//! Pure.
+//! The document of a package: its versions, tags and times. Pure.
 
 use std::{collections::BTreeMap, fmt::Write, sync::Arc};
 
@@ -19,32 +18,32 @@ use crate::{
     ecosystem::Ecosystem,
 };
 
-/// A version that is listed, with what its owner says of it now.
+/// A listed version, with its owner's current statements about it.
 pub struct Listed {
     pub entry: ReleaseEntry,
     pub version: Arc<Version>,
 }
 
-/// Everything that a document says.
+/// The contents of a document.
 pub struct Document {
     pub name: String,
-    /// Who signs it, for eyes.
+    /// The signer, for display.
     pub owner: String,
-    /// The beginning of addresses, the registry's path included.
+    /// The beginning of URLs, including the registry's path.
     pub registry: String,
-    /// The state of the package that it is of.
+    /// The revision of the package's state.
     pub rev: String,
-    /// The time at which that was signed.
+    /// The signing time of that state.
     pub modified: Timestamp,
-    /// As the owner gives them.
+    /// The owner's tags.
     pub tags: BTreeMap<String, VersionText>,
-    /// In the order they were published.
+    /// In the order of publication.
     pub versions: Vec<Listed>,
 }
 
 impl Document {
-    /// Names of versions: the owner's, as far as their versions are listed, and `latest`, which is
-    /// always there: the highest release proper, if the owner does not say.
+    /// Returns the tags: the owner's, if their versions are listed, and always `latest`, which is
+    /// the highest version that is no pre-release unless the owner sets it.
     pub fn tags(&self) -> BTreeMap<&str, &str> {
         let listed = |version: &VersionText| {
             self.find(version)
@@ -73,7 +72,7 @@ impl Document {
         self.find(&highest.version)
     }
 
-    /// The version, however it is spelt.
+    /// Returns the version, in whatever spelling.
     pub fn find(&self, version: &VersionText) -> Option<&Listed> {
         let key = version.key(&Ecosystem::Npm);
         self.versions
@@ -81,13 +80,13 @@ impl Document {
             .find(|listed| listed.entry.version.key(&Ecosystem::Npm) == key)
     }
 
-    /// The version of this number, or with this tag.
+    /// Returns the version with this number or tag.
     pub fn choose(&self, wanted: &str) -> Option<&Listed> {
         let wanted = self.tags().get(wanted).copied().unwrap_or(wanted);
         self.find(&wanted.parse().ok()?)
     }
 
-    /// One version as JSON.
+    /// Returns one version as JSON.
     pub fn version(&self, listed: &Listed) -> String {
         let mut text = String::new();
         self.write(&mut text, Form::Full, listed);
@@ -104,7 +103,8 @@ impl Document {
         version.write(text, form, &tarball, entry.deprecated.as_deref());
     }
 
-    /// The whole as JSON. `for_change` says that somebody reads it to send it back changed.
+    /// Returns the document as JSON. `for_change` is true if the client reads it to send it back
+    /// changed.
     pub fn text(&self, form: Form, for_change: bool) -> String {
         let tags = self.tags();
         let mut head = match form {
@@ -128,7 +128,7 @@ impl Document {
         text.push_str(",\"versions\":{");
         for (n, listed) in self.versions.iter().enumerate() {
             let comma = if n == 0 { "" } else { "," };
-            // Writing to a string does not fail.
+            // Writing to a string cannot fail.
             let _ = write!(text, "{comma}{}:", quoted(&listed.version.version));
             self.write(&mut text, form, listed);
         }
@@ -146,13 +146,12 @@ impl Document {
         head
     }
 
-    /// Whoever signs it, and nobody else.
+    /// Returns the signer as the only maintainer.
     pub fn maintainers(&self) -> Value {
         json!([{ "name": self.owner, "email": "" }])
     }
 
-    /// The time at which anything of it was new last: what is said of a version may be newer than
-    /// all of them.
+    /// Returns the time of the last change: changes to a version may be newer than all versions.
     fn modified(&self) -> Timestamp {
         let times = self.versions.iter().map(|listed| listed.version.time);
         times.chain([self.modified]).max().unwrap_or_default()
@@ -177,7 +176,7 @@ impl Document {
     }
 }
 
-/// The tag that an installation without a version takes.
+/// The tag that an install without a version uses.
 pub const LATEST: &str = "latest";
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
-//! The swarm as a registry of npm's, at `/npm/`: npm, pnpm, yarn and bun install from it, and
-//! publish to it.
+//! The swarm as an npm registry, at `/npm/`: npm, pnpm, yarn and bun install from it and publish to
+//! it.
 //!
 //! The protocol: <https://github.com/npm/registry/blob/main/docs/REGISTRY-API.md> and
-//! <https://github.com/npm/registry/blob/main/docs/responses/package-metadata.md>. What they do
-//! beyond it is in the tests.
+//! <https://github.com/npm/registry/blob/main/docs/responses/package-metadata.md>. The tests show
+//! what the clients do beyond it.
 
 mod attachment;
 mod change;
@@ -35,14 +35,14 @@ use crate::{RegistryError, domain::name::PackageName, ecosystem::Ecosystem};
 pub use read::Held;
 use route::Route;
 
-/// Tells a person how npm is given the publish token.
+/// Tells a person how to give npm the publish token.
 const LOGIN: &str = "`swarmdex setup npm` prints the line with it";
-/// Most bytes of a request that is answered alike whatever it says.
+/// Most bytes of a request whose answer does not depend on its body.
 const MAX_UNREAD: u64 = 4 << 20;
-/// Words of this node's for a person, which npm prints beside its own.
+/// The header for messages to a person, which npm prints beside its own.
 const NOTICE: &str = "npm-notice";
 
-/// The form of which every client shows the sentence.
+/// Returns an error in the form that every client displays.
 fn error(status: StatusCode, text: &str) -> Response {
     answer::json(status, &json!({ "error": text }))
 }
@@ -71,9 +71,9 @@ pub async fn answer(service: &Arc<Service>, asked: Asked, body: Body) -> Respons
     answered.unwrap_or_else(shown)
 }
 
-/// Answers what changes something, if the token is there. Whoever is refused is heard out.
+/// Handles a change if the token allows it. The body of a refused request is still read.
 async fn changed(service: &Arc<Service>, asked: &Asked, body: Body, route: Route) -> Response {
-    // Base64 has four characters for three bytes.
+    // Base64 takes four characters for three bytes.
     let most = service.options.upload.saturating_add(2).saturating_mul(4) / 3;
     let most = most.saturating_add(attachment::MAX_WORDS as u64);
     let mut bytes = match upload::coming(&asked.headers, body, most) {
@@ -111,8 +111,9 @@ async fn change_by(
     }
 }
 
-/// Refuses who may not change anything: 401 for who says no word at all, as npm has it. It names no
-/// scheme, because npm would then tell people to log in, and show nothing of the sentence.
+/// Refuses a request that may not change anything, with 401 if it has no token at all, as npm's
+/// registry does. The answer names no scheme, because npm would then ask people to log in and hide
+/// the message.
 fn allowed(asked: &Asked) -> Result<(), Refused> {
     let said_nothing = !asked.headers.contains_key(header::AUTHORIZATION);
     match may_change(asked.change, LOGIN) {
@@ -144,14 +145,14 @@ async fn whoami(service: &Service, asked: &Asked) -> Result<Response, Refused> {
     ))
 }
 
-/// A report of old: nothing is known to be wrong with anything.
+/// A report for old clients: no known vulnerabilities.
 fn no_findings() -> serde_json::Value {
     let none = json!({ "info": 0, "low": 0, "moderate": 0, "high": 0, "critical": 0 });
     let counts = json!({ "vulnerabilities": none, "dependencies": 0, "devDependencies": 0, "totalDependencies": 0 });
     json!({ "actions": [], "advisories": {}, "muted": [], "metadata": counts })
 }
 
-/// Answers whatever was sent.
+/// Reads the body and sends a fixed answer.
 async fn unread(body: Body, answer: &serde_json::Value) -> Response {
     if let Ok(rest) = upload::coming(&Default::default(), body, MAX_UNREAD) {
         upload::hear_out(rest, MAX_UNREAD).await;
@@ -159,10 +160,10 @@ async fn unread(body: Body, answer: &serde_json::Value) -> Response {
     answer::json(StatusCode::OK, answer)
 }
 
-/// The answer to a change, with words for a person.
+/// Returns the answer to a change, with messages for a person.
 fn done(status: StatusCode, notices: &[String]) -> Response {
     let mut response = answer::json(status, &json!({ "ok": true, "success": true }));
-    // One line, of what a header may have.
+    // A single line of characters that a header may contain.
     let text: String = notices
         .join("; ")
         .chars()

@@ -1,5 +1,4 @@
-//! `npm publish`: an upload becomes what `import` makes of a tarball, and goes the whole way of a
-//! publish.
+//! `npm publish`: an upload is prepared as by `import`, and then published.
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +18,7 @@ use crate::{
     archive::release,
     clock,
     domain::{
-        hash::{Digester, Digests},
+        hash::{Digester, FileDigests},
         name::PackageId,
         record::check_tag,
         version::VersionText,
@@ -77,7 +76,7 @@ struct Attachment {
     _data: IgnoredAny,
 }
 
-/// A body that was taken apart.
+/// A received body, split into parts.
 struct Received {
     said: Said,
     /// The tarball, if there is one.
@@ -87,10 +86,10 @@ struct Received {
 struct Tarball {
     path: PathBuf,
     size: u64,
-    digests: Digests,
+    digests: FileDigests,
 }
 
-/// Takes a publish, or what is said of versions that are there.
+/// Accepts a publish, or changes to published versions.
 pub(super) async fn take(
     service: &Arc<Service>,
     asked: &Asked,
@@ -105,7 +104,7 @@ pub(super) async fn take(
     let Received { said, file } = received(bytes, dir.path(), service.options.upload).await?;
     if let Some(other) = said.name.as_ref().filter(|other| *other != name) {
         return Err(Refused::wrong(format!(
-            "what is sent to {name} says that it is {other}"
+            "the document sent to {name} is for {other}"
         )));
     }
     match file {
@@ -114,7 +113,7 @@ pub(super) async fn take(
     }
 }
 
-/// Reads a body to its end; the tarball goes to the disk as it comes.
+/// Reads a body to its end. The tarball is written to the disk as it arrives.
 async fn received(
     bytes: &mut (impl AsyncRead + Unpin),
     dir: &Path,
@@ -154,7 +153,7 @@ async fn received(
 
 fn unread(why: impl ToString) -> Refused {
     Refused::wrong(format!(
-        "what was sent cannot be read, or broke off ({}); publish it again",
+        "the request cannot be read or broke off ({}); publish it again",
         why.to_string()
     ))
 }
@@ -200,7 +199,7 @@ async fn publish_one(
     Ok(done(StatusCode::CREATED, &warnings))
 }
 
-/// Compares what is said of a version with the tarball of it.
+/// Compares the document's version with its tarball.
 fn check(name: &str, said: &Said, version: &VersionText, tarball: &Tarball) -> Result<(), Refused> {
     let key = version.key(&Ecosystem::Npm);
     let is_it = |text: &&String| {
@@ -229,7 +228,7 @@ fn check(name: &str, said: &Said, version: &VersionText, tarball: &Tarball) -> R
         );
         return Err(Refused::wrong(text));
     }
-    let Digests { sha512, sha1, .. } = &tarball.digests;
+    let FileDigests { sha512, sha1, .. } = &tarball.digests;
     let sha512 = sha512
         .map(|digest| format!("sha512-{}", BASE64.encode(&digest.0)))
         .unwrap_or_default();
@@ -247,14 +246,15 @@ fn check(name: &str, said: &Said, version: &VersionText, tarball: &Tarball) -> R
             .is_some_and(|shasum| !shasum.eq_ignore_ascii_case(&sha1))
     {
         let text = format!(
-            "the tarball of {name} {version} has another digest than is said of it; publish it again"
+            "the tarball of {name} {version} has another digest than its document says; publish \
+             it again"
         );
         return Err(Refused::wrong(text));
     }
     Ok(())
 }
 
-/// Returns the tags that the version is to have.
+/// Returns the tags for the new version.
 fn tags_of(said: &Said, version: &VersionText) -> Result<Vec<String>, Refused> {
     let key = version.key(&Ecosystem::Npm);
     let is_it = |text: &str| {
@@ -289,7 +289,8 @@ async fn may_follow(
         && entry.is_yanked()
     {
         let text = format!(
-            "You cannot publish over {name} {version}, which was unpublished: here that is a yank; `swarmdex unyank {id}@{version}` \
+            "You cannot publish over {name} {version}, which was unpublished: here that is a \
+             yank; `swarmdex unyank {id}@{version}` \
              takes it back, or publish another version"
         );
         return Err(Refused::Because(StatusCode::FORBIDDEN, text));
@@ -297,13 +298,14 @@ async fn may_follow(
     Ok(())
 }
 
-/// Says why a version with other bytes is refused, as npm's own registry does: 409 would have npm
-/// read the document and send everything once more.
+/// Explains why a version with other bytes is refused, as npm's own registry does. On 409, npm
+/// would read the document and send everything again.
 fn over(refused: Refused, name: &str, version: &VersionText) -> Refused {
     match refused {
         Refused::Because(StatusCode::CONFLICT, why) => {
             let text = format!(
-                "You cannot publish over the previously published version {version} of {name}: {why}"
+                "You cannot publish over the previously published version {version} of {name}: \
+                 {why}"
             );
             Refused::Because(StatusCode::FORBIDDEN, text)
         }

@@ -1,4 +1,4 @@
-//! Documents and tarballs: what the package's releases say of themselves, and their bytes.
+//! Documents and tarballs: the metadata of a package's releases, and their files.
 
 use std::sync::Arc;
 
@@ -34,19 +34,19 @@ use crate::{
     registry::{Package, Wanted, claimed},
 };
 
-/// Versions of one package that are looked for at once.
+/// Versions of one package that are looked up at once.
 const AT_ONCE: usize = 32;
-/// Bytes of versions that are kept, and of documents as they were sent: those that are asked for
-/// again, by one run of a client or by several.
+/// Bytes of the caches of parsed versions and of documents as they were sent, for repeated requests
+/// of one client or several.
 const MOST_VERSIONS: usize = 8 << 20;
 const MOST_DOCUMENTS: usize = 6 << 20;
-/// The form with what an installation needs.
+/// The abbreviated form, for installs.
 const SHORT: &str = "application/vnd.npm.install-v1+json";
 
-/// Versions that were read and documents that were written lately.
+/// The versions parsed and documents written lately.
 pub struct Held {
     versions: Known<Version>,
-    /// By everything that they are made of.
+    /// By a hash of all their inputs.
     documents: Known<Written>,
 }
 
@@ -59,7 +59,7 @@ impl Default for Held {
     }
 }
 
-/// Reads what one release says of itself, once.
+/// Parses the metadata of one release, once.
 async fn version_in(
     service: &Service,
     ahead: &Ahead<'_>,
@@ -89,8 +89,8 @@ async fn version_in(
     Ok(service.npm.versions.keep(hash, version.weight(), version))
 }
 
-/// The document of a package, and whether all of it is there. What is yanked is left out: who
-/// chooses anew does not get it, and who has it in a lock file asks for the tarball alone.
+/// Returns the document of a package, and whether it is complete. Yanked versions are left out: new
+/// installs must not choose them, and a client with one in its lock file requests only the tarball.
 pub(super) async fn listed(
     service: &Service,
     asked: &Asked,
@@ -153,17 +153,17 @@ pub(super) async fn listed(
     (document, is_whole)
 }
 
-/// The beginning of this registry's addresses.
+/// Returns the beginning of this registry's URLs.
 pub(super) fn registry(asked: &Asked) -> String {
     format!("{}/npm", asked.base)
 }
 
-/// Names the state of a package, for whoever sends it back changed.
+/// Returns the revision of a package's state, for clients that send back a changed document.
 pub(super) fn rev(seq: u64, signed_at: u64) -> String {
     format!("{seq}-{signed_at}")
 }
 
-/// Everything that a document is made of.
+/// Returns the hash of all inputs of a document.
 fn key(asked: &Asked, package: &Package, form: Form, for_change: bool) -> Hash {
     let mut key = blake3::Hasher::new();
     let mut add = |part: &[u8]| {
@@ -189,7 +189,8 @@ fn key(asked: &Asked, package: &Package, form: Form, for_change: bool) -> Hash {
     Hash(*key.finalize().as_bytes())
 }
 
-/// The form that a client asks for. One that says nothing gets everything, as yarn 4 needs it.
+/// Returns the form that a client requests. Without a preference it is the full one, as yarn 4
+/// needs it.
 fn form(headers: &HeaderMap) -> Form {
     let mut accepted = headers
         .get_all(header::ACCEPT)
@@ -210,7 +211,7 @@ pub(super) async fn document(
     let for_change = url::form_urlencoded::parse(asked.query.as_bytes())
         .any(|(key, value)| key == "write" && value == "true");
     let served = match package(service, name).await {
-        // npm takes a package that is not found for one that is unpublished already.
+        // On 404, npm assumes that the package was unpublished already.
         Err(Refused::Because(StatusCode::NOT_FOUND, text)) if for_change => {
             return Err(Refused::Because(StatusCode::FORBIDDEN, text));
         }
@@ -230,7 +231,7 @@ pub(super) async fn document(
     Ok(sent(&asked.headers, form, &written))
 }
 
-/// Makes a document, unless somebody else has just made it.
+/// Creates a document, unless another request has just created it.
 async fn made(
     service: &Service,
     asked: &Asked,
@@ -252,15 +253,13 @@ async fn made(
     })
 }
 
-/// The package that a name means here, to be served.
+/// Returns the package of a name, to be served.
 async fn package(service: &Service, name: &str) -> Result<Arc<Served>, Refused> {
     served(service, None, &name_of(name)?).await
 }
 
 fn none_left(name: &str) -> Refused {
-    let text = format!(
-        "{name} has no version that npm could install: all are yanked, or what they are is not to be had"
-    );
+    let text = format!("{name} has no version to install: all are yanked or not available");
     Refused::Because(StatusCode::NOT_FOUND, text)
 }
 
@@ -276,7 +275,7 @@ fn sent(headers: &HeaderMap, form: Form, written: &Written) -> Response {
     response
 }
 
-/// One version, by its number or a tag.
+/// Returns one version, by its number or a tag.
 pub(super) async fn version(
     service: &Service,
     asked: &Asked,
@@ -297,7 +296,7 @@ pub(super) async fn version(
     }
 }
 
-/// The bytes of a version, also of one that is yanked.
+/// Returns the file of a version, even if it is yanked.
 pub(super) async fn tarball(
     service: &Arc<Service>,
     asked: &Asked,

@@ -1,4 +1,4 @@
-//! Requests of npm and its like, by method and path. Pure.
+//! The requests of npm and compatible clients, by method and path. Pure.
 
 use axum::http::Method;
 
@@ -8,16 +8,16 @@ pub enum Route {
     Ping,
     Whoami,
     Search,
-    /// Known faults of packages, in bulk; old clients ask for a report of them.
+    /// A bulk query for vulnerabilities; old clients request a report instead.
     Advisories,
     Audit,
-    /// Accounts, which there are none of.
+    /// A request about accounts, which do not exist here.
     Account,
     /// All versions of a package.
     Document {
         name: String,
     },
-    /// One of them, by its number or a tag.
+    /// One version, by its number or a tag.
     Version {
         name: String,
         version: String,
@@ -29,8 +29,8 @@ pub enum Route {
     Tags {
         name: String,
     },
-    /// A publish, or the document with something else said of its versions. With the state that it
-    /// is of, versions that it lacks are unpublished.
+    /// A publish, or a document with changes to its versions. If it names a revision, versions that
+    /// it lacks are unpublished.
     Put {
         name: String,
         rev: Option<String>,
@@ -53,7 +53,7 @@ pub enum Route {
     },
 }
 
-/// The request; `None` for what none of them asks. The name of a package is one part or two:
+/// Parses a request; `None` if no client sends it. A package name has one part or two:
 /// `@scope%2fname` or `@scope/name`.
 pub fn of(method: &Method, parts: &[String]) -> Option<Route> {
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
@@ -147,14 +147,14 @@ fn of_package(method: &Method, is_read: bool, name: String, rest: &[&str]) -> Op
     }
 }
 
-/// The version in the name of a package's file: `name-1.0.0.tgz`, without the scope.
+/// Returns the version in the name of a package's file: `name-1.0.0.tgz`, without the scope.
 pub fn version_of<'a>(name: &str, file: &'a str) -> Option<&'a str> {
     file.strip_prefix(short(name))?
         .strip_prefix('-')?
         .strip_suffix(".tgz")
 }
 
-/// A name without its scope.
+/// Returns a name without its scope.
 pub fn short(name: &str) -> &str {
     name.rsplit('/').next().unwrap_or(name)
 }

@@ -1,4 +1,4 @@
-//! `npm search`: only what this node would install.
+//! `npm search`, restricted to packages that this node would install.
 
 use axum::{http::StatusCode, response::Response};
 use serde_json::{Value, json};
@@ -16,12 +16,12 @@ use crate::{
     registry::Hit,
 };
 
-/// Packages in an answer unless the client says how many, and most of them: as npm's own registry
-/// has it.
+/// Packages in an answer unless the client sets a number, and the largest such number, as in npm's
+/// own registry.
 const USUAL: usize = 20;
 const MOST: usize = 250;
 
-/// A search as it is asked for.
+/// The parameters of a search.
 #[derive(Debug, PartialEq, Eq)]
 struct Wanted {
     text: String,

@@ -1,4 +1,4 @@
-//! Names of versions: `npm dist-tag`.
+//! Tags: `npm dist-tag`.
 
 use axum::{http::StatusCode, response::Response};
 use serde_json::json;
@@ -17,7 +17,7 @@ use crate::{
     registry::Change,
 };
 
-/// Bytes of a version as JSON, and then some.
+/// More than enough bytes for a version as JSON.
 const MAX_BODY: u64 = 1_024;
 
 pub(super) async fn list(
@@ -30,7 +30,7 @@ pub(super) async fn list(
     Ok(answer::json(StatusCode::OK, &json!(document.tags())))
 }
 
-/// Gives a version a name; the version is the body, as JSON.
+/// Sets a tag on a version; the version is the body, as JSON.
 pub(super) async fn set(
     service: &Service,
     bytes: &mut (impl AsyncRead + Unpin),
@@ -73,9 +73,7 @@ pub(super) async fn remove(
     let package = package(service, &id).await?;
     if !package.tags.contains_key(&tag) {
         let text = match tag.as_str() {
-            LATEST => format!(
-                "{name} has no tag {LATEST} of its owner's; it names the highest version, and cannot be taken away"
-            ),
+            LATEST => format!("{name} has no tag {LATEST} to remove: it names the highest version"),
             _ => format!("{name} has no tag {tag}"),
         };
         return Err(Refused::Because(StatusCode::NOT_FOUND, text));

@@ -1,8 +1,8 @@
-//! One version as documents list it: what the `package.json` of its tarball says, and what its
-//! owner says of it now. Pure.
+//! One version as documents list it: the `package.json` of its tarball, and its owner's current
+//! statements. Pure.
 //!
-//! A `package.json` is text of a stranger's. It counts only where it is of the release that it came
-//! with, and where its file is, and what it has to be, is never taken from there.
+//! A `package.json` comes from a stranger. It counts only if it belongs to its release, and the URL
+//! and digests of the file are never taken from it.
 
 use data_encoding::BASE64;
 use serde_json::{Map, Value, json};
@@ -13,7 +13,7 @@ use crate::domain::{
     version::VersionText,
 };
 
-/// Fields that an installation needs: those of the abbreviated form.
+/// Fields that an install needs: those of the abbreviated form.
 const SHORT: [&str; 18] = [
     "name",
     "version",
@@ -34,7 +34,7 @@ const SHORT: [&str; 18] = [
     "funding",
     "hasInstallScript",
 ];
-/// Fields of a version that a document says of the package, by its latest one.
+/// Fields of the latest version that the document also has for the whole package.
 const OF_PACKAGE: [&str; 8] = [
     "description",
     "license",
@@ -49,24 +49,23 @@ const OF_PACKAGE: [&str; 8] = [
 /// A version of a package.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Version {
-    /// As the tarball has it: without build metadata.
+    /// As in the tarball: without build metadata.
     pub version: String,
-    /// The time at which its upstream or its tarball says that it was published, else that of its
-    /// signature.
+    /// The publication time as stated by its upstream or its tarball, or else its signing time.
     pub time: Timestamp,
-    /// The message in its own `package.json`.
+    /// The deprecation message in its own `package.json`.
     deprecated: Option<String>,
-    /// Both forms of it as JSON, but for the end: file and deprecation are to come.
+    /// Its full form as JSON, without the end, to which the file and the deprecation are added.
     full: String,
     short: String,
-    /// The digests that its file must have, likewise.
+    /// The digests of its file, in the same way.
     digests: String,
 }
 
-/// Reads the `package.json` that came with a release.
+/// Parses the `package.json` that came with a release.
 ///
 /// # Errors
-/// A reason why npm could not use it, or why it is of another release.
+/// The reason why npm could not use it, or why it belongs to another release.
 pub fn read(manifest: &Manifest, text: &[u8]) -> Result<Version, String> {
     let mut fields: Map<String, Value> =
         serde_json::from_slice(text).map_err(|error| error.to_string())?;
@@ -90,7 +89,7 @@ pub fn read(manifest: &Manifest, text: &[u8]) -> Result<Version, String> {
             .filter(|text| !text.is_empty())
             .map(str::to_owned)
     });
-    // Fields that begin with an underscore are a registry's own, as the file is.
+    // Fields that begin with an underscore belong to a registry, and so does the file.
     fields.retain(|key, _| {
         !key.starts_with('_') && !matches!(key.as_str(), "dist" | "hasInstallScript")
     });
@@ -122,7 +121,7 @@ pub fn read(manifest: &Manifest, text: &[u8]) -> Result<Version, String> {
     })
 }
 
-/// An object's text without its end. It has a name.
+/// Returns an object's text without its closing brace. The object has at least a name.
 fn open(fields: &Map<String, Value>) -> String {
     let mut text = serde_json::to_string(fields).unwrap_or_default();
     text.pop();
@@ -130,9 +129,9 @@ fn open(fields: &Map<String, Value>) -> String {
 }
 
 fn digests(file: &File) -> Result<String, String> {
-    let sha512 = file.sha512.ok_or(
-        "its signer does not say the SHA-512 of its file, without which npm checks nothing",
-    )?;
+    let sha512 = file
+        .sha512
+        .ok_or("its signer gives no SHA-512 of its file, which npm needs to verify it")?;
     let mut digests = format!("\"integrity\":\"sha512-{}\"", BASE64.encode(&sha512.0));
     if let Some(sha1) = file.sha1 {
         digests.push_str(&format!(",\"shasum\":\"{sha1}\""));
@@ -141,19 +140,20 @@ fn digests(file: &File) -> Result<String, String> {
 }
 
 impl Version {
-    /// Bytes that it takes in memory.
+    /// Returns the memory that it takes, in bytes.
     pub fn weight(&self) -> usize {
         self.full.len() + self.short.len() + self.digests.len() + 256
     }
 
-    /// The message against it: its owner's now, or the one in its own `package.json`.
+    /// Returns its deprecation message: the owner's current one, or the one in its own
+    /// `package.json`.
     pub fn deprecated<'a>(&'a self, now: Option<&'a str>) -> Option<&'a str> {
         now.filter(|now| !now.is_empty())
             .or(self.deprecated.as_deref())
     }
 
-    /// Appends it as JSON. `tarball` is the address of its file, `now` what its owner says against
-    /// it.
+    /// Appends it as JSON. `tarball` is the URL of its file, and `now` the owner's current
+    /// deprecation message.
     pub fn write(&self, into: &mut String, form: Form, tarball: &str, now: Option<&str>) {
         into.push_str(match form {
             Form::Full => &self.full,
@@ -171,7 +171,7 @@ impl Version {
         into.push('}');
     }
 
-    /// The fields that it says of the package.
+    /// Returns the fields that also describe the package.
     pub fn of_package(&self) -> Map<String, Value> {
         let fields: Map<String, Value> =
             serde_json::from_str(&format!("{}}}", self.full)).unwrap_or_default();
@@ -186,11 +186,11 @@ impl Version {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     Full,
-    /// Only what an installation needs.
+    /// Only the fields that an install needs.
     Short,
 }
 
-/// A text as JSON.
+/// Returns a text as a JSON string.
 pub fn quoted(text: &str) -> String {
     json!(text).to_string()
 }

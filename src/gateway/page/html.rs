@@ -1,4 +1,4 @@
-//! The HTML of the pages. Pure: values in, HTML out, everything escaped.
+//! The HTML of the pages. Pure: takes values, returns HTML, and escapes everything.
 
 use maud::{DOCTYPE, Markup, html};
 
@@ -17,7 +17,7 @@ use crate::{
     registry::{Hit, Package, Release, ReleaseState, SearchResults},
 };
 
-/// The frame of every page.
+/// Returns the frame of every page.
 fn page(title: &str, words: &str, body: &Markup) -> Markup {
     html! {
         (DOCTYPE)
@@ -42,24 +42,24 @@ fn page(title: &str, words: &str, body: &Markup) -> Markup {
     }
 }
 
-/// So many things.
+/// Formats a number of things.
 fn count(count: u64, thing: &str) -> String {
     format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
 }
 
-/// An owner's package, as a path.
+/// Returns the path of an owner's package.
 fn path(id: &PackageId, version: Option<&str>) -> String {
     let coded =
         |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
     let version = version.map_or_else(String::new, |version| {
         format!("?version={}", coded(version))
     });
-    // A path has no form in which a plus is a space.
+    // In a path, a plus must not become a space.
     let name = coded(id.name.as_str()).replace('+', "%20");
     format!("/package/{}/{name}{version}", id.owner)
 }
 
-/// The page of an error.
+/// Returns the page of an error.
 pub fn refused(base: &str, why: &str) -> Markup {
     let body = html! {
         h1 { "Not found" }
@@ -69,7 +69,7 @@ pub fn refused(base: &str, why: &str) -> Markup {
     page("Not found", "", &body)
 }
 
-/// The first page: which node this is, and how each client is set up.
+/// Returns the first page: the node, and the setup of each client.
 pub fn home(base: &str, status: &Status) -> Markup {
     let node = &status.node;
     let authority = base.split_once("://").map_or(base, |(_, rest)| rest);
@@ -91,7 +91,8 @@ pub fn home(base: &str, status: &Status) -> Markup {
         pre { "# .cargo/config.toml\n[registries.swarm]\nindex = \"sparse+" (base) "/cargo/\"" }
         p { "To build a project whose lock file has crates of the default registry, from what publishers here attest of it:" }
         pre {
-            "CARGO_HOME=$(mktemp -d) cargo build --locked \\\n  --config 'source.crates-io.replace-with=\"swarm\"' \\\n  "
+            "CARGO_HOME=$(mktemp -d) cargo build --locked \\\n  --config \
+             'source.crates-io.replace-with=\"swarm\"' \\\n  "
             "--config 'registries.swarm.index=\"sparse+" (base) "/cargo-mirror/\"'"
         }
         h3 { "pip and uv" }
@@ -102,7 +103,7 @@ pub fn home(base: &str, status: &Status) -> Markup {
     page(&format!("network {}", node.network), "", &body)
 }
 
-/// The page of what a search found.
+/// Returns the page of search results.
 pub fn found(base: &str, words: &str, found: &SearchResults) -> Markup {
     let body = html! {
         h1 { (count(found.total, "package")) }
@@ -126,7 +127,7 @@ fn row(hit: &Hit) -> Markup {
     }
 }
 
-/// A package with one of its releases.
+/// Returns the page of a package and one of its releases.
 pub fn package(base: &str, shown: &Shown, now: Timestamp) -> Markup {
     let Shown {
         package,
@@ -200,7 +201,7 @@ fn of_release(release: &Release, holders: Option<usize>, now: Timestamp) -> Mark
                 @if let Some(link) = link { tr { th { (label) } td { (linked(link)) } } }
             }
             tr { th { "signed" } td { (Ago(now.since(manifest.signed_at))) " ago" } }
-            tr { th { "state" } td { (release.freshness.told(now)) } }
+            tr { th { "state" } td { (release.freshness.describe(now)) } }
             tr { th { "bytes on" } td {
                 @match holders {
                     None => { "not known: nobody answered in time" }
@@ -226,7 +227,7 @@ fn of_release(release: &Release, holders: Option<usize>, now: Timestamp) -> Mark
     }
 }
 
-/// A link that somebody signed, where it is one.
+/// Returns a signed link as HTML, if it is a web address.
 fn linked(link: &str) -> Markup {
     let is_web = url::Url::parse(link).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
     html! {

@@ -1,5 +1,5 @@
-//! The pages for people: what this node is, how each client is set up, a search, and a package.
-//! Plain HTML without any script.
+//! The pages for people: the node, the setup of each client, a search, and a package. Plain HTML
+//! without scripts.
 
 mod html;
 mod readme;
@@ -30,15 +30,16 @@ use crate::{
 
 /// Packages that a search shows.
 const HITS: usize = 50;
-/// Longest time in which others are asked who has the bytes.
+/// Longest time in which others are asked for the providers of the files.
 const ASKED: Duration = Duration::from_secs(2);
-/// Nothing runs, nothing is fetched from elsewhere, nothing is sent elsewhere.
+/// No scripts run, nothing is loaded from elsewhere, and nothing is sent elsewhere.
 const POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors \
+     'none'",
 );
 const STYLE: &str = include_str!("style.css");
 
-/// A page by what is behind its first part; `None` for what is no page.
+/// Returns a page by the first part of its path; `None` if there is no such page.
 pub async fn answer(service: &Arc<Service>, asked: &Asked, first: &str) -> Option<Response> {
     let is_page = matches!(
         (first, asked.parts.as_slice()),
@@ -99,7 +100,7 @@ fn of(asked: &Asked, page: Markup) -> Response {
     response
 }
 
-/// The node's word that it is the one that answers here.
+/// Returns the node's proof that it is the one that answers here.
 fn proof(service: &Service, nonce: &str) -> Response {
     match service.prover.prove(nonce) {
         Some(proof) => answer::json(StatusCode::OK, &proof).into_response(),
@@ -133,7 +134,7 @@ async fn searched(service: &Service, asked: &Asked) -> Result<Markup> {
     Ok(html::found(&asked.base, &words, &found))
 }
 
-/// A package, and everything of one release of it.
+/// Returns the page of a package and one of its releases.
 async fn package(service: &Service, asked: &Asked, owner: &str, name: &str) -> Result<Markup> {
     let reference: PackageRef = format!("{owner}/{name}").parse()?;
     let package = service.registry().get_package(&reference).await?;
@@ -172,14 +173,14 @@ async fn package(service: &Service, asked: &Asked, owner: &str, name: &str) -> R
     Ok(html::package(&asked.base, &shown, clock::now()))
 }
 
-/// Everything on the page of a package.
+/// The values on the page of a package.
 struct Shown {
     package: Package,
     release: Option<Release>,
-    /// Nodes that have the bytes, as far as is known.
+    /// Number of nodes with the files, if known.
     holders: Option<usize>,
     readme: Option<String>,
-    /// The key whose package the bare name is on this node.
+    /// The key that the bare name belongs to on this node.
     is_meant: Option<crate::domain::name::PublisherId>,
 }
 

@@ -1,15 +1,14 @@
-//! Readmes as HTML: whatever a stranger wrote, nothing of it runs, and nothing of it is fetched
-//! from anywhere.
+//! Readmes as HTML. Whatever a stranger wrote, no script runs and nothing is loaded from elsewhere.
 
 use std::collections::HashSet;
 
 use maud::{Markup, PreEscaped, html as markup};
 use pulldown_cmark::{Options, Parser, html};
 
-/// Bytes of a readme that are shown.
+/// Most bytes shown of a readme.
 const MOST: usize = 256 << 10;
 
-/// A readme as HTML: as Markdown, but for reStructuredText, which stays the plain text that it is.
+/// Renders a readme as Markdown; reStructuredText is shown as plain text.
 pub fn rendered(text: &str) -> Markup {
     let mut end = text.len().min(MOST);
     while !text.is_char_boundary(end) {
@@ -23,7 +22,7 @@ pub fn rendered(text: &str) -> Markup {
     let options =
         Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TASKLISTS;
     html::push_html(&mut raw, Parser::new_ext(text, options));
-    // Pictures would tell their server who looks at what.
+    // Images would tell their servers who reads the page.
     let clean = ammonia::Builder::default()
         .rm_tags(["img", "map", "area"])
         .url_schemes(HashSet::from(["http", "https", "mailto"]))
@@ -34,7 +33,7 @@ pub fn rendered(text: &str) -> Markup {
     PreEscaped(clean)
 }
 
-/// Returns whether a text has directives or links of reStructuredText, which mean nothing in
+/// Returns true if a text has directives or links of reStructuredText, which mean nothing in
 /// Markdown.
 fn is_restructured(text: &str) -> bool {
     text.lines()
@@ -49,7 +48,8 @@ mod tests {
     #[test]
     fn markdown_becomes_html_and_nothing_in_it_runs() {
         let html = rendered(
-            "# Title\n\n*so* [here](https://example.org/x) [bad](javascript:alert(1)) ![p](https://example.org/p.png)\n\n\
+            "# Title\n\n*so* [here](https://example.org/x) [bad](javascript:alert(1)) \
+             ![p](https://example.org/p.png)\n\n\
              <script>alert(1)</script><b onclick=\"x()\">bold</b>\n\n| a | b |\n|---|---|\n| 1 | 2 |\n",
         )
         .into_string();

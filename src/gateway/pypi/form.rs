@@ -1,5 +1,5 @@
-//! The form of an upload (`multipart/form-data`), read as it comes: the file goes to the disk, and
-//! of the texts only those are kept that count here.
+//! The form of an upload (`multipart/form-data`), read as it arrives: the file is written to the
+//! disk, and only the text fields that matter here are kept.
 
 use std::{
     collections::HashMap,
@@ -25,7 +25,7 @@ use crate::{
     },
 };
 
-/// Texts that count. What an archive says of itself is read in the archive.
+/// Text fields that matter. The metadata of an archive is read from the archive.
 const KEPT: [&str; 8] = [
     ":action",
     "protocol_version",
@@ -36,18 +36,18 @@ const KEPT: [&str; 8] = [
     "blake2_256_digest",
     "md5_digest",
 ];
-/// Bytes of one of them.
+/// Most bytes of one of them.
 const WORD: usize = 4 << 10;
-/// Bytes that are read at once.
+/// Bytes read at once.
 const PIECE: usize = 128 << 10;
-/// Bytes of a form beside its file: a description may have 1 MiB, and may be sent in several ways.
+/// Most bytes of a form besides its file: a description may have 1 MiB and be sent in several ways.
 pub(super) const WORDS: u64 = 4 << 20;
 
 /// An upload's form. Its file is on the disk.
 #[derive(Debug)]
 pub(super) struct Form {
     texts: HashMap<String, String>,
-    /// The name of the file, as the client says it.
+    /// The file name given by the client.
     pub file: String,
     pub digests: Digests,
 }
@@ -58,7 +58,7 @@ impl Form {
     }
 }
 
-/// Digests of a file that clients say, in lower-case hexadecimal.
+/// Digests of a file as given by clients, in lower-case hexadecimal.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Digests {
     pub sha256: String,
@@ -66,7 +66,7 @@ pub(super) struct Digests {
     pub md5: String,
 }
 
-/// Computes the digests while the bytes pass.
+/// Computes the digests of the bytes that pass.
 #[derive(Default)]
 struct Digesting {
     sha256: Sha256,
@@ -90,9 +90,8 @@ impl Digesting {
     }
 }
 
-/// A stream that pauses behind each item: multer 3.1.0 takes in all that it is given until there is
-/// nothing for a moment, which of a body that comes quicker than it is written to the disk is all
-/// of it, in memory.
+/// A stream that pauses after each item. multer 3.1.0 buffers all that it is given without a pause,
+/// which is the whole body if that arrives faster than it is written to the disk.
 struct OneByOne<S> {
     stream: S,
     gave: bool,
@@ -112,15 +111,14 @@ impl<S: Stream + Unpin> Stream for OneByOne<S> {
     }
 }
 
-/// Reads a form whose file has `most` bytes at most, and writes that to the path.
+/// Reads a form whose file has at most `most` bytes, and writes the file to the path.
 pub(super) async fn read(
     bytes: &mut (impl AsyncRead + Unpin + Send),
     content_type: &str,
     (path, most): (&Path, u64),
 ) -> Result<Form, Refused> {
-    let boundary = multer::parse_boundary(content_type).map_err(|_| {
-        Refused::wrong("an upload is a form (multipart/form-data), and this is none")
-    })?;
+    let boundary = multer::parse_boundary(content_type)
+        .map_err(|_| Refused::wrong("an upload must be a form (multipart/form-data)"))?;
     let limits = SizeLimit::new()
         .whole_stream(most.saturating_add(WORDS))
         .per_field(WORDS)
@@ -135,7 +133,7 @@ pub(super) async fn read(
     let (mut texts, mut file) = (HashMap::new(), None);
     while let Some(mut field) = form.next_field().await.map_err(failed)? {
         let name = field.name().unwrap_or_default().to_owned();
-        let twice = || Refused::wrong(format!("the form says its {name} twice"));
+        let twice = || Refused::wrong(format!("the form has the field {name} twice"));
         if name == "content" {
             let called = field.file_name().unwrap_or_default().to_owned();
             let digests = written(&mut field, path, most).await?;
@@ -152,7 +150,7 @@ pub(super) async fn read(
                 }
             }
             let text = String::from_utf8(text)
-                .map_err(|_| Refused::wrong(format!("the form's {name} is no UTF-8")))?;
+                .map_err(|_| Refused::wrong(format!("the form's {name} is not UTF-8")))?;
             texts
                 .insert(name.clone(), text)
                 .map_or(Ok(()), |_| Err(twice()))?;
@@ -167,12 +165,12 @@ pub(super) async fn read(
             digests,
         }),
         None => Err(Refused::wrong(
-            "the form has no file; it is to be its content",
+            "the form has no file; send it in the field content",
         )),
     }
 }
 
-/// Writes a field to the disk as it comes.
+/// Writes a field to the disk as it arrives.
 async fn written(field: &mut Field<'_>, path: &Path, most: u64) -> Result<Digests, Refused> {
     let unwritten = |error| RegistryError::file(path, "written")(error);
     let mut file = tokio::fs::File::create(path).await.map_err(unwritten)?;
@@ -262,7 +260,7 @@ mod tests {
             ),
             (None, "a-1.tar.gz", &b"abc"[..])
         );
-        // By sha256sum, b2sum -l 256 and md5sum.
+        // Computed by sha256sum, b2sum -l 256 and md5sum.
         assert_eq!(
             form_read.digests.sha256,
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
@@ -341,7 +339,7 @@ mod tests {
             PIECES * PIECE
         );
         let most_ahead = most_ahead.load(Ordering::Relaxed);
-        // What tokio writes to a file has a buffer of its own, of 2 MiB.
+        // Writing to a file with tokio uses a buffer of 2 MiB.
         assert!(
             most_ahead < 4 << 20,
             "{most_ahead} of {} bytes were in memory",
@@ -356,7 +354,7 @@ mod tests {
             let whole = form(&[("name", b"a")], &file);
             let (_, back) = runtime.block_on(taken(&whole, 1_000)).unwrap();
             prop_assert_eq!(back, file);
-            // The line's end behind the last boundary says nothing.
+            // The line end after the last boundary is optional.
             let end = ((whole.len() - 2) as f64 * at) as usize;
             prop_assert!(runtime.block_on(taken(&whole[..end], 1_000)).is_err());
         }

@@ -1,5 +1,5 @@
 //! The swarm as an index of Python packages: `/pypi/simple/`, from which pip, uv and poetry
-//! install, and `/pypi/legacy/`, to which twine and they upload.
+//! install, and `/pypi/legacy/`, to which twine, uv and poetry upload.
 //!
 //! The protocol: <https://packaging.python.org/en/latest/specifications/simple-repository-api/>;
 //! for uploads <https://docs.pypi.org/api/upload/>.
@@ -33,7 +33,8 @@ use route::Route;
 
 pub async fn answer(service: &Arc<Service>, asked: Asked, body: Body) -> Response {
     let Some(route) = route::of(&asked.method, &asked.parts) else {
-        let text = "no Python client has such a request; the index is at /pypi/simple/, and uploads go to /pypi/legacy/";
+        let text =
+            "there is nothing here; the index is at /pypi/simple/, and uploads go to /pypi/legacy/";
         return sentence(StatusCode::NOT_FOUND, text);
     };
     match route {
@@ -54,7 +55,7 @@ pub async fn answer(service: &Arc<Service>, asked: Asked, body: Body) -> Respons
     }
 }
 
-/// The form that the client likes best.
+/// Returns the form that the client prefers.
 fn form_for(asked: &Asked) -> Form {
     Form::liked_by(
         asked
@@ -65,7 +66,7 @@ fn form_for(asked: &Asked) -> Form {
     )
 }
 
-/// Says of a page that it has several forms.
+/// Marks a page as one that exists in several forms.
 fn varies(page: Result<Response, Refused>) -> Response {
     let mut response = page.unwrap_or_else(Refused::plain);
     response
@@ -77,7 +78,7 @@ fn varies(page: Result<Response, Refused>) -> Response {
 fn elsewhere(asked: &Asked, path: &str) -> Response {
     let place = HeaderValue::from_str(&format!("{}{path}", asked.base));
     let Ok(place) = place else {
-        return sentence(StatusCode::BAD_REQUEST, "the host has a name that is none");
+        return sentence(StatusCode::BAD_REQUEST, "the host name is invalid");
     };
     (
         StatusCode::MOVED_PERMANENTLY,
@@ -89,7 +90,7 @@ fn elsewhere(asked: &Asked, path: &str) -> Response {
         .into_response()
 }
 
-/// The projects that this node has heard of and would install, as many as a search has.
+/// Returns the known projects that this node would install, as many as a search returns.
 async fn list(service: &Service, asked: &Asked, form: Form) -> Result<Response, Refused> {
     let query = Query {
         limit: MAX_HITS,

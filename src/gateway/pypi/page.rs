@@ -8,8 +8,7 @@ use serde_json::{Map, Value, json};
 use super::route::file_from_page;
 use crate::{clock, domain::time::Timestamp};
 
-/// The version of the protocol that pages are written by: PEP 700's sizes and times are what 1.1
-/// has more than 1.0.
+/// The version of the protocol. Version 1.1 adds PEP 700's sizes and times to 1.0.
 const API: &str = "1.1";
 
 /// The form of a page.
@@ -17,7 +16,7 @@ const API: &str = "1.1";
 pub enum Form {
     Json,
     Html,
-    /// HTML as browsers and tools that are older than PEP 691 know it.
+    /// HTML for browsers and tools that are older than PEP 691.
     TextHtml,
 }
 
@@ -30,8 +29,8 @@ impl Form {
         }
     }
 
-    /// The form that a client likes best of those that there are, by the values of its `Accept`.
-    /// One that says nothing, or names none of them, is older than they are.
+    /// Returns the form that a client prefers by its `Accept` values. A client without any, or that
+    /// names none of the forms, is older than them.
     pub fn liked_by<'a>(accept: impl Iterator<Item = &'a str>) -> Self {
         let named =
             |range: &str| match range {
@@ -52,8 +51,7 @@ impl Form {
             let quality = quality
                 .map_or(1.0, |text| text.trim().parse::<f32>().unwrap_or(0.0))
                 .clamp(0.0, 1.0);
-            // Thousandths, as there are no finer ones; of two that are liked alike, the first
-            // stays.
+            // HTTP qualities have three decimals. Of two equal ones, the first counts.
             let quality = (quality * 1_000.0).round() as u32;
             if let Some(form) = named(&range).filter(|_| quality > best.0) {
                 best = (quality, form);
@@ -63,10 +61,10 @@ impl Form {
     }
 }
 
-/// A project, as its page shows it.
+/// A project as its page shows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Project {
-    /// Normalised.
+    /// The normalised name.
     pub name: String,
     pub versions: Vec<String>,
     pub files: Vec<Listed>,
@@ -76,14 +74,14 @@ pub struct Project {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
     pub name: String,
-    /// SHA-256 in hexadecimal.
+    /// SHA-256 digest in hexadecimal.
     pub sha256: String,
     pub size: u64,
     pub uploaded: Timestamp,
     pub requires_python: Option<String>,
-    /// SHA-256 of the metadata that is beside it, in hexadecimal.
+    /// SHA-256 digest of the metadata file beside it, in hexadecimal.
     pub metadata: Option<String>,
-    /// The reason why its owner asks not to choose it, if they do; the reason may be empty.
+    /// The reason, which may be empty, if its owner yanked it.
     pub yanked: Option<String>,
 }
 
@@ -129,14 +127,14 @@ impl Listed {
         if let Some(requires_python) = &self.requires_python {
             file.insert("requires-python".to_owned(), requires_python.clone().into());
         }
-        // PEP 714: by the earlier name, `dist-info-metadata`, pip up to 23.0.1 (Debian 12's) ends
-        // with an error of its own.
+        // PEP 714: under the earlier name, `dist-info-metadata`, pip up to 23.0.1 (Debian 12's)
+        // would crash.
         let metadata = self
             .metadata
             .as_ref()
             .map_or(Value::Bool(false), |sha256| json!({ "sha256": sha256 }));
         file.insert("core-metadata".to_owned(), metadata);
-        // An empty text would say that it is not yanked.
+        // An empty string would mean that it is not yanked.
         let yanked = match self.yanked.as_deref() {
             None => Value::Bool(false),
             Some("") => Value::Bool(true),
@@ -153,7 +151,7 @@ impl Listed {
             escaped(&self.sha256)
         );
         let mut say = |name: &str, value: &str| {
-            // Writing to a text cannot fail.
+            // Writing to a string cannot fail.
             let _ = write!(link, " {name}=\"{}\"", escaped(value));
         };
         if let Some(requires_python) = &self.requires_python {
@@ -170,7 +168,7 @@ impl Listed {
     }
 }
 
-/// The list of projects, by their normalised names.
+/// Returns the list of projects, by their normalised names.
 pub fn list(names: &[String], form: Form) -> String {
     match form {
         Form::Json => {
@@ -194,11 +192,12 @@ fn html_head(title: &str) -> String {
     let title = escaped(title);
     format!(
         "<!DOCTYPE html>\n<html>\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"pypi:repository-version\" content=\"{API}\">\n<title>{title}</title>\n</head>\n<body>\n<h1>{title}</h1>\n"
+         <meta name=\"pypi:repository-version\" \
+         content=\"{API}\">\n<title>{title}</title>\n</head>\n<body>\n<h1>{title}</h1>\n"
     )
 }
 
-/// The text as it may stand in HTML, in quotes too.
+/// Escapes a text for HTML, also within quotes.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -317,7 +316,7 @@ mod tests {
             (&first["size"], &first["yanked"]),
             (&7.into(), &false.into())
         );
-        // Python before 3.11 reads three or six digits of a second, and no other number of them.
+        // Python before 3.11 parses only three or six digits of a second.
         assert_eq!(first["upload-time"], "2023-11-14T22:13:20.120000Z");
         assert_eq!(page["files"][1]["yanked"], "\"bad\" & <b>");
         assert_eq!(page["files"][2]["core-metadata"], false);

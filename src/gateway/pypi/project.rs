@@ -1,5 +1,5 @@
-//! Projects: the files of all manifests of every release, with what their metadata says, as pages
-//! have them and as they are served.
+//! Projects: the files of all manifests of every release and their metadata, for pages and for
+//! download.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -37,26 +37,26 @@ use crate::{
     registry::{Package, Wanted, claimed},
 };
 
-/// Manifests of one project that are looked for at once.
+/// Manifests of one project that are looked up at once.
 const AT_ONCE: usize = 8;
-/// Bytes of pages that may be kept in memory.
+/// Most bytes of pages kept in memory.
 const MOST: usize = 6 << 20;
-/// A page of which something could not be had is made anew after so long.
+/// An incomplete page is created again after this long.
 const INCOMPLETE: Duration = Duration::from_secs(30);
-/// Bytes that a file takes in memory beside its texts, about.
+/// Approximate memory of a file besides its texts, in bytes.
 const FILE: usize = 512;
 
-/// Files of one manifest, as a client of the index sees them.
+/// The files of one manifest, as a client of the index sees them.
 pub struct Files {
     signed_at: Timestamp,
     files: Vec<Known>,
 }
 
-/// A file, and what its metadata says.
+/// A file with its metadata.
 struct Known {
     file: manifest::File,
     requires_python: Option<String>,
-    /// Digest of the metadata that is beside it, if it is a wheel.
+    /// Digest of the metadata file beside it, if it is a wheel.
     metadata: Option<Sha256Digest>,
 }
 
@@ -69,23 +69,23 @@ impl Files {
     }
 }
 
-/// Pages that were made.
+/// The cache of pages.
 #[derive(Default)]
 pub struct Pages(Mutex<Kept>);
 
 #[derive(Default)]
 struct Kept {
     pages: HashMap<(PackageId, Form), Arc<Page>>,
-    /// Of their texts.
+    /// Bytes of their texts.
     bytes: usize,
 }
 
 struct Page {
-    /// Of what it was made from.
+    /// Hash of the page's inputs.
     state: blake3::Hash,
     etag: String,
     text: Bytes,
-    /// None where nothing was missing.
+    /// `None` if it is complete.
     until: Option<Instant>,
 }
 
@@ -116,7 +116,7 @@ impl Pages {
     }
 }
 
-/// A hash of everything that a project's page is made from.
+/// Returns a hash of all inputs of a project's page.
 fn state_of(package: &Package, blocked: &BTreeMap<String, String>) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new();
     let mut add = |bytes: &[u8]| {
@@ -129,7 +129,7 @@ fn state_of(package: &Package, blocked: &BTreeMap<String, String>) -> blake3::Ha
     hasher.finalize()
 }
 
-/// The page of a project.
+/// Returns the page of a project.
 pub(super) async fn page(
     service: &Service,
     asked: &Asked,
@@ -173,8 +173,8 @@ pub(super) async fn page(
     ))
 }
 
-/// Returns a project as its page shows it, without the files that are blocked, and whether nothing
-/// else of it is missing.
+/// Returns a project as its page shows it, without blocked files. The flag is true if it is
+/// complete otherwise.
 async fn listed(
     service: &Service,
     package: &Package,
@@ -217,7 +217,7 @@ async fn listed(
         let Ok(version) = entry.version.read(&Ecosystem::Pypi) else {
             continue;
         };
-        // Of two manifests that list a file of one name, the earlier one counts.
+        // If two manifests list a file of one name, the earlier one counts.
         for known in files
             .files
             .iter()
@@ -253,7 +253,7 @@ impl Known {
     }
 }
 
-/// Returns whether the name of a file is that of a wheel or a source distribution of this release.
+/// Returns true if a file name is that of a wheel or a source distribution of this release.
 fn is_of(file: &str, project: &PackageName, version: &Version) -> bool {
     FileName::parse(file).is_ok_and(|file| {
         Ecosystem::Pypi
@@ -263,8 +263,8 @@ fn is_of(file: &str, project: &PackageName, version: &Version) -> bool {
     })
 }
 
-/// The files of a manifest with what their metadata says, and whether all of that could be had
-/// before the deadline.
+/// Returns the files of a manifest with their metadata. The flag is true if all of the metadata
+/// could be had before the deadline.
 async fn files_of(
     service: &Service,
     id: &PackageId,
@@ -294,7 +294,7 @@ async fn files_of(
         files.files.push(Known {
             file: file.clone(),
             requires_python: requires_python.flatten(),
-            // What a source distribution says may be another thing once it is built.
+            // The metadata of a source distribution may change when it is built.
             metadata: digest.filter(|_| is_wheel),
         });
     }
@@ -304,20 +304,20 @@ async fn files_of(
     })
 }
 
-/// Returns the content that has the metadata of a file, if there is any.
+/// Returns the content with the metadata of a file, if there is any.
 fn metadata_at(manifest: &Manifest, file: &manifest::File) -> Option<manifest::Content> {
     file.native
         .filter(|_| FileName::parse(&file.name).is_ok() && manifest.ecosystem == Ecosystem::Pypi)
 }
 
-/// Returns the metadata of all files of a manifest, each beside its file.
+/// Returns the metadata contents of all files of a manifest, each with its file.
 fn metadata_in(manifest: &Manifest) -> Vec<(ContentRoot, manifest::Content)> {
     let one = |file: &manifest::File| Some((file.root, metadata_at(manifest, file)?));
     manifest.files.iter().filter_map(one).collect()
 }
 
-/// The metadata of a file: what it says of the Pythons that it is for, and its digest. Nothing,
-/// where it is that of another release.
+/// Returns the Python versions in a file's metadata, and the digest of the metadata. Returns
+/// nothing if the metadata belongs to another release.
 async fn metadata_of(
     ahead: &Ahead<'_>,
     manifest: &Manifest,
@@ -346,7 +346,7 @@ async fn metadata_of(
     Ok(is_of_it.then(|| (said.requires_python, Digest(Sha256::digest(&bytes).into()))))
 }
 
-/// A file of a project that is asked for by its digest and its name.
+/// A requested file of a project, found by its digest and name.
 struct Found {
     id: PackageId,
     entry: ReleaseEntry,
@@ -354,8 +354,8 @@ struct Found {
     file: manifest::File,
 }
 
-/// Finds a file: its name says which project and which release it is of, the policy whose that
-/// project is, and the digest must be that owner's for the name.
+/// Finds a file: its name gives the project and the release, the policy gives the owner, and the
+/// digest must be the one that this owner lists for the name.
 async fn find(service: &Service, sha256: &Sha256Digest, name: &str) -> Result<Found, Refused> {
     let missing = |text: String| Refused::Because(StatusCode::NOT_FOUND, text);
     let parsed =
@@ -400,7 +400,7 @@ async fn find(service: &Service, sha256: &Sha256Digest, name: &str) -> Result<Fo
                 .into_iter()
                 .find(named),
         };
-        // The earliest that lists the name counts.
+        // The earliest manifest that lists the name counts.
         if let Some(file) = file {
             return match file.sha256 == *sha256 {
                 true => Ok(Found {
@@ -416,7 +416,7 @@ async fn find(service: &Service, sha256: &Sha256Digest, name: &str) -> Result<Fo
     Err(unknown())
 }
 
-/// The bytes of a file.
+/// Returns the bytes of a file.
 pub(super) async fn file(
     service: &Arc<Service>,
     asked: &Asked,
@@ -459,7 +459,7 @@ pub(super) async fn file(
     .await)
 }
 
-/// The metadata of a wheel, byte for byte.
+/// Returns the metadata of a wheel, byte for byte.
 pub(super) async fn metadata(
     service: &Service,
     asked: &Asked,

@@ -1,10 +1,10 @@
-//! The requests of pip, uv and the tools that upload, by method and path. Pure.
+//! The requests of pip, uv and upload tools, by method and path. Pure.
 
 use axum::http::Method;
 
 use crate::{domain::hash::Sha256Digest, ecosystem::Ecosystem};
 
-/// The end of a path at which a wheel's metadata is (PEP 658).
+/// The suffix of the path of a wheel's metadata (PEP 658).
 const METADATA: &str = ".metadata";
 
 /// A request to an index of Python packages.
@@ -14,7 +14,7 @@ pub enum Route {
     List,
     /// The page of a project, by its normalised name.
     Project(String),
-    /// A page that is at another path of this gateway.
+    /// A page that has another path on this gateway.
     Elsewhere(String),
     File {
         sha256: Sha256Digest,
@@ -23,13 +23,13 @@ pub enum Route {
     /// The metadata beside a wheel.
     Metadata {
         sha256: Sha256Digest,
-        /// The wheel's.
+        /// The name of the wheel.
         name: String,
     },
     Upload,
 }
 
-/// The request; `None` for what no client asks.
+/// Parses a request; `None` if no client sends it.
 pub fn of(method: &Method, parts: &[String]) -> Option<Route> {
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     let is_read = matches!(*method, Method::GET | Method::HEAD);
@@ -63,13 +63,13 @@ pub fn of(method: &Method, parts: &[String]) -> Option<Route> {
     }
 }
 
-/// The path of a project's page.
+/// Returns the path of a project's page.
 fn page_of(normal: &str) -> String {
     format!("/pypi/simple/{normal}/")
 }
 
-/// The address of a file, from a project's page: an address of its own host would be another text
-/// for every name of the host.
+/// Returns the URL of a file, relative to the project's page: with an absolute one, the page would
+/// differ for every name of the host.
 pub fn file_from_page(sha256: &str, name: &str) -> String {
     let mut path = format!("../../files/{sha256}/");
     for byte in name.bytes() {

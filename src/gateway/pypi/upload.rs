@@ -1,5 +1,4 @@
-//! Uploads: a wheel or a source distribution becomes what `import` makes of it, and goes the whole
-//! way of a publish.
+//! Uploads: a wheel or a source distribution is prepared as by `import`, and then published.
 
 use std::{path::Path, sync::Arc};
 
@@ -14,7 +13,7 @@ use tokio::io::AsyncRead;
 use super::form::{self, Form};
 use crate::{
     RegistryError, Result,
-    archive::release::{self, Release},
+    archive::release::{self, ArchivedRelease},
     clock,
     domain::text::fit,
     ecosystem::{Ecosystem, pypi::file::FileName},
@@ -28,12 +27,12 @@ use crate::{
     prepare,
 };
 
-/// Characters of a status line's phrase: one line of a terminal or two.
+/// Most characters in the phrase of a status line: one or two lines of a terminal.
 const PHRASE: usize = 200;
-/// Bytes that may stand behind the end of a form.
+/// Most bytes after the end of a form.
 const BEHIND: u64 = 64 << 10;
 
-/// Takes an upload, if that is allowed.
+/// Accepts an upload, if it is allowed.
 pub(super) async fn take(
     service: &Arc<Service>,
     asked: &Asked,
@@ -49,7 +48,7 @@ pub(super) async fn take(
     taken
 }
 
-/// Says why an upload is refused where clients show it: twine shows the phrase of the status, uv
+/// Returns a refusal whose reason clients display: twine shows the phrase of the status line, uv
 /// and poetry the body.
 pub(super) fn refused(refused: Refused) -> Response {
     refused.shown(|status, text| {
@@ -65,7 +64,7 @@ pub(super) fn refused(refused: Refused) -> Response {
     })
 }
 
-/// A sentence as it may stand in a status line.
+/// Returns a sentence in the form that a status line allows.
 fn phrase(text: &str) -> String {
     let ascii = |c: char| {
         if c.is_ascii_graphic() || c == ' ' {
@@ -80,10 +79,11 @@ fn phrase(text: &str) -> String {
 fn allowed(asked: &Asked) -> Result<(), Refused> {
     let how = "the user is __token__, and the token the password; `swarmdex setup pip` prints both";
     match asked.change {
-        // Who said no word is asked for one.
+        // Ask a client without credentials for them.
         Change::NoToken if !asked.headers.contains_key(header::AUTHORIZATION) => {
             let text = format!(
-                "publishing here takes the token in gateway.token in the node's data directory; {how}"
+                "publishing here takes the token in gateway.token in the node's data directory; \
+                 {how}"
             );
             Err(Refused::Because(StatusCode::UNAUTHORIZED, text))
         }
@@ -130,7 +130,7 @@ async fn take_all(
     Ok(sentence(StatusCode::OK, &text))
 }
 
-/// Checks what the form says against its file, as far as that can be said without opening it.
+/// Checks the form against its file, as far as possible without opening it.
 fn check(form: &Form) -> Result<FileName, Refused> {
     let wrong = |text: String| Refused::wrong(text);
     match form.text(":action") {
@@ -146,7 +146,7 @@ fn check(form: &Form) -> Result<FileName, Refused> {
         .filter(|version| *version != "1")
     {
         return Err(wrong(format!(
-            "the form is of version {version} of the protocol, and 1 is known here"
+            "the form has protocol version {version}, and only 1 is supported"
         )));
     }
     let file =
@@ -178,8 +178,8 @@ fn check(form: &Form) -> Result<FileName, Refused> {
     Ok(file)
 }
 
-/// Reads the archive, and checks what the form says against that.
-async fn read(path: &Path, form: &Form) -> Result<Release, Refused> {
+/// Reads the archive and checks the form against it.
+async fn read(path: &Path, form: &Form) -> Result<ArchivedRelease, Refused> {
     let archive = path.to_owned();
     let read = tokio::task::spawn_blocking(move || release::read(&archive, clock::now())).await;
     let read = read.map_err(|error| RegistryError::Internal {

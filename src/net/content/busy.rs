@@ -1,4 +1,4 @@
-//! Peers that content is exchanged with now: their connections are not trimmed.
+//! The set of peers with a running content transfer. Their connections are not trimmed.
 
 use std::{
     collections::HashMap,
@@ -10,7 +10,7 @@ use libp2p::PeerId;
 #[derive(Clone, Default)]
 pub struct BusyPeers(Arc<Mutex<HashMap<PeerId, usize>>>);
 
-/// A peer is busy as long as this is there.
+/// Marks a peer as busy until it is dropped.
 pub struct Busy {
     peers: BusyPeers,
     peer: PeerId,

@@ -1,12 +1,13 @@
-//! Streams that the other side closes while a question is on its way to it.
+//! Reads the answer on a stream that the other side closed before it read our request.
 //!
-//! Who is busy says so and closes, often before it was asked. yamux then refuses to write
-//! ("connection is closed", although only the stream is), and what came before can still be read.
+//! A busy peer says so and closes the stream, often before our request arrives. yamux then refuses
+//! to write ("connection is closed", although only the stream is), but data that came before can
+//! still be read.
 
 use std::io;
 
-/// That a question could not be sent is no reason not to read the answer: if there is none, reading
-/// says so.
+/// Ignores the error of a request that could not be sent, so that the answer is read. If there is
+/// no answer, reading it fails.
 pub fn or_closed(sent: io::Result<()>) -> io::Result<()> {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, WriteZero};
     match sent {
@@ -20,7 +21,7 @@ pub fn or_closed(sent: io::Result<()>) -> io::Result<()> {
             ]
             .contains(&error.kind()) =>
         {
-            tracing::trace!(%error, "a stream was closed before it was asked");
+            tracing::trace!(%error, "the stream was closed before the request");
             Ok(())
         }
         other => other,
@@ -38,7 +39,7 @@ pub mod tests {
 
     use super::*;
 
-    /// A stream that the other side closed after it had said something.
+    /// A stream that the other side closed after it had sent something.
     pub struct Closed(pub Cursor<Vec<u8>>);
 
     impl AsyncRead for Closed {

@@ -1,5 +1,4 @@
-//! The other side: a stream to a peer that content is asked of. What it answers is verified 16 KiB
-//! at a time.
+//! The asking side: a stream to a peer that serves content. Answers are verified 16 KiB at a time.
 
 use std::{io, ops::Range, time::Duration};
 
@@ -33,15 +32,15 @@ use crate::{
 /// Bytes read from a stream at once.
 const READ: usize = 256 * 1_024;
 
-/// Why a peer gives nothing more on this stream.
+/// The reason why a peer sends nothing more on this stream.
 #[derive(Debug, thiserror::Error)]
 pub enum Broken {
     #[error("the connection with it was lost: {0}")]
     Lost(io::Error),
     #[error("it sent nothing for too long")]
     Silent,
-    /// What it sent does not verify, or is no answer: no honest node does that.
-    #[error("it sent what does not verify")]
+    /// The answer does not verify or does not decode. No honest node sends one.
+    #[error("it sent data that does not verify")]
     Lied,
 }
 
@@ -55,27 +54,27 @@ impl From<io::Error> for Broken {
     }
 }
 
-/// What a peer answered, when it was no lie.
+/// An honest answer of a peer.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answered {
-    /// Everything that was asked for came, verified.
+    /// All requested groups came and were verified.
     Bytes,
-    /// These groups of a content of so many bytes are there.
+    /// The peer holds these groups of a content of this size in bytes.
     Holds {
         size: u64,
         have: Groups,
     },
-    /// Not all of it is there. The size is 0 where it knows nothing of the content.
+    /// The peer lacks some of the requested groups. The size is 0 if it does not know the content.
     NotHeld {
         size: u64,
     },
     Busy,
-    /// It holds a content of that root and another size, which it can prove and the asker cannot:
-    /// the manifest is wrong.
+    /// The peer holds a content of that root with another size and can prove it, so the manifest is
+    /// wrong.
     OtherSize(u64),
 }
 
-/// A stream to a peer. Questions are answered in their order.
+/// A stream to a peer. Requests are answered in order.
 pub struct ContentLink<S = Stream> {
     pub peer: PeerId,
     reader: Reader<S>,
@@ -100,12 +99,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ContentLink<S> {
         }
     }
 
-    /// Asks for groups; several questions may be asked before the first is answered.
+    /// Requests groups. Several requests may be sent before the first is answered.
     pub async fn ask(&mut self, root: ContentRoot, range: &Range<u64>) -> Result<(), Broken> {
         self.question(Question::of(root, range)).await
     }
 
-    /// Asks what is held.
+    /// Asks which groups the peer holds.
     pub async fn ask_held(&mut self, root: ContentRoot) -> Result<(), Broken> {
         self.question(Question::held(root)).await
     }
@@ -121,8 +120,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ContentLink<S> {
         Ok(or_closed(sent)?)
     }
 
-    /// Reads the answer to the oldest question, which was for `range` of `content`; `take` gets
-    /// what has been verified, as it comes.
+    /// Reads the answer to the oldest request, which was for `range` of `content`. Verified bytes
+    /// are passed to `take` as they arrive.
     pub async fn answer(
         mut self,
         content: Content,
@@ -166,7 +165,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ContentLink<S> {
                     left = left.checked_sub(bytes).ok_or(Broken::Lied)?;
                     take(item);
                 };
-                // The tree says how long it is; who says otherwise wants what follows to be
+                // The tree gives the length; a peer that states another one wants the rest to be
                 // misread.
                 if left > 0 {
                     return Err(Broken::Lied);
@@ -201,12 +200,12 @@ struct Reader<S> {
     stream: ReadHalf<S>,
     held: BytesMut,
     scratch: Vec<u8>,
-    /// Longest time in which nothing comes.
+    /// Longest time without any data.
     idle: Duration,
 }
 
 impl<S: AsyncRead + Unpin> Reader<S> {
-    /// False when the stream has ended.
+    /// Reads the next piece. Returns false at the end of the stream.
     async fn fill(&mut self) -> io::Result<bool> {
         let read = timeout(self.idle, self.stream.read(&mut self.scratch)).await;
         let count = read.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
@@ -238,7 +237,7 @@ mod tests {
     use super::*;
     use crate::net::content::{BusyPeers, closed::tests::Closed};
 
-    /// Asks a peer that said something and closed the stream before it was asked.
+    /// Asks a peer that sent `said` and closed the stream before it was asked.
     async fn answered_after(said: &[u8]) -> Result<Answered, Broken> {
         let (peer, content) = (
             PeerId::random(),

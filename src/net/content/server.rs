@@ -1,5 +1,4 @@
-//! Serving content to peers: one task for each of their streams, bounded in number, in bytes and in
-//! time.
+//! Serves content to peers: one task for each stream, with bounds on their number, bytes and time.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -19,7 +18,7 @@ use crate::{
     domain::{
         content::{self, bytes_in},
         hash::ContentRoot,
-        places::Size,
+        places::PoolSize,
         transfer::{Part, TransferId},
     },
     metrics::{Metrics, TurnedAway},
@@ -30,35 +29,36 @@ use crate::{
     store::content::ContentStore,
 };
 
-/// Streams of all peers, and of one.
-pub(crate) const STREAMS: Size = Size {
+/// Most streams in all, and of one peer.
+pub(crate) const STREAMS: PoolSize = PoolSize {
     places: 128,
     of_a_peer: 4,
     yields: true,
 };
-/// Bytes that are written before it is noted that they moved.
+/// The pool is told of progress each time this many bytes were written.
 const NOTED: usize = 64 * 1_024;
-/// Answers that are being made or sent, of 1 MiB each at most: what peers can make this node hold
-/// in memory. A peer has as many as its streams can have on their way.
-const ANSWERS: Size = Size {
+/// Most answers, of up to 1 MiB each, that are being made or sent: this bounds the memory that
+/// peers can make the node use. A peer gets as many as its streams can have in flight.
+const ANSWERS: PoolSize = PoolSize {
     places: 40,
     of_a_peer: STREAMS.of_a_peer * (AHEAD + 1),
     yields: false,
 };
-/// Answers of one stream that are made ahead of the one that is sent.
+/// Answers of one stream that are prepared while another is sent.
 const AHEAD: usize = 2;
-/// A stream on which nothing is asked for this long is closed.
+/// A stream without requests for this long is closed.
 const SILENCE: Duration = Duration::from_secs(60);
-/// Time for a peer to take [`NOTED`] bytes: whoever reads nothing does not keep an answer in memory
-/// for as long as one may take.
+/// Time for a peer to read [`NOTED`] bytes. A peer that reads nothing then does not hold an answer
+/// in memory for all of [`SENDING`].
 const STALLED: Duration = Duration::from_secs(20);
-/// Time for a peer to take an answer. At 1 MiB that is a slow modem; who is slower holds up others.
+/// Time for a peer to read an answer. For 1 MiB, that is the speed of a slow modem; a slower peer
+/// would hold up others.
 const SENDING: Duration = Duration::from_secs(60);
 
-/// What the streams share.
+/// State that all streams share.
 pub(crate) struct Shared {
     pub contents: ContentStore,
-    /// What was fetched is not for others.
+    /// Serves only content that this node published, not content that it fetched.
     pub own_only: bool,
     pub board: Board,
     pub metrics: Metrics,
@@ -70,26 +70,26 @@ pub(crate) struct Shared {
     pub tasks: TaskTracker,
 }
 
-/// An answer on its way: its head and body, and the place it takes in memory.
+/// An answer on its way: its head and body, and the permit for its memory.
 struct Answer {
     root: ContentRoot,
     head: Head,
     body: Vec<u8>,
-    /// Bytes of the content in it.
+    /// Bytes of content in it.
     bytes: u64,
     _place: Held,
 }
 
-/// Takes streams until told to stop.
+/// Accepts streams until told to stop.
 pub(crate) async fn serve(shared: Shared, mut incoming: libp2p_stream::IncomingStreams) {
     let shared = Arc::new(shared);
     let answers = Pool::new(ANSWERS);
-    // Drained at once: a stream for which the channel has no room is dropped by libp2p-stream.
+    // Accept without delay: libp2p-stream drops a stream that does not fit into its channel.
     while let Some(Some((peer, stream))) = shared.stop.run_until_cancelled(incoming.next()).await {
         let place = match shared.pool.take(shared.callers.of(peer)) {
             Ok(place) => place,
             Err(full) => {
-                tracing::debug!(%peer, ?full, "a stream was refused: there are enough");
+                tracing::debug!(%peer, ?full, "a stream was refused: too many are open");
                 shared.metrics.turned_away(TurnedAway::Stream);
                 shared.tasks.spawn(refuse(stream));
                 continue;
@@ -105,7 +105,7 @@ pub(crate) async fn serve(shared: Shared, mut incoming: libp2p_stream::IncomingS
             {
                 Some(Some(Err(error))) => tracing::debug!(%peer, %error, "serving ended"),
                 Some(None) => {
-                    tracing::debug!(%peer, "a stream on which nothing moved made room for another");
+                    tracing::debug!(%peer, "an idle stream was closed for another");
                     shared.metrics.turned_away(TurnedAway::Idle);
                 }
                 Some(Some(Ok(()))) | None => {}
@@ -114,7 +114,7 @@ pub(crate) async fn serve(shared: Shared, mut incoming: libp2p_stream::IncomingS
     }
 }
 
-/// Says that there is no room, to the first question.
+/// Answers the first request with "busy".
 async fn refuse(mut stream: Stream) {
     let busy = Head {
         status: Status::Busy,
@@ -125,7 +125,7 @@ async fn refuse(mut stream: Stream) {
         stream.write_all(&busy.to_bytes()).await?;
         stream.close().await
     };
-    // Whoever does not hear it finds the stream closed.
+    // If the peer does not read it, it sees the stream close.
     let _ = timeout(Duration::from_secs(5), told).await;
 }
 
@@ -143,8 +143,8 @@ async fn one_stream(
         shared.callers.clone(),
     );
     let (sender, mut made) = mpsc::channel::<JoinHandle<Answer>>(AHEAD);
-    // Without questions there is nothing to answer once what is made is sent: the channel ends with
-    // this.
+    // The channel closes with this block: without requests, nothing is left to answer after those
+    // in it.
     let reading = async move {
         loop {
             let mut bytes = [0; wire::QUESTION];
@@ -159,7 +159,7 @@ async fn one_stream(
             };
             let place = answers.wait(callers.of(peer)).await;
             let contents = contents.clone();
-            // Reading and hashing are not for the tasks that serve the network.
+            // Reading and hashing block, so they run outside the tasks that serve the network.
             let answer =
                 tokio::task::spawn_blocking(move || answer(&contents, own_only, question, place));
             if sender.send(answer).await.is_err() {
@@ -288,7 +288,7 @@ fn respond(
     })
 }
 
-/// Shows what a peer was sent.
+/// Reports on the bus what a peer was sent.
 fn tell(shared: &Shared, peer: PeerId, answer: &Answer, took: Duration) {
     shared.metrics.served(answer.bytes);
     let id = TransferId::Serve {

@@ -1,21 +1,22 @@
-//! What goes over a stream of the content protocol, to the byte. Numbers are big-endian.
+//! The wire format of the content protocol. Numbers are big-endian.
 //!
-//! A question has 44 bytes: root (32), first group (8), number of groups (4). An answer begins with
-//! 13: status (1), size of the content (8), bytes that follow (4). Answers come in the order of the
-//! questions, several of which may be asked before the first is answered.
+//! A request has 44 bytes: root (32), first group (8), number of groups (4). An answer begins with
+//! 13 bytes: status (1), size of the content (8), number of bytes that follow (4). Answers come in
+//! the order of the requests, several of which may be sent before the first is answered.
 
 use std::ops::Range;
 
 use crate::domain::{content::groups, hash::ContentRoot};
 
-/// Most groups of one question: 1 MiB.
+/// Most groups in one request: 1 MiB.
 pub const MAX_GROUPS: u32 = 64;
-/// Most ranges of groups in the answer to what is held.
+/// Most ranges of groups in an answer to [`Question::held`].
 pub const MAX_RANGES: usize = 512;
 pub const QUESTION: usize = 44;
 pub const HEAD: usize = 13;
 
-/// Groups of a content; with none, what is held of it.
+/// A request for groups of a content, or, with no groups, for the list of groups that the peer
+/// holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Question {
     pub root: ContentRoot,
@@ -33,7 +34,7 @@ impl Question {
         }
     }
 
-    /// What is held of it?
+    /// Asks which groups of a content the peer holds.
     pub fn held(root: ContentRoot) -> Self {
         Self {
             root,
@@ -42,8 +43,8 @@ impl Question {
         }
     }
 
-    /// The groups; `None` for more than may be asked for at once, or none that any content can
-    /// have.
+    /// Returns the groups, or `None` if they are more than one request may name or beyond any
+    /// content.
     pub fn range(&self) -> Option<Range<u64>> {
         let end = self.start.checked_add(u64::from(self.count))?;
         (self.count <= MAX_GROUPS && end <= groups(u64::MAX)).then_some(self.start..end)
@@ -74,16 +75,16 @@ impl Question {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Status {
-    /// The groups follow, each after the hashes above it that have not been sent in this answer:
-    /// the tree of BLAKE3 over groups of 16 KiB, in pre-order.
+    /// The groups follow, each after those parent hashes that this answer has not sent yet:
+    /// BLAKE3's tree over groups of 16 KiB, in pre-order.
     Bytes = 0,
-    /// Ranges of groups that are held follow: first (8) and one past the last (8) of each.
+    /// The ranges of groups that are held follow: first (8) and one past the last (8) of each.
     Holds = 1,
-    /// Not all of what was asked for is here.
+    /// Some of the requested groups are not held.
     NotHeld = 2,
-    /// Not now.
+    /// The peer is busy.
     Busy = 3,
-    /// The question breaks a limit.
+    /// The request breaks a limit.
     Refused = 4,
 }
 
@@ -101,13 +102,13 @@ impl Status {
     }
 }
 
-/// What an answer begins with.
+/// The beginning of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
     pub status: Status,
-    /// Of the whole content, as far as the answerer knows; 0 where it does not.
+    /// Size in bytes of the whole content, or 0 if the answering peer does not know it.
     pub size: u64,
-    /// Bytes that follow.
+    /// Number of bytes that follow.
     pub length: u32,
 }
 
@@ -142,7 +143,7 @@ pub fn ranges_to_bytes(ranges: &[Range<u64>]) -> Vec<u8> {
         .collect()
 }
 
-/// `None` for what is no list of ranges.
+/// Decodes a list of ranges; `None` if it is malformed.
 pub fn ranges_from_bytes(bytes: &[u8]) -> Option<Vec<Range<u64>>> {
     let (pairs, rest) = bytes.as_chunks::<16>();
     let range = |pair: &[u8; 16]| {

@@ -1,27 +1,27 @@
-//! What of an answer fits into a message of Kademlia's.
+//! Cuts answers to the size of a Kademlia message.
 //!
-//! `libp2p-kad` refuses messages larger than 16 KiB and sends larger ones all the same: a record of
-//! 14 KiB with twenty peers beside it, or providers with long addresses. Whoever asked would get
-//! nothing at all, so what is too much is left out here.
+//! `libp2p-kad` refuses messages larger than 16 KiB, but sends larger ones all the same: a record
+//! of 14 KiB together with twenty peers, or providers with long addresses. The asking peer would
+//! get nothing at all, so the excess is left out here.
 
 use libp2p::kad::KadPeer;
 
 /// Most bytes of a message, as every node of this network reads them (`DEFAULT_MAX_PACKET_SIZE` of
 /// `libp2p-kad`).
 const MAX_MESSAGE: usize = 16 * 1024;
-/// What a message has besides peers and a record's value: its type, the record's key, publisher and
-/// life, and their lengths.
+/// Bytes of a message besides peers and a record's value: its type, the record's key, publisher and
+/// lifetime, and their lengths.
 const FRAME: usize = 128;
-/// What a peer takes besides its addresses: an id of 38 bytes, how it is connected, and lengths.
+/// Bytes of a peer besides its addresses: an id of 38 bytes, its connection state, and lengths.
 const PEER: usize = 48;
-/// What is before an address: a tag, and its length.
+/// Bytes before an address: a tag and its length.
 const BEFORE: usize = 3;
 
-/// Leaves so many peers and addresses that an answer with a record of `value` bytes fits: each
-/// peer's first address comes before anybody's second, so that long lists push nobody out, and
-/// providers come before peers to go on with.
+/// Removes peers and addresses until an answer with a record of `value` bytes fits. Each peer's
+/// first address is kept before any second one, so that long lists push nobody out, and providers
+/// are kept before closer peers.
 ///
-/// Returns how many addresses and peers were left out.
+/// Returns the number of addresses and peers left out.
 pub fn fit(value: usize, providers: &mut Vec<KadPeer>, closer: &mut Vec<KadPeer>) -> usize {
     let room = MAX_MESSAGE.saturating_sub(FRAME + value);
     let size = |peer: &KadPeer| {
@@ -49,7 +49,7 @@ pub fn fit(value: usize, providers: &mut Vec<KadPeer>, closer: &mut Vec<KadPeer>
     let (mut left, mut kept) = (room, vec![None; peers.len()]);
     for round in 0..rounds.max(1) {
         for (peer, kept) in peers.iter().zip(&mut kept) {
-            // An address of its that did not fit ends what is told of it.
+            // Once one of its addresses did not fit, the peer gets no more.
             if *kept != (round > 0).then_some(round) {
                 continue;
             }
@@ -112,7 +112,8 @@ mod tests {
         bytes
     }
 
-    /// The length of a message as protobuf has it, by `dht.proto` of the specification.
+    /// Returns the length in bytes of the message as protobuf encodes it, by `dht.proto` of the
+    /// specification.
     fn encoded(value: Option<usize>, peers: &[&Vec<KadPeer>]) -> usize {
         let field = |length: usize| 1 + varint(length) + length;
         let peers = peers.iter().flat_map(|peers| peers.iter());
@@ -124,7 +125,7 @@ mod tests {
                 .sum::<usize>();
             field(field(peer.node_id.to_bytes().len()) + addresses + 2)
         });
-        // Key, value, publisher and life; type and level.
+        // Key, value, publisher and lifetime; then type and level.
         let record = value.map_or(0, |value| {
             field(field(32) + field(value) + 1 + field(38) + 7)
         });

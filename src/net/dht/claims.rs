@@ -1,7 +1,7 @@
-//! Who has which content: the provider records that this node holds for others.
+//! The provider records that this node holds for others.
 //!
-//! A provider record is a claim that its sender is worth asking, and no more. So claims are kept in
-//! memory only, bounded in number and in bytes by [`Shares`]; whoever still has the content claims
+//! A provider record claims only that its sender has a content. Claims are therefore kept in memory
+//! only, and [`Shares`] bounds their number and bytes; a peer that still has the content announces
 //! it again.
 
 use std::{
@@ -19,29 +19,29 @@ use crate::domain::{
     lookup::position,
     prefix::Prefix,
     record::DhtKey,
-    shares::{Origin, Shares},
+    shares::{HolderId, Shares},
     time::Timestamp,
 };
 use crate::net::reach::listen::is_loopback;
 
-/// Most claims held: a thousand of each identity, and four thousand of a public prefix.
+/// Most claims held. [`Shares`] allows a thousand of one peer and four thousand of a public prefix.
 const MAX_CLAIMS: u64 = 65_536;
-/// Most bytes of claims held, [`OVERHEAD`] of each included.
+/// Most bytes of claims held, including [`OVERHEAD`] for each.
 const MAX_BYTES: u64 = 32 * 1024 * 1024;
-/// What a claim takes besides its addresses: its key, its peer, and its places in the tables.
+/// Bytes that a claim takes besides its addresses: its key, its peer, and its entries in the
+/// tables.
 const OVERHEAD: usize = 384;
-/// Providers of one key, as many as Kademlia puts into an answer.
+/// Most providers of one key: as many as Kademlia puts into an answer.
 const MAX_PER_KEY: usize = 20;
-/// Addresses kept of a provider: two protocols over IPv4 and IPv6.
+/// Most addresses kept of a provider: two protocols over IPv4 and IPv6.
 const MAX_ADDRESSES: usize = 4;
-/// Longest address, in bytes. A name has 253 at most, and the longest that peers really have, with
-/// two certificate hashes, takes 160.
+/// Longest address in bytes. A DNS name has at most 253, and the longest real addresses, with two
+/// certificate hashes, take 160.
 pub const MAX_ADDRESS: usize = 256;
-/// A provider that has not claimed a content again for this long has gone. Providers do so twice in
-/// that time.
+/// A claim expires this long after it was last made. Providers announce twice in that time.
 pub const PROVIDER_LIFE: Duration = Duration::from_secs(24 * 3_600);
 
-/// Claims are numbered, because the accounts have several tables of them.
+/// Claims are numbered because several tables refer to them.
 type Number = u32;
 
 struct Claim {
@@ -49,26 +49,25 @@ struct Claim {
     peer: PeerId,
     prefix: Option<Prefix>,
     at: Timestamp,
-    /// Each address after its length, in one piece: hundreds of thousands of small allocations take
-    /// more than they hold.
+    /// All addresses in one allocation, each after its length: hundreds of thousands of small
+    /// allocations take more memory than their contents.
     addresses: Box<[u8]>,
 }
 
-/// The claims held for others, and those of this node itself.
+/// The claims of other peers, and those of this node itself.
 pub struct ProviderRecords {
     me: PeerId,
     here: Hash,
     claims: HashMap<Number, Claim>,
     keys: HashMap<DhtKey, BTreeMap<PeerIndex, Number>>,
-    /// When each claim ends, as far as it has not been made again.
+    /// The time at which each claim expires unless it is renewed.
     ends: BTreeSet<(Timestamp, Number)>,
     shares: Shares<Number>,
     next: Number,
     displaced: u64,
 }
 
-/// The first bytes of a peer's id that differ between peers: enough to find the claim of a peer
-/// among twenty.
+/// The part of a peer's id that differs between peers: enough to find a peer's claim among twenty.
 type PeerIndex = [u8; 16];
 
 fn index(peer: &PeerId) -> PeerIndex {
@@ -90,8 +89,8 @@ impl ProviderRecords {
         }
     }
 
-    /// Takes a claim, and drops those that exceed a bound then; false when it is the new one that
-    /// was dropped. `prefix` is the public prefix that the peer is connected from.
+    /// Adds a claim and drops those that then exceed a bound. Returns false if the new one was
+    /// dropped. `prefix` is the public prefix that the peer connects from.
     pub fn add(
         &mut self,
         key: DhtKey,
@@ -115,9 +114,9 @@ impl ProviderRecords {
         self.next = self.next.wrapping_add(1);
         let number = self.next;
         let origin = if peer == self.me {
-            Origin::OURSELVES
+            HolderId::OURSELVES
         } else {
-            Origin::of(peer, prefix)
+            HolderId::of(peer, prefix)
         };
         let gone = self.shares.put(
             number,
@@ -146,8 +145,9 @@ impl ProviderRecords {
         taken
     }
 
-    /// The claim that goes when a key has as many as an answer carries: the oldest of the prefix
-    /// that has most of them, so that one hand does not fill the answer. This node's own stays.
+    /// Returns the claim to drop when a key has as many as an answer carries: the oldest one of the
+    /// prefix with most claims, so that no single operator fills the answer. This node's own claim
+    /// stays.
     fn crowded_out(&self, key: &DhtKey, newcomer: Option<Prefix>) -> Option<Number> {
         let claims = self
             .keys
@@ -176,8 +176,8 @@ impl ProviderRecords {
             .map(|(number, _)| number)
     }
 
-    /// How far a key is from this node, as Kademlia counts, of which the first bytes are enough to
-    /// order them.
+    /// Returns the first bytes of Kademlia's distance between a key and this node, enough to order
+    /// keys.
     fn distance(&self, key: &DhtKey) -> u64 {
         first_of(&DhtKey(self.here.0).distance(&DhtKey(Hash::of(&key.0).0)))
     }
@@ -205,8 +205,8 @@ impl ProviderRecords {
         held.into_iter().for_each(|number| self.drop_claim(number));
     }
 
-    /// The providers of a key as Kademlia wants them, the newest first: what does not fit into an
-    /// answer is cut from the end.
+    /// Returns the providers of a key, newest first, because an answer that is too long is cut at
+    /// the end.
     pub fn of(&self, key: &DhtKey, now: Timestamp) -> Vec<ProviderRecord> {
         let claims = self.keys.get(key).into_iter().flatten();
         let mut live: Vec<&Claim> = claims
@@ -224,7 +224,7 @@ impl ProviderRecords {
         live.into_iter().map(record).collect()
     }
 
-    /// Forgets who has not claimed a content again for long.
+    /// Drops expired claims.
     pub fn tick(&mut self, now: Timestamp) {
         while let Some((end, number)) = self.ends.first().copied()
             && end <= now
@@ -233,12 +233,12 @@ impl ProviderRecords {
         }
     }
 
-    /// How many claims there are, and the bytes that are charged for them.
+    /// Returns the number of claims and the bytes charged for them.
     pub fn held(&self) -> (usize, u64) {
         (self.claims.len(), self.shares.charged())
     }
 
-    /// Claims that made room for others since the last call.
+    /// Returns the number of claims that were evicted since the last call.
     pub fn take_displaced(&mut self) -> u64 {
         std::mem::take(&mut self.displaced)
     }
@@ -250,8 +250,8 @@ pub fn first_of(distance: &[u8; 32]) -> u64 {
         .map_or(0, |first| u64::from_be_bytes(*first))
 }
 
-/// The addresses that are worth keeping: none that is too long, and public ones first, because a
-/// peer lists every interface it has.
+/// Returns the addresses to keep: no overlong ones, and public ones first, because a peer lists
+/// every interface it has.
 pub fn worth_keeping(mut addresses: Vec<Multiaddr>) -> Vec<Multiaddr> {
     addresses.retain(|address| address.len() <= MAX_ADDRESS);
     addresses.sort_by_key(|address| (Prefix::of_address(address).is_none(), is_loopback(address)));
@@ -420,14 +420,14 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
-        /// Whoever claims whatever, in whatever sizes: tables agree with one another, and nothing
-        /// exceeds its bound.
+        /// Whatever is claimed, in any sizes, the tables agree with one another and nothing exceeds
+        /// its bound.
         #[test]
         fn claims_are_bounded_in_places_and_bytes(
             steps in prop::collection::vec((0usize..40, 0u8..6, 0usize..12, 0usize..6, 0usize..63, 0u64..30), 1..600),
         ) {
             let me = PeerId::random();
-            // A small room, so that all of its bounds are met.
+            // Small limits, so that all of them are reached.
             let mut records = ProviderRecords { shares: Shares::new(64 * 2_048, 64 * 4), ..ProviderRecords::new(me) };
             let who: Vec<PeerId> = std::iter::once(me).chain((1..40).map(|_| PeerId::random())).collect();
             let mut now = NOW;

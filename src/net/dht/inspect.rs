@@ -1,4 +1,4 @@
-//! Lookups that a person asks for, to see what comes of them and how.
+//! Lookups that a person starts to inspect the DHT.
 
 use std::time::{Duration, Instant};
 
@@ -9,43 +9,43 @@ use super::{
 use crate::{
     Result, clock,
     domain::{
-        lookup::{Copy, Looked, RoutingTable, Sought, Trace},
+        lookup::{LookupResult, RecordCopy, RoutingTable, Sought, Trace},
         record::{DhtKey, Record},
     },
     net::{Net, swarm::command::Command},
 };
 
-/// Copies of a record that are looked for.
+/// Copies of a record that a lookup seeks.
 const COPIES: usize = 3;
 
 impl Net {
-    /// Every lookup that runs, and the last that ended, the newest first.
+    /// Returns every running lookup and the latest finished ones, newest first.
     pub async fn lookups(&self) -> Result<Vec<Trace>> {
         self.send(|reply| Command::Lookups { reply }).await
     }
 
-    /// The routing table as it is now.
+    /// Returns the current routing table.
     pub async fn routing(&self) -> Result<RoutingTable> {
         self.send(|reply| Command::Routing { reply }).await
     }
 
-    /// Looks something up and tells what came of it, hop by hop. `what` is what it is for, where
-    /// that is known.
+    /// Looks up a key and returns the trace, hop by hop. `what` describes the purpose, if known.
     ///
     /// # Errors
+    ///
     /// As for [`find`](Net::find).
     pub async fn look(
         &self,
         sought: Sought,
         what: Option<String>,
         timeout: Duration,
-    ) -> Result<Looked> {
+    ) -> Result<LookupResult> {
         let (number, copies, peers) = match sought {
             Sought::Record(key) => {
                 let lookup = self
                     .find(DhtKey(key.0), Want::Quorum(COPIES), what, timeout)
                     .await?;
-                let copy = |answer: Answer| Copy {
+                let copy = |answer: Answer| RecordCopy {
                     peer: answer.peer,
                     says: says(&answer.record),
                     bytes: answer.record.envelope().len() as u64,
@@ -79,7 +79,7 @@ impl Net {
             what: "the list of lookups",
             limit: crate::domain::lookup::MAX_PAST,
         };
-        Ok(Looked {
+        Ok(LookupResult {
             trace: trace.ok_or_else(gone)?,
             copies,
             peers,
@@ -87,7 +87,7 @@ impl Net {
     }
 }
 
-/// A record in a line.
+/// Describes a record in one line.
 fn says(record: &Record) -> String {
     match record {
         Record::Head(head) => {
@@ -106,9 +106,9 @@ fn says(record: &Record) -> String {
     }
 }
 
-/// What a record is, for a person.
+/// Names a record for display.
 pub(crate) fn what_of(record: &Record) -> String {
-    // The network does not know what a handle means here, so the fingerprint is always shown.
+    // A handle is not unique in the network, so the fingerprint is always shown.
     let package = |publisher: crate::domain::name::PublisherId,
                    handle: Option<String>,
                    name: &str| match handle {

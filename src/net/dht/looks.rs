@@ -1,4 +1,4 @@
-//! Lookups of providers and of closest peers that a person asks for, to see what comes of them.
+//! Running lookups of providers and of closest peers that a person started.
 
 use std::{
     collections::HashMap,
@@ -9,12 +9,12 @@ use std::{
 use libp2p::PeerId;
 use tokio::sync::oneshot;
 
-/// Peers that are told of.
+/// Most peers returned.
 pub const MOST: usize = 20;
-/// Time that Kademlia gets to end a lookup that it was told to stop.
+/// Time for Kademlia to end a lookup after it was told to stop.
 const ENDING: Duration = Duration::from_secs(60);
 
-/// The number of a lookup's trace, and the peers that it found.
+/// Receives the number of a lookup's trace and the peers found.
 type Reply = oneshot::Sender<(u64, Vec<PeerId>)>;
 
 struct Look {
@@ -24,7 +24,7 @@ struct Look {
     reply: Reply,
 }
 
-/// Those that run.
+/// The running lookups.
 pub struct Looks<Id>(HashMap<Id, Look>);
 
 impl<Id: Copy + Eq + Hash> Looks<Id> {
@@ -32,7 +32,7 @@ impl<Id: Copy + Eq + Hash> Looks<Id> {
         Self(HashMap::new())
     }
 
-    /// `number` is that of the trace.
+    /// Adds a lookup; `number` is the number of its trace.
     pub fn start(&mut self, id: Id, number: u64, deadline: Instant, reply: Reply) {
         let look = Look {
             deadline,
@@ -43,7 +43,7 @@ impl<Id: Copy + Eq + Hash> Looks<Id> {
         self.0.insert(id, look);
     }
 
-    /// Adds peers to what one has found.
+    /// Adds peers that a lookup found.
     pub fn add(&mut self, id: &Id, peers: &[PeerId]) {
         if let Some(look) = self.0.get_mut(id) {
             for peer in peers {
@@ -54,7 +54,7 @@ impl<Id: Copy + Eq + Hash> Looks<Id> {
         }
     }
 
-    /// Takes these for all that one has found.
+    /// Replaces the peers that a lookup found.
     pub fn set(&mut self, id: &Id, mut peers: Vec<PeerId>) {
         peers.truncate(MOST);
         if let Some(look) = self.0.get_mut(id) {
@@ -62,10 +62,10 @@ impl<Id: Copy + Eq + Hash> Looks<Id> {
         }
     }
 
-    /// Replies: Kademlia has ended it.
+    /// Sends the reply of a lookup that Kademlia has ended.
     pub fn end(&mut self, id: &Id) {
         if let Some(look) = self.0.remove(id) {
-            // Whoever asked may have gone.
+            // The asker may have gone.
             let _ = look.reply.send((look.number, look.peers));
         }
     }
@@ -79,8 +79,8 @@ impl<Id: Copy + Eq + Hash> Looks<Id> {
         self.0.values().map(|look| look.deadline).min()
     }
 
-    /// Those that are past their deadline, or that nobody waits for. Kademlia ends them when it is
-    /// told to, and what they found by then comes at once.
+    /// Returns the lookups that are past their deadline or that nobody waits for. Kademlia ends
+    /// them on request, and they then reply with the peers found so far.
     pub fn expire(&mut self, now: Instant) -> Vec<Id> {
         let late = self
             .0

@@ -1,5 +1,4 @@
-//! The table of running DHT lookups: each has a deadline and resolves exactly once, whatever way it
-//! ends.
+//! The running DHT lookups. Each has a deadline and resolves exactly once, however it ends.
 
 use std::{
     collections::HashMap,
@@ -12,49 +11,49 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::domain::record::{DhtKey, Record};
 
-/// When a lookup has enough.
+/// The condition on which a lookup ends early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Want {
-    /// One valid answer: for what never changes.
+    /// One valid answer is enough: for immutable records.
     First,
-    /// Valid answers of this many different peers, our own copy not counted: for heads.
+    /// Valid answers of this many different peers, not counting our own copy: for heads.
     Quorum(usize),
 }
 
-/// A verified answer and who gave it; `None` for our own copy.
+/// A verified answer and the peer that gave it; `None` for our own copy.
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub peer: Option<PeerId>,
     pub record: Record,
 }
 
-/// How a lookup ended.
+/// The way a lookup ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
     /// It got what it wanted.
     Satisfied,
-    /// Everybody worth asking was asked.
+    /// All peers worth asking were asked.
     Exhausted,
-    /// Its time was up; the answers are what came by then.
+    /// The deadline passed; the answers are those received by then.
     TimedOut,
 }
 
-/// What a lookup found.
+/// The result of a lookup.
 #[derive(Clone, Debug)]
 pub struct Lookup {
     pub answers: Vec<Answer>,
     pub ended: Ended,
-    /// Peers that were asked, as far as Kademlia told.
+    /// Number of peers asked, as far as Kademlia reported.
     pub asked: usize,
     /// The number of its trace.
     pub trace: u64,
 }
 
-/// How a lookup ended, for the statistics.
+/// The result of a lookup, for the statistics.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Done {
     pub found: bool,
-    /// Nobody answered: that something is not there is an answer too.
+    /// No peer answered. "Not found" counts as an answer.
     pub unanswered: bool,
     pub took: Duration,
 }
@@ -65,7 +64,7 @@ pub struct Pending {
     pub started: Instant,
     pub deadline: Instant,
     pub reply: oneshot::Sender<Lookup>,
-    /// Held as long as the lookup runs: it is what bounds their number.
+    /// Held while the lookup runs, which bounds the number of lookups.
     pub _permit: Option<OwnedSemaphorePermit>,
     pub answers: Vec<Answer>,
     pub asked: usize,
@@ -97,7 +96,7 @@ impl Pending {
             unanswered,
             took: now.saturating_duration_since(self.started),
         };
-        // The asker may have gone; then nobody wants to know.
+        // The asker may have gone.
         let _ = self.reply.send(Lookup {
             answers: self.answers,
             ended,
@@ -108,7 +107,7 @@ impl Pending {
     }
 }
 
-/// Running lookups by the id Kademlia gave them.
+/// Running lookups by their Kademlia ids.
 pub struct Lookups<Id> {
     running: HashMap<Id, Pending>,
 }
@@ -124,7 +123,7 @@ impl<Id: Copy + Eq + Hash> Lookups<Id> {
         self.running.insert(id, pending);
     }
 
-    /// The key that is looked for, while the lookup runs.
+    /// Returns the key of a running lookup.
     pub fn key(&self, id: &Id) -> Option<DhtKey> {
         self.running.get(id).map(|pending| pending.key)
     }
@@ -135,8 +134,8 @@ impl<Id: Copy + Eq + Hash> Lookups<Id> {
         }
     }
 
-    /// Notes an answer. `Some` when the lookup is satisfied: it has been resolved, and Kademlia can
-    /// stop.
+    /// Adds an answer. Returns `Some` if it satisfies the lookup, which is then resolved and can be
+    /// stopped in Kademlia.
     pub fn answer(&mut self, id: &Id, answer: Answer, now: Instant) -> Option<Done> {
         let pending = self.running.get_mut(id)?;
         pending.answers.push(answer);
@@ -148,7 +147,7 @@ impl<Id: Copy + Eq + Hash> Lookups<Id> {
             .map(|pending| pending.resolve(Ended::Satisfied, now))
     }
 
-    /// Kademlia is done with it. `Some` when it had not been resolved before.
+    /// Notes that Kademlia finished the lookup. Returns `Some` unless it was resolved before.
     pub fn end(&mut self, id: &Id, ended: Ended, now: Instant) -> Option<Done> {
         self.running
             .remove(id)
@@ -164,9 +163,10 @@ impl<Id: Copy + Eq + Hash> Lookups<Id> {
         self.running.values().map(|pending| pending.deadline).min()
     }
 
-    /// Resolves what is past its deadline, and says what Kademlia can stop; with how each ended.
+    /// Resolves the lookups that are past their deadline. Returns them with their results, so that
+    /// Kademlia can stop them.
     pub fn expire(&mut self, now: Instant) -> Vec<(Id, Done)> {
-        // An asker that stopped waiting is as good as a deadline.
+        // If the asker has gone, treat the lookup as expired.
         let over = |pending: &Pending| pending.deadline <= now || pending.reply.is_closed();
         let ids: Vec<Id> = self
             .running

@@ -1,4 +1,4 @@
-//! The DHT: what is held for others, lookups, providers, and their traces.
+//! The DHT: records held for others, lookups, provider records, and traces.
 
 pub mod answer;
 pub mod claims;

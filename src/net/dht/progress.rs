@@ -1,4 +1,4 @@
-//! What Kademlia says of a query, as events of [`Queries`](super::queries::Queries).
+//! Translates Kademlia's query results to events of [`Queries`](super::queries::Queries).
 
 use libp2p::{
     PeerId,
@@ -13,8 +13,8 @@ use super::{
     queries::{Event, PUT_QUORUM},
 };
 
-/// The events that a result of a query is, in order; `asked` peers have been asked, and `last`: it
-/// is the query's last result.
+/// Returns the events of a query result, in order. `asked` is the number of peers asked so far;
+/// `last` is true for the query's last result.
 pub fn events(id: QueryId, result: QueryResult, asked: usize, last: bool) -> Vec<Event<QueryId>> {
     let mut events = vec![Event::Asked(id, asked)];
     match result {

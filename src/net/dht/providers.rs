@@ -1,5 +1,4 @@
-//! This node's own questions to the DHT who has a content. What it holds for others is in
-//! `claims.rs`.
+//! This node's own provider lookups. `claims.rs` has the provider records held for others.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -10,15 +9,15 @@ use std::{
 use libp2p::PeerId;
 use tokio::sync::mpsc;
 
-/// A question to the DHT who has a content.
+/// A running provider lookup.
 struct Finding {
     deadline: Instant,
-    /// Dropped at the end, which is how the asker knows.
+    /// Dropped at the end, which tells the asker that the lookup has ended.
     found: mpsc::Sender<PeerId>,
     told: HashSet<PeerId>,
 }
 
-/// The questions that run.
+/// The running provider lookups.
 pub struct Findings<Id>(HashMap<Id, Finding>);
 
 impl<Id: Copy + Eq + Hash> Findings<Id> {
@@ -35,14 +34,14 @@ impl<Id: Copy + Eq + Hash> Findings<Id> {
         self.0.insert(id, finding);
     }
 
-    /// Hands on the peers that have it; returns those that were not known before.
+    /// Passes on the providers found. Returns those that are new to this lookup.
     pub fn found(&mut self, id: &Id, peers: &[PeerId]) -> Vec<PeerId> {
         let Some(finding) = self.0.get_mut(id) else {
             return Vec::new();
         };
         let mut new = Vec::new();
         for peer in peers {
-            // The channel has room for more providers than a fetch ever wants.
+            // The channel has room for more providers than any fetch needs.
             if finding.told.insert(*peer) && finding.found.try_send(*peer).is_ok() {
                 new.push(*peer);
             }
@@ -63,7 +62,8 @@ impl<Id: Copy + Eq + Hash> Findings<Id> {
         self.0.values().map(|finding| finding.deadline).min()
     }
 
-    /// Ends what is past its deadline or that nobody waits for; Kademlia can stop these.
+    /// Ends the lookups that are past their deadline or that nobody waits for, and returns their
+    /// ids so that Kademlia can stop them.
     pub fn expire(&mut self, now: Instant) -> Vec<Id> {
         let over = |finding: &Finding| finding.deadline <= now || finding.found.is_closed();
         let late = self.0.extract_if(|_, finding| over(finding));

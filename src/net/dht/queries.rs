@@ -1,6 +1,6 @@
-//! This node's own queries to the DHT: lookups of records, puts, questions who has a content, and
-//! what a person looks up. A machine without I/O: it is told what Kademlia found and how time
-//! passes, answers whoever asked exactly once, and returns what the task has to do.
+//! This node's own DHT queries: record lookups, puts, provider lookups, and lookups that a person
+//! started. A state machine without I/O: it takes Kademlia's results and the time as events,
+//! answers each caller exactly once, and returns orders for the task.
 
 use std::{collections::HashMap, hash::Hash, time::Instant};
 
@@ -18,28 +18,28 @@ use crate::domain::{
     reputation::Outcome,
 };
 
-/// Peers that must have acknowledged a put for it to be over; the others are still sent it.
+/// A put is complete once this many peers have acknowledged it; the others are still sent the
+/// record.
 pub const PUT_QUORUM: usize = 3;
 
-/// Something that Kademlia found or finished.
+/// A result of Kademlia's, or the passing of time.
 #[derive(Clone, Debug)]
 pub enum Event<Id> {
-    /// So many peers have been asked so far.
+    /// This many peers have been asked so far.
     Asked(Id, usize),
-    /// A peer has a record, or this node itself. Its bytes are anybody's: Kademlia does not verify
-    /// them.
+    /// A peer, or this node itself, has a record. Kademlia does not verify its bytes.
     Found(Id, Option<PeerId>, Vec<u8>),
-    /// Of all that were asked these are closest to the key, and had nothing.
+    /// The closest peers to the key that were asked and had no record.
     Missing(Vec<PeerId>),
-    /// A lookup of a record has ended.
+    /// A record lookup has ended.
     LookedUp(Id, Ended),
-    /// A put has ended, and so many peers acknowledged it.
+    /// A put has ended, and this many peers acknowledged it.
     Put(Id, usize),
-    /// Peers have a content.
+    /// These peers have a content.
     Providers(Id, Vec<PeerId>),
     /// These are the closest peers.
     Closest(Id, Vec<PeerId>),
-    /// The DHT was told of a content, or could not be.
+    /// An announcement of a content in the DHT has succeeded or failed.
     Provided(Id),
     /// Kademlia is done with a query.
     Last(Id),
@@ -47,35 +47,35 @@ pub enum Event<Id> {
     Due,
 }
 
-/// Something that the task does because of an event.
+/// An action for the task.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Order<Id> {
-    /// Kademlia can stop a query whose result nobody waits for any more.
+    /// Stop a query whose result nobody waits for any more.
     Stop(Id, End),
-    /// The peer has a content; Kademlia knows its addresses while the query runs.
+    /// Dial a provider. Kademlia knows its addresses only while the query runs.
     Dial(PeerId),
     Observe(PeerId, Outcome),
-    /// Bytes were refused.
+    /// Count a refused record.
     Refused(Refusal),
-    /// A peer gave a query a wrong answer.
+    /// Count a wrong answer of a peer to a query.
     Wrong(Id, Option<PeerId>),
-    /// A lookup of a record has ended, for the statistics.
+    /// Count a finished record lookup.
     Done(Done),
 }
 
-/// A put that runs. `None`: nobody waits for it.
+/// A running put. `reply` is `None` if nobody waits for it.
 struct Put {
     deadline: Instant,
     reply: Option<oneshot::Sender<usize>>,
 }
 
-/// The queries that run, by the ids that Kademlia gave them.
+/// The running queries, by their Kademlia ids.
 pub struct Queries<Id> {
     lookups: Lookups<Id>,
     puts: HashMap<Id, Put>,
     findings: Findings<Id>,
     looks: Looks<Id>,
-    /// Those that wait for the DHT to have been told of a content.
+    /// Callers that wait until a content is announced in the DHT.
     providing: HashMap<Id, oneshot::Sender<()>>,
 }
 
@@ -94,17 +94,19 @@ impl<Id: Copy + Eq + Hash> Queries<Id> {
         self.lookups.start(id, pending);
     }
 
-    /// `reply` is told how many peers acknowledged the put; none at its deadline.
+    /// Adds a put. `reply` receives the number of peers that acknowledged it, or nothing at the
+    /// deadline.
     pub fn put(&mut self, id: Id, deadline: Instant, reply: Option<oneshot::Sender<usize>>) {
         self.puts.insert(id, Put { deadline, reply });
     }
 
-    /// Peers that have a content go to `found`, whose end is the end of the query.
+    /// Adds a provider lookup. Providers are sent to `found`, which closes when the query ends.
     pub fn find_providers(&mut self, id: Id, deadline: Instant, found: mpsc::Sender<PeerId>) {
         self.findings.start(id, deadline, found);
     }
 
-    /// `reply` is told the number of the trace and the peers that were found.
+    /// Adds a lookup that a person started. `reply` receives the number of the trace and the peers
+    /// found.
     pub fn look(
         &mut self,
         id: Id,
@@ -115,12 +117,12 @@ impl<Id: Copy + Eq + Hash> Queries<Id> {
         self.looks.start(id, number, deadline, reply);
     }
 
-    /// `reply` is told when the DHT knows of a content.
+    /// Adds an announcement of a content. `reply` is told when the DHT has it.
     pub fn provide(&mut self, id: Id, reply: oneshot::Sender<()>) {
         self.providing.insert(id, reply);
     }
 
-    /// The number of queries that run and that somebody waits for.
+    /// Returns the number of running queries that somebody waits for.
     #[cfg(test)]
     pub fn len(&self) -> usize {
         self.lookups.len()
@@ -130,7 +132,7 @@ impl<Id: Copy + Eq + Hash> Queries<Id> {
             + self.providing.len()
     }
 
-    /// Takes an event, and returns what is to be done, in order.
+    /// Takes an event and returns the actions for it, in order.
     pub fn on(&mut self, event: Event<Id>, now: Instant) -> Vec<Order<Id>> {
         match event {
             Event::Asked(id, asked) => {
@@ -206,7 +208,7 @@ impl<Id: Copy + Eq + Hash> Queries<Id> {
         }
     }
 
-    /// Ends what is past its deadline, with what came by then.
+    /// Ends the queries that are past their deadline, with the results so far.
     fn expire(&mut self, now: Instant) -> Vec<Order<Id>> {
         let mut orders = Vec::new();
         for (id, done) in self.lookups.expire(now) {
@@ -237,7 +239,7 @@ impl<Id: Copy + Eq + Hash> Queries<Id> {
 
 fn acknowledge(put: Option<Put>, acknowledged: usize) {
     if let Some(reply) = put.and_then(|put| put.reply) {
-        // Whoever asked may have gone.
+        // The caller may have gone.
         let _ = reply.send(acknowledged);
     }
 }
@@ -374,7 +376,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever Kademlia says and in whatever order, nothing is left after its deadline.
+        /// No query outlives its deadline, whatever Kademlia reports in whatever order.
         #[test]
         fn nothing_outlives_its_deadline(
             steps in proptest::collection::vec((0u8..9, 0u32..6), 0..60),

@@ -1,19 +1,19 @@
-//! Who gets into the routing table. Kademlia would take whoever comes, and whoever has many
-//! addresses on one network could fill the table around any key.
+//! Admission to the routing table. Kademlia would add any peer, so an operator with many addresses
+//! on one network could fill the table around any key.
 
 use libp2p::{Multiaddr, PeerId, kad};
 
 use crate::domain::prefix::Prefix;
 use crate::net::{dht::claims::MAX_ADDRESS, swarm::task::Task};
 
-/// Peers of one public prefix in a bucket, and in the whole table.
+/// Most peers of one public prefix in a bucket, and in the whole table.
 const OF_A_BUCKET: usize = 2;
 const OF_THE_TABLE: usize = 3;
-/// Addresses of one peer beyond which those go that it does not say any more.
+/// If a peer has more addresses than this, those that it does not list any more are removed.
 const MAX_ADDRESSES: usize = 16;
 
-/// Whether a peer of a group may come in, with the groups of those in its bucket and of those in
-/// other buckets. Peers without a group, on private networks, always may.
+/// Returns true if a peer of a prefix may be added, given the prefixes of the peers in its bucket
+/// and in the other buckets. Peers without a public prefix may always be added.
 pub fn has_room(
     group: Option<Prefix>,
     bucket: &[Option<Prefix>],
@@ -27,15 +27,15 @@ pub fn has_room(
     here < OF_A_BUCKET && here + count(others) < OF_THE_TABLE
 }
 
-/// The group of a peer's addresses: the first of them that is public.
+/// Returns the prefix of the first public address.
 fn group<'a>(addresses: impl IntoIterator<Item = &'a Multiaddr>) -> Option<Prefix> {
     addresses.into_iter().find_map(Prefix::of_address)
 }
 
 impl Task {
-    /// Puts a peer that can be asked into the routing table, if its neighbours leave room for it.
+    /// Adds a DHT server to the routing table, unless its prefix has too many peers there.
     pub fn route(&mut self, peer: PeerId, addresses: &[Multiaddr]) {
-        // Where it is connected from is harder to make up than what it says.
+        // The address that it connects from is harder to forge than those it lists.
         let own = self.peers.group(&peer).or_else(|| group(addresses));
         let me = kad::KBucketKey::from(*self.swarm.local_peer_id());
         let distance = |other: PeerId| me.distance(&kad::KBucketKey::from(other)).ilog2();
@@ -61,7 +61,7 @@ impl Task {
             }
         }
         if !has_room(own, &here, &others) {
-            tracing::debug!(%peer, "not routed: enough peers of its prefix are");
+            tracing::debug!(%peer, "not routed: its prefix has enough peers in the table");
             return;
         }
         for address in addresses
@@ -70,7 +70,7 @@ impl Task {
         {
             kad.add_address(&peer, address.clone());
         }
-        // Kademlia keeps whatever a peer ever said.
+        // Kademlia keeps every address that a peer ever listed.
         if had.len() > MAX_ADDRESSES {
             had.iter()
                 .filter(|one| !addresses.contains(one))

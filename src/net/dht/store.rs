@@ -1,9 +1,9 @@
-//! The DHT records this node holds: an index in memory, written behind to the store by the swarm
-//! task.
+//! The DHT records that this node holds: an index in memory that the swarm task writes behind to
+//! the store.
 //!
-//! Kademlia asks it synchronously, so nothing here touches a disk or a clock: the task sets the
-//! time and takes what changed. Only verified records get in, and [`Shares`] says which of them go
-//! when there are too many.
+//! Kademlia calls it synchronously, so nothing here touches a disk or a clock: the task sets the
+//! time and takes the changes. It accepts only verified records, and [`Shares`] chooses the ones to
+//! evict when there are too many.
 
 use std::{
     borrow::Cow,
@@ -27,23 +27,22 @@ use crate::{
         name::PublisherId,
         prefix::Prefix,
         record::{DhtKey, HeadMark, Record, Refusal, prefer},
-        shares::{Origin, Shares},
+        shares::{HolderId, Shares},
         time::Timestamp,
     },
     store::StoredRecord,
 };
 
-/// Most records held: 256 that one peer has put, and 1,024 that came from one public prefix.
+/// Most records held. [`Shares`] allows 256 put by one peer and 1,024 put from one public prefix.
 pub const MAX_RECORDS: usize = 16_384;
-/// Most bytes of values held. A record that is small counts as an even share of them.
+/// Most bytes of values held. A small record is charged an even share of them.
 pub const MAX_BYTES: usize = 32 * 1024 * 1024;
 /// Most records of one publisher, whoever puts them.
 const MAX_PER_PUBLISHER: usize = 4_096;
-/// Manifests and pages, which never expire themselves, are dropped this long after anybody last put
-/// them.
+/// Manifests and pages have no expiry of their own and are dropped this long after the last put.
 const LIFE: Duration = Duration::from_secs(48 * 3_600);
-/// A record nobody has put for this long is put again by whoever holds it; a put that is seen
-/// starts it anew.
+/// A holder puts a record again if nobody has for this long. Each put that it sees restarts the
+/// time.
 const REPUT_AFTER: Duration = Duration::from_secs(20 * 3_600);
 /// Holders wait up to this much longer, each differently, so that the first one's put spares the
 /// others theirs.
@@ -52,13 +51,13 @@ const REPUT_SPREAD: Duration = Duration::from_secs(4 * 3_600);
 struct Held {
     record: KadRecord,
     publisher: PublisherId,
-    /// What a head is selected by; `None` for what never changes.
+    /// The order by which a newer head replaces an older one; `None` for immutable records.
     mark: Option<HeadMark>,
     expires: Timestamp,
     refreshed_at: Timestamp,
 }
 
-/// What happened since the last time: for the disk.
+/// Changes since the last write to the disk.
 #[derive(Debug, Default)]
 pub struct Dirty {
     pub put: Vec<StoredRecord>,
@@ -78,7 +77,7 @@ pub struct KadStore {
 }
 
 impl KadStore {
-    /// Starts from what was held before; whatever does not verify any more is left out.
+    /// Loads the stored records, without those that no longer verify.
     pub fn new(me: PeerId, mut stored: Vec<StoredRecord>, now: Timestamp) -> Self {
         let mut store = Self {
             here: position(&me),
@@ -90,7 +89,7 @@ impl KadStore {
             displaced: 0,
             providers: ProviderRecords::new(me),
         };
-        // In the order in which they came, by which those go that exceed a share.
+        // Oldest first, because the limits evict in the order of arrival.
         stored.sort_by_key(|row| row.refreshed_at);
         for row in stored {
             let kept = Record::verify(&row.key, &row.value)
@@ -109,7 +108,7 @@ impl KadStore {
         self.records.len()
     }
 
-    /// Moves the time on and drops what has expired.
+    /// Sets the time and drops expired records.
     pub fn tick(&mut self, now: Timestamp) {
         self.now = now;
         let expired: Vec<DhtKey> = self
@@ -124,25 +123,26 @@ impl KadStore {
         self.providers.tick(now);
     }
 
-    /// How many records there are, and the bytes that are charged for them.
+    /// Returns the number of records and the bytes charged for them.
     pub fn held(&self) -> (usize, u64) {
         (self.records.len(), self.shares.charged())
     }
 
-    /// Records that made room for others since the last call.
+    /// Returns the number of records that were evicted since the last call.
     pub fn take_displaced(&mut self) -> u64 {
         std::mem::take(&mut self.displaced)
     }
 
-    /// Takes a verified record that was put by `origin`, by the rules of selection and the shares.
-    pub fn accept(&mut self, record: &Record, origin: Origin) -> Result<(), Refusal> {
+    /// Accepts a verified record that `origin` put, if the rules of selection and the limits allow
+    /// it.
+    pub fn accept(&mut self, record: &Record, origin: HolderId) -> Result<(), Refusal> {
         self.accept_at(record, origin, self.now)
     }
 
     fn accept_at(
         &mut self,
         record: &Record,
-        origin: Origin,
+        origin: HolderId,
         refreshed_at: Timestamp,
     ) -> Result<(), Refusal> {
         let (mark, expires) = match record {
@@ -164,8 +164,8 @@ impl KadStore {
                 held.refreshed_at = refreshed_at;
                 held.expires = expires;
                 self.changed.insert(key);
-                // Whoever put it first stays charged for it: a flood of others cannot take it over
-                // and then displace it.
+                // The peer that put it first stays charged: otherwise a flooding peer could take
+                // the record over and then evict it.
                 self.shares.touch(&key);
                 return Ok(());
             }
@@ -223,8 +223,8 @@ impl KadStore {
         self.changed.insert(*key);
     }
 
-    /// Takes the claim of a peer that is connected from `prefix`. Kademlia has checked that the
-    /// peer is the provider it names.
+    /// Accepts the provider record of a peer that connects from `prefix`. Kademlia has checked that
+    /// the peer names itself as the provider.
     pub fn claim(&mut self, record: ProviderRecord, prefix: Option<Prefix>) -> Result<(), Refusal> {
         let key = dht_key(&record.key).ok_or(Refusal::WrongKey)?;
         let taken = self
@@ -237,7 +237,7 @@ impl KadStore {
         }
     }
 
-    /// A record that nobody has put for long, if there is one: to be put again as it is.
+    /// Returns a record that nobody has put for [`REPUT_AFTER`], to be put again unchanged.
     pub fn due_for_reput(&self) -> Option<KadRecord> {
         let due = |(key, held): &(&DhtKey, &Held)| {
             held.refreshed_at
@@ -252,13 +252,13 @@ impl KadStore {
         oldest.map(|(_, held)| held.record.clone())
     }
 
-    /// The value that is held for a key, and has not expired.
+    /// Returns the value of an unexpired record.
     pub fn value(&self, key: &DhtKey) -> Option<&[u8]> {
         let held = self.records.get(key)?;
         (held.expires > self.now).then_some(&held.record.value)
     }
 
-    /// What changed since the last call.
+    /// Returns the changes since the last call.
     pub fn take_dirty(&mut self) -> Dirty {
         let mut dirty = Dirty::default();
         for key in std::mem::take(&mut self.changed) {
@@ -268,7 +268,7 @@ impl KadStore {
                     value: held.record.value.clone(),
                     expires: held.expires,
                     refreshed_at: held.refreshed_at,
-                    origin: self.shares.origin(&key).unwrap_or(Origin::OURSELVES),
+                    origin: self.shares.origin(&key).unwrap_or(HolderId::OURSELVES),
                 }),
                 None => dirty.removed.push(key),
             }
@@ -277,7 +277,7 @@ impl KadStore {
     }
 }
 
-/// A share of [`REPUT_SPREAD`] that depends on the node and the record.
+/// Returns a part of [`REPUT_SPREAD`] that depends on the node and the record.
 fn spread(here: &Hash, key: &DhtKey) -> Duration {
     let distance = DhtKey(here.0).distance(&DhtKey(Hash::of(&key.0).0));
     let share = distance
@@ -299,12 +299,12 @@ impl RecordStore for KadStore {
         (held.expires > self.now).then_some(Cow::Borrowed(&held.record))
     }
 
-    /// Reached for this node's own puts only: those of others go through the filter. One that there
-    /// is no room for here is put at others all the same.
+    /// Called only for this node's own puts: those of others pass the filter first. A record that
+    /// does not fit here is still put at other peers.
     fn put(&mut self, record: KadRecord) -> StoreResult<()> {
         let key = dht_key(&record.key).ok_or(Error::ValueTooLarge)?;
         let record = Record::verify(&key, &record.value).map_err(|_| Error::ValueTooLarge)?;
-        match self.accept(&record, Origin::OURSELVES) {
+        match self.accept(&record, HolderId::OURSELVES) {
             Ok(()) | Err(Refusal::OverQuota) => Ok(()),
             Err(_) => Err(Error::MaxRecords),
         }
@@ -316,13 +316,13 @@ impl RecordStore for KadStore {
         }
     }
 
-    /// Only Kademlia's own replication asks, which is off.
+    /// Only Kademlia's own replication calls this, and it is off.
     fn records(&self) -> Self::RecordsIter<'_> {
         std::iter::empty()
     }
 
-    /// Reached for what this node itself provides; the claims of others come by [`Self::claim`]. It
-    /// is told to others also when there is no room for it here.
+    /// Called for this node's own contents; provider records of others come by [`Self::claim`]. A
+    /// content is still announced to others if it does not fit here.
     fn add_provider(&mut self, record: ProviderRecord) -> StoreResult<()> {
         let key = dht_key(&record.key).ok_or(Error::ValueTooLarge)?;
         self.providers
@@ -334,7 +334,7 @@ impl RecordStore for KadStore {
         dht_key(key).map_or_else(Vec::new, |key| self.providers.of(&key, self.now))
     }
 
-    /// Only Kademlia's own publication asks, which is off.
+    /// Only Kademlia's own republication calls this, and it is off.
     fn provided(&self) -> Self::ProvidedIter<'_> {
         std::iter::empty()
     }
@@ -389,8 +389,8 @@ mod tests {
         KadStore::new(PeerId::random(), Vec::new(), NOW)
     }
 
-    fn anybody() -> Origin {
-        Origin::of(PeerId::random(), None)
+    fn anybody() -> HolderId {
+        HolderId::of(PeerId::random(), None)
     }
 
     fn kad_key(record: &Record) -> RecordKey {
@@ -438,7 +438,7 @@ mod tests {
         assert_eq!(store.len(), 0);
     }
 
-    /// A record of more than 9 KiB.
+    /// Returns a record of more than 9 KiB.
     fn large(key: &Keypair, n: usize) -> Record {
         large_head(key, &format!("large-{n}"), 1, n)
     }
@@ -477,7 +477,7 @@ mod tests {
         }
         assert_eq!(store.len(), MAX_RECORDS / 64 + 1);
         assert_eq!(store.take_displaced(), 1_000 - MAX_RECORDS as u64 / 64);
-        // Put again by the greedy one, it is still the honest one's.
+        // The greedy peer puts it again, but it stays charged to the honest one.
         store.accept(&kept, greedy).unwrap();
         for n in 0..1_000 {
             store
@@ -490,7 +490,7 @@ mod tests {
     #[test]
     fn the_bytes_hold_whatever_the_sizes_and_whoever_has_most_yields() {
         const ROOM: usize = 64 * 40 * 1_024;
-        // A smaller room: two thousand signatures over 10 KiB take their time.
+        // A smaller limit, because two thousand signatures over 10 KiB take long.
         let mut store = KadStore {
             shares: Shares::new(ROOM as u64, 64 * 20),
             ..store()
@@ -511,7 +511,7 @@ mod tests {
             }
         }
         assert!(bytes(&store) > ROOM * 9 / 10, "it is full");
-        // In place of a small record comes a large one with its key.
+        // A large record of the same key replaces a small one.
         let late = anybody();
         store.accept(&head(&publisher, 1, 24 * HOUR), late).unwrap();
         store
@@ -544,7 +544,7 @@ mod tests {
             );
         }
         assert_eq!((refused, store.len()), (10, MAX_PER_PUBLISHER));
-        // What there is no room for here goes to others nevertheless.
+        // A record that does not fit here is still put at other peers.
         let own = manifest(&key, "own");
         store
             .put(KadRecord::new(kad_key(&own), own.envelope().to_vec()))
@@ -556,7 +556,7 @@ mod tests {
     fn what_was_held_comes_back_and_damage_does_not() {
         let key = Keypair::generate_ed25519();
         let (mut before, me) = (store(), PeerId::random());
-        let origin = Origin::of(
+        let origin = HolderId::of(
             PeerId::random(),
             Prefix::of(std::net::Ipv4Addr::new(81, 2, 3, 4).into()),
         );

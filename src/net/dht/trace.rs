@@ -1,11 +1,10 @@
-//! Kademlia, with every request that a lookup sends and every answer it gets written down.
+//! Kademlia, wrapped to trace every request that a lookup sends and every answer that it gets.
 //!
-//! `libp2p-kad` tells of a query's results and not of its requests. Both pass through here on their
-//! way between it and its connections, so a behaviour around it sees them. A request to a peer that
-//! has to be dialled first is the exception: it goes into the new connection unseen, and Kademlia
-//! does not say which query it is of. What is taken for it until its answer comes is
-//! [`Traces::dialling`]'s to guess, and a failure is told by the queries whose count of failures
-//! rose.
+//! `libp2p-kad` reports a query's results but not its requests. Both pass through this behaviour on
+//! their way between Kademlia and its connections. A request to a peer that must be dialled first
+//! is the exception: it goes into the new connection unseen, and Kademlia does not say which query
+//! it belongs to. [`Traces::dialling`] guesses the query until the answer comes, and a failure is
+//! attributed to the queries whose count of failures rose.
 
 use std::{
     collections::BTreeMap,
@@ -30,20 +29,21 @@ use crate::{
     domain::{
         hash::Hash,
         lookup::{
-            Answer, Ask, Bucket, End, Failure, Kind, RoutingTable, Traces, distance_bits, position,
+            Bucket, End, HopAnswer, HopFailure, HopRequest, LookupKind, RoutingTable, Traces,
+            distance_bits, position,
         },
         text::{fit, printable},
         time::Timestamp,
     },
 };
 
-/// Longest text of what a lookup is for, in columns.
+/// Longest description of a lookup's purpose, in columns.
 const MOST_WHAT: usize = 80;
 
 type Inner = kad::Behaviour<KadStore>;
 type Handler = <Inner as NetworkBehaviour>::ConnectionHandler;
-/// What Kademlia tells its connections, and they it: enums of a private module, which is why they
-/// go by these names.
+/// The messages between Kademlia and its connections. Their enums are in a private module, so they
+/// can only be named this way.
 type ToHandler = <Handler as ConnectionHandler>::FromBehaviour;
 type FromHandler = <Handler as ConnectionHandler>::ToBehaviour;
 
@@ -52,9 +52,9 @@ pub struct Traced {
     pub traces: Traces<QueryId>,
     me: Hash,
     id: PeerId,
-    /// The last lookup of a key at each distance.
+    /// The time of the last lookup of a key at each distance.
     refreshed: BTreeMap<u16, Timestamp>,
-    /// Kademlia says that everybody has been told of a content before the requests that tell it
+    /// Announcements of contents that still send requests: Kademlia reports success before these
     /// leave.
     telling: Vec<QueryId>,
     /// Peers and addresses that did not fit into answers.
@@ -76,23 +76,23 @@ impl std::ops::DerefMut for Traced {
     }
 }
 
-fn kind_of(info: &QueryInfo) -> (Kind, &[u8]) {
+fn kind_of(info: &QueryInfo) -> (LookupKind, &[u8]) {
     match info {
-        // Its peer changes; it begins with this node.
-        QueryInfo::Bootstrap { .. } => (Kind::Bootstrap, &[]),
-        QueryInfo::GetClosestPeers { key, .. } => (Kind::Closest, key),
-        QueryInfo::GetProviders { key, .. } => (Kind::Providers, key.as_ref()),
-        QueryInfo::AddProvider { key, .. } => (Kind::Provide, key.as_ref()),
-        QueryInfo::PutRecord { record, .. } => (Kind::Put, record.key.as_ref()),
-        QueryInfo::GetRecord { key, .. } => (Kind::Get, key.as_ref()),
+        // The peer changes during the query; the first one is this node.
+        QueryInfo::Bootstrap { .. } => (LookupKind::Bootstrap, &[]),
+        QueryInfo::GetClosestPeers { key, .. } => (LookupKind::Closest, key),
+        QueryInfo::GetProviders { key, .. } => (LookupKind::Providers, key.as_ref()),
+        QueryInfo::AddProvider { key, .. } => (LookupKind::Provide, key.as_ref()),
+        QueryInfo::PutRecord { record, .. } => (LookupKind::Put, record.key.as_ref()),
+        QueryInfo::GetRecord { key, .. } => (LookupKind::Get, key.as_ref()),
     }
 }
 
-/// A key as it is written: a peer's id, or hexadecimal digits.
-fn written(kind: Kind, key: &[u8]) -> String {
-    /// Longer ones are nobody's here.
+/// Writes a key as a peer id or as hexadecimal digits.
+fn written(kind: LookupKind, key: &[u8]) -> String {
+    /// No key of this network is longer.
     const MOST: usize = 64;
-    let peer = if kind == Kind::Closest {
+    let peer = if kind == LookupKind::Closest {
         PeerId::from_bytes(key).ok()
     } else {
         None
@@ -108,17 +108,17 @@ fn written(kind: Kind, key: &[u8]) -> String {
     )
 }
 
-fn why(error: &(dyn std::error::Error + 'static)) -> Failure {
+fn why(error: &(dyn std::error::Error + 'static)) -> HopFailure {
     match error
         .source()
         .and_then(|source| source.downcast_ref::<io::Error>())
         .map(io::Error::kind)
     {
-        None | Some(io::ErrorKind::InvalidData) => Failure::Nonsense,
-        Some(io::ErrorKind::TimedOut) => Failure::TimedOut,
-        // What the handler makes of a protocol that is not spoken.
-        Some(io::ErrorKind::ConnectionRefused) => Failure::Refused,
-        Some(_) => Failure::Lost,
+        None | Some(io::ErrorKind::InvalidData) => HopFailure::Nonsense,
+        Some(io::ErrorKind::TimedOut) => HopFailure::TimedOut,
+        // The handler reports an unsupported protocol this way.
+        Some(io::ErrorKind::ConnectionRefused) => HopFailure::Refused,
+        Some(_) => HopFailure::Lost,
     }
 }
 
@@ -136,7 +136,8 @@ impl Traced {
         }
     }
 
-    /// Writes a query down from its start, with what it is for. Returns the number of its trace.
+    /// Traces a query from its start; `what` describes its purpose. Returns the number of the
+    /// trace.
     pub fn follow(&mut self, id: QueryId, what: Option<String>) -> Option<u64> {
         self.begin(id);
         if let Some(what) = what {
@@ -145,7 +146,7 @@ impl Traced {
         self.traces.number(&id)
     }
 
-    /// Lets Kademlia stop a query whose result nobody waits for any more.
+    /// Tells Kademlia to stop a query whose result nobody waits for any more.
     pub fn stop(&mut self, id: &QueryId, end: End) {
         self.traces.end(id, end, Instant::now());
         if let Some(mut query) = self.inner.query_mut(id) {
@@ -157,20 +158,20 @@ impl Traced {
         if self.traces.is_running(&id) {
             return;
         }
-        // One that has finished is not there any more.
+        // A finished query is no longer there.
         let Some(query) = self.inner.query(&id) else {
             return;
         };
         let (kind, key) = kind_of(query.info());
         let (key, target) = match kind {
-            Kind::Bootstrap => (self.id.to_string(), self.me),
+            LookupKind::Bootstrap => (self.id.to_string(), self.me),
             kind => (written(kind, key), Hash::of(key)),
         };
         self.traces
             .begin(id, kind, key, target, self.clock.now(), Instant::now());
     }
 
-    /// Cuts what leaves for a connection, where it is an answer that whoever asked could not read.
+    /// Shortens an outgoing answer that would be too long for the asking peer to read.
     fn cut(&mut self, event: &mut ToHandler) {
         let mut none = Vec::new();
         let left_out = match event {
@@ -194,21 +195,27 @@ impl Traced {
         self.left_out += left_out as u64;
     }
 
-    /// Peers and addresses that were left out of answers since the last call.
+    /// Returns the number of peers and addresses left out of answers since the last call.
     pub fn take_left_out(&mut self) -> u64 {
         std::mem::take(&mut self.left_out)
     }
 
-    /// A request leaves for a connection.
+    /// Notes a request that leaves for a connection.
     fn leaves(&mut self, peer: PeerId, event: &ToHandler) {
         let (id, ask, key) = match event {
-            ToHandler::FindNodeReq { key, query_id } => (query_id, Ask::Find, key.as_slice()),
-            ToHandler::GetRecord { key, query_id } => (query_id, Ask::Get, key.as_ref()),
-            ToHandler::GetProvidersReq { key, query_id } => {
-                (query_id, Ask::Providers, key.as_ref())
+            ToHandler::FindNodeReq { key, query_id } => {
+                (query_id, HopRequest::Find, key.as_slice())
             }
-            ToHandler::PutRecord { record, query_id } => (query_id, Ask::Put, record.key.as_ref()),
-            ToHandler::AddProvider { key, query_id, .. } => (query_id, Ask::Provide, key.as_ref()),
+            ToHandler::GetRecord { key, query_id } => (query_id, HopRequest::Get, key.as_ref()),
+            ToHandler::GetProvidersReq { key, query_id } => {
+                (query_id, HopRequest::Providers, key.as_ref())
+            }
+            ToHandler::PutRecord { record, query_id } => {
+                (query_id, HopRequest::Put, record.key.as_ref())
+            }
+            ToHandler::AddProvider { key, query_id, .. } => {
+                (query_id, HopRequest::Provide, key.as_ref())
+            }
             _ => return,
         };
         self.begin(*id);
@@ -227,7 +234,7 @@ impl Traced {
             } => {
                 let closer = closer_peers.iter().map(|peer| &peer.node_id);
                 self.traces
-                    .answered(query_id, peer, Answer::Closer, closer, at);
+                    .answered(query_id, peer, HopAnswer::Closer, closer, at);
             }
             FromHandler::GetRecordRes {
                 record,
@@ -235,9 +242,9 @@ impl Traced {
                 query_id,
             } => {
                 let answer = if record.is_some() {
-                    Answer::Record
+                    HopAnswer::Record
                 } else {
-                    Answer::Closer
+                    HopAnswer::Closer
                 };
                 let closer = closer_peers.iter().map(|peer| &peer.node_id);
                 self.traces.answered(query_id, peer, answer, closer, at);
@@ -248,8 +255,8 @@ impl Traced {
                 query_id,
             } => {
                 let answer = match u16::try_from(provider_peers.len()).unwrap_or(u16::MAX) {
-                    0 => Answer::Closer,
-                    count => Answer::Providers(count),
+                    0 => HopAnswer::Closer,
+                    count => HopAnswer::Providers(count),
                 };
                 let closer = closer_peers.iter().map(|peer| &peer.node_id);
                 self.traces.answered(query_id, peer, answer, closer, at);
@@ -258,7 +265,7 @@ impl Traced {
             }
             FromHandler::PutRecordRes { query_id, .. } => {
                 self.traces
-                    .answered(query_id, peer, Answer::Stored, std::iter::empty(), at);
+                    .answered(query_id, peer, HopAnswer::Stored, std::iter::empty(), at);
             }
             FromHandler::QueryError { error, query_id } => {
                 self.traces.failed(query_id, peer, why(error), at)
@@ -280,7 +287,7 @@ impl Traced {
             {
                 self.traces.has_own(id);
             }
-            // Those that this node knew itself; the others are told already.
+            // Only those that this node knew itself; the others were reported with their answers.
             kad::QueryResult::GetProviders(Ok(kad::GetProvidersOk::FoundProviders {
                 providers,
                 ..
@@ -309,7 +316,7 @@ impl Traced {
         }
     }
 
-    /// Failures so far of each query that runs.
+    /// Returns the number of failures so far of each running query.
     fn failures(&self) -> Vec<(QueryId, u32)> {
         self.inner
             .iter_queries()
@@ -317,13 +324,13 @@ impl Traced {
             .collect()
     }
 
-    /// Lets Kademlia see that a peer is not there, and writes down whose request that ends.
-    fn gone(&mut self, peer: PeerId, why: Failure, event: FromSwarm<'_>) {
+    /// Tells Kademlia that a peer is gone, and traces the requests that fail with it.
+    fn gone(&mut self, peer: PeerId, why: HopFailure, event: FromSwarm<'_>) {
         let before = self.failures();
         self.inner.on_swarm_event(event);
         let at = Instant::now();
         for (id, failures) in before {
-            // One that this finished is there no more; then it failed as well.
+            // If the query is no longer there, this failure finished it.
             let after = self
                 .inner
                 .query(&id)
@@ -332,13 +339,13 @@ impl Traced {
                 self.traces.failed(&id, peer, why, at);
             }
         }
-        if why == Failure::Unreachable {
+        if why == HopFailure::Unreachable {
             self.traces.not_dialled(&peer);
         }
     }
 
-    /// The buckets that have a peer, the farthest first. `seen` says when a peer was last
-    /// connected.
+    /// Returns the buckets that have a peer, the farthest first. `seen` returns the time at which a
+    /// peer was last connected.
     pub fn routing(&mut self, seen: impl Fn(&PeerId) -> Option<Timestamp>) -> RoutingTable {
         let mut buckets: Vec<Bucket> = self
             .inner
@@ -363,7 +370,8 @@ impl Traced {
         buckets.sort_unstable_by_key(|bucket| std::cmp::Reverse(bucket.bits));
         let nearest = buckets.last().map_or(0, |bucket| bucket.bits);
         for bucket in &mut buckets {
-            // To look for oneself refreshes what is nearest, down to nothing.
+            // A lookup of this node's own id refreshes the nearest bucket and all empty ones below
+            // it.
             let from = if bucket.bits == nearest {
                 0
             } else {
@@ -433,7 +441,7 @@ impl NetworkBehaviour for Traced {
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
         match event {
-            // Somebody else dials it already, and that is waited for.
+            // Another behaviour is dialling the peer already; Kademlia waits for that dial.
             FromSwarm::DialFailure(DialFailure {
                 error: DialError::DialPeerConditionFalse(_),
                 ..
@@ -444,10 +452,10 @@ impl NetworkBehaviour for Traced {
                 peer_id: Some(peer),
                 ..
             }) => {
-                self.gone(peer, Failure::Unreachable, event);
+                self.gone(peer, HopFailure::Unreachable, event);
             }
             FromSwarm::ConnectionClosed(closed) if closed.remaining_established == 0 => {
-                self.gone(closed.peer_id, Failure::Lost, event);
+                self.gone(closed.peer_id, HopFailure::Lost, event);
             }
             event => self.inner.on_swarm_event(event),
         }

@@ -1,6 +1,6 @@
-//! Judges what peers gossip: who may say how much, which announcements wait for the registry's
-//! verdict, and what a verdict means for the message and for whoever passed it on. A machine
-//! without I/O: it is told what happened and returns what the task has to do.
+//! Decides about gossip messages: the rate limit of each peer, the announcements that wait for the
+//! registry's verdict, and the consequences of a verdict for the message and for the peer that
+//! passed it on. A state machine without I/O: it takes events and returns orders for the task.
 
 use libp2p::PeerId;
 
@@ -8,7 +8,7 @@ use super::waiting::Waiting;
 use crate::{
     domain::{
         allowance::Allowance,
-        faults::Fault,
+        faults::PeerFault,
         lanes::{Lane, Lanes, Sender},
         record::{Class, Presence, Refusal},
         reputation::Outcome,
@@ -17,14 +17,14 @@ use crate::{
     net::Verdict,
 };
 
-/// The two kinds of things that are gossiped.
+/// The two kinds of gossip messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Topic {
     Announcement,
     Presence,
 }
 
-/// A message, and who sent it as far as this node knows.
+/// A message and its senders, as far as this node knows them.
 #[derive(Clone, Debug)]
 pub struct Message<Id> {
     pub id: Id,
@@ -32,14 +32,15 @@ pub struct Message<Id> {
     pub data: Vec<u8>,
     /// The neighbour that passed it on, or sent its own.
     pub via: Sender,
-    /// The peer that signed it, if any did.
+    /// The peer that signed it, if any.
     pub author: Option<Sender>,
-    /// It says that it is of a publisher that is known here, or of a peer that has been good to
-    /// ask. If it is not, it does not verify, which costs whoever passed it on.
+    /// It claims to be from a publisher that is known here, or is from a peer with a good record.
+    /// If the claim is false, the message does not verify and the peer that passed it on is
+    /// penalised.
     pub known: bool,
 }
 
-/// An announcement that is with the registry.
+/// An announcement that waits for the registry's verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handed<Id> {
     pub id: Id,
@@ -49,29 +50,29 @@ pub struct Handed<Id> {
 
 #[derive(Debug)]
 pub enum Event<Id> {
-    /// A message came, while the queue to the registry has so many free places.
+    /// A message arrived, while the queue to the registry has this many free places.
     Message(Message<Id>, usize),
-    /// The registry has decided about an announcement that was handed over.
+    /// The registry has decided about an announcement.
     Verdict(Handed<Id>, Verdict),
 }
 
-/// Something that the task does because of an event.
+/// An action for the task.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Order<Id> {
-    /// The registry is to decide about the announcement with these bytes.
+    /// Pass the announcement with these bytes to the registry.
     HandOver(Handed<Id>, Vec<u8>),
-    /// The peer has told where it is.
+    /// Note the location that the peer declared.
     Place(PeerId, Presence),
-    /// Gossipsub is told what becomes of the message that this peer passed on.
+    /// Report the verdict on the message that this peer passed on to gossipsub.
     Report(Id, PeerId, Verdict),
     Observe(PeerId, Outcome),
-    Fault(PeerId, Fault),
+    Fault(PeerId, PeerFault),
 }
 
 pub struct Judge {
     me: PeerId,
     waiting: Waiting,
-    /// How much this node itself may announce.
+    /// The allowance for this node's own announcements.
     announcing: Allowance,
 }
 
@@ -84,12 +85,12 @@ impl Judge {
         }
     }
 
-    /// Takes one of what this node itself may announce; false when there is nothing left.
+    /// Takes one of this node's own announcements from the allowance; false if none is left.
     pub fn may_announce(&mut self, now: Timestamp) -> bool {
         self.announcing.take(now)
     }
 
-    /// Takes an event, and returns what is to be done, in order.
+    /// Takes an event and returns the actions for it, in order.
     pub fn on<Id: Clone>(
         &mut self,
         event: Event<Id>,
@@ -114,8 +115,8 @@ impl Judge {
     ) -> Vec<Order<Id>> {
         let via = message.via.caller.peer;
         let author = message.author.map(|author| author.caller.peer);
-        // Excess ends here. The neighbour that passed it on may have had room for it, so that only
-        // what a peer sends of its own is its fault.
+        // A message over the limit is not propagated. The neighbour that passed it on may have been
+        // within its limit, so a peer is only blamed for messages of its own.
         if let Err(fault) = charge(&message, lanes, now) {
             let fault = fault.map(|fault| Order::Fault(via, fault));
             let refused = decided(message.id, via, Err(Refusal::OverQuota));
@@ -158,13 +159,13 @@ impl Judge {
     }
 }
 
-/// Takes a message from what its senders may send. Fails when there is nothing left, with the
-/// fault that it is.
+/// Charges a message to its senders' allowances. Fails if one is exhausted, with the fault of the
+/// neighbour, if any.
 fn charge<Id>(
     message: &Message<Id>,
     lanes: &mut Lanes,
     now: Timestamp,
-) -> Result<(), Option<Fault>> {
+) -> Result<(), Option<PeerFault>> {
     let via = &message.via;
     match &message.author {
         Some(author) if author.caller.peer != via.caller.peer => {
@@ -173,12 +174,12 @@ fn charge<Id>(
         }
         _ => {
             let taken = lanes.take(via, Lane::Own, now);
-            taken.then_some(()).ok_or(Some(Fault::Flooding))
+            taken.then_some(()).ok_or(Some(PeerFault::Flooding))
         }
     }
 }
 
-/// The orders that end a message: the verdict, and what it says of the neighbour.
+/// Returns the orders that end a message: the verdict, and the neighbour's fault if there is one.
 fn decided<Id>(id: Id, via: PeerId, verdict: Verdict) -> [Order<Id>; 2] {
     let outcome = match verdict {
         Ok(()) => Outcome::RecordValid,
@@ -267,7 +268,7 @@ mod tests {
                     orders
                 })
                 .filter(
-                    |order| matches!(order, Order::Fault(peer, Fault::Flooding) if *peer == loud),
+                    |order| matches!(order, Order::Fault(peer, PeerFault::Flooding) if *peer == loud),
                 )
                 .count()
         };
@@ -317,7 +318,7 @@ mod tests {
     }
 
     proptest! {
-        /// Each message is either with the registry or ended, never both, and what waits is
+        /// Each message is either with the registry or ended, never both, and the waiting ones are
         /// bounded whatever the registry does.
         #[test]
         fn each_message_ends_once(

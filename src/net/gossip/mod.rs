@@ -1,4 +1,4 @@
-//! Gossip: its topics, and what waits for a verdict.
+//! Gossip: its topics, and the messages that wait for a verdict.
 
 pub mod judge;
 pub mod place;

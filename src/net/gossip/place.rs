@@ -1,17 +1,17 @@
-//! When this node says where it is. A machine without I/O.
+//! Decides when this node gossips its location. A state machine without I/O.
 
 use crate::domain::{geo::GeoLocation, record::Presence, time::Timestamp};
 
-/// Whether the others know where this node is.
+/// The state of this node's declared location.
 pub struct Telling {
-    /// It was told since the node started.
+    /// The location was sent since the node started.
     told: bool,
-    /// It was told at some time, and is still to be withdrawn once nothing is to be told any more.
+    /// A location was sent at some time and is to be withdrawn once none is declared any more.
     withdrawing: bool,
 }
 
 impl Telling {
-    /// `withdrawing`: the place was told when this node ran last.
+    /// `withdrawing` is true if the location was declared when this node ran last.
     pub fn new(withdrawing: bool) -> Self {
         Self {
             told: false,
@@ -23,8 +23,8 @@ impl Telling {
         self.told
     }
 
-    /// The presence to gossip while somebody listens: the place of a node whose person opted in,
-    /// and once that there is none, where one was told before.
+    /// Returns the presence to gossip while a peer listens: the declared location, or, if there is
+    /// none any more, the withdrawal of an earlier one.
     pub fn due(&self, here: Option<GeoLocation>, now: Timestamp) -> Option<Presence> {
         (here.is_some() || self.withdrawing).then_some(Presence {
             at: now,
@@ -32,8 +32,8 @@ impl Telling {
         })
     }
 
-    /// Notes that a presence went out, or that it could not. Returns what is to be written down,
-    /// if that has changed: whether a place was told.
+    /// Notes that a presence was sent or failed. If it changes, returns the flag to store: true if
+    /// peers have a location of this node.
     pub fn sent(&mut self, presence: &Presence, is_out: bool) -> Option<bool> {
         self.told = is_out;
         let place = presence.location.is_some();

@@ -39,11 +39,12 @@ impl Topics {
     }
 }
 
-/// Longer than twice the validity: an announcement is forgotten only when its replay is out of time
-/// anyway. That of a presence, which holds longer, changes nothing: the newest counts.
+/// Longer than twice the validity, so that an announcement is forgotten only when a replay of it
+/// has expired. A presence is valid for longer, but a replay changes nothing: the newest one
+/// counts.
 const DUPLICATE_CACHE: Duration = Duration::from_secs(2 * VALIDITY.as_secs() + 300);
 
-/// Scoring for topics with a message now and then. The figures are Filecoin's where it has one
+/// Scoring for topics with few messages. The values are Filecoin's where it has them
 /// (<https://github.com/filecoin-project/lotus/blob/master/node/modules/lp2p/pubsub.go>).
 pub mod scoring {
     use std::time::Duration;
@@ -57,7 +58,7 @@ pub mod scoring {
     pub const BEHAVIOUR_PENALTY_THRESHOLD: f64 = 6.0;
     pub const BEHAVIOUR_PENALTY_WEIGHT: f64 = -10.0;
     pub const BEHAVIOUR_PENALTY_DECAY: Duration = Duration::from_secs(3_600);
-    /// Containers, NAT and loopback share one address honestly.
+    /// Off: containers, NAT and loopback make honest peers share one address.
     pub const COLOCATION_WEIGHT: f64 = 0.0;
     pub const COLOCATION_THRESHOLD: f64 = 5.0;
     /// P1: at most one point for an hour in the mesh.
@@ -73,9 +74,9 @@ pub mod scoring {
     pub const INVALID_DECAY: Duration = Duration::from_secs(3_600);
 }
 
-/// Hash of topic and whole data. With the default, source and sequence number, a replayer floods;
-/// without the signatures in the data, a forger's copy would get the honest message taken for a
-/// duplicate.
+/// The hash of the topic and all of the data. libp2p's default, source and sequence number, lets a
+/// replay flood the network; without the signatures in the data, a forger's copy would make the
+/// honest message look like a duplicate.
 fn message_id(message: &Message) -> MessageId {
     MessageId::from(
         Hash::of_parts(&[message.topic.as_str().as_bytes(), &message.data])
@@ -84,7 +85,7 @@ fn message_id(message: &Message) -> MessageId {
     )
 }
 
-/// The figures of gossip, those that are libp2p's own default among them.
+/// Returns gossipsub's configuration, including the values that are libp2p's defaults.
 pub fn config() -> Result<Config> {
     ConfigBuilder::default()
         .validation_mode(ValidationMode::Strict)
@@ -113,8 +114,7 @@ fn topic_params() -> TopicScoreParams {
         first_message_deliveries_weight: scoring::FIRST_DELIVERIES_WEIGHT,
         first_message_deliveries_decay: score_parameter_decay(scoring::FIRST_DELIVERIES_DECAY),
         first_message_deliveries_cap: scoring::FIRST_DELIVERIES_CAP,
-        // P3 and P3b punish a mesh in which nothing is said, and here nothing is said most of the
-        // time.
+        // P3 and P3b punish a silent mesh, and this one is silent most of the time.
         mesh_message_deliveries_weight: 0.0,
         mesh_failure_penalty_weight: 0.0,
         invalid_message_deliveries_weight: scoring::INVALID_WEIGHT,
@@ -140,7 +140,7 @@ fn score_params(topics: &Topics) -> PeerScoreParams {
     }
 }
 
-/// Gossipsub itself counts what it receives in `counts`.
+/// Creates the behaviour. Gossipsub counts what it receives in `counts`.
 pub fn behaviour(key: &Keypair, topics: &Topics, counts: &mut Registry) -> Result<Behaviour> {
     let internal = |why: String| RegistryError::Internal {
         what: "starting gossip",

@@ -1,4 +1,5 @@
-//! Announcements that wait for the registry's verdict: how many may, of one peer and of strangers.
+//! Counts the announcements that wait for the registry's verdict, and limits those of one peer and
+//! of unknown publishers.
 
 use std::collections::HashMap;
 
@@ -6,20 +7,19 @@ use libp2p::PeerId;
 
 use crate::net::swarm::start::INBOUND;
 
-/// Announcements of one peer that wait for their verdicts: half of what fits into the queue to the
-/// registry.
+/// Most waiting announcements of one peer: half of the queue to the registry.
 const OF_A_PEER: usize = INBOUND / 2;
-/// Room in the queue that announcements of strangers leave to those of known publishers.
+/// Places in the queue that announcements of unknown publishers leave free for known ones.
 const LEFT_TO_KNOWN: usize = INBOUND / 4;
 
-/// The peers of which announcements wait, by who signed them and by who passed them on.
+/// The number of waiting announcements for each peer that signed them or passed them on.
 #[derive(Default)]
 pub struct Waiting(HashMap<PeerId, usize>);
 
 impl Waiting {
-    /// Returns whether one more announcement may wait, `free` being the places left in the queue.
-    /// What one peer sends leaves room for what others do, and what strangers publish for what
-    /// known publishers do.
+    /// Returns true if one more announcement may wait, with `free` places left in the queue.
+    /// Announcements of one peer leave room for those of others, and unknown publishers leave room
+    /// for known ones.
     pub fn has_room(&self, via: PeerId, author: Option<PeerId>, known: bool, free: usize) -> bool {
         let (most, left) = if known {
             (OF_A_PEER, 0)
@@ -46,7 +46,8 @@ impl Waiting {
     }
 }
 
-/// Whoever passed an announcement on, and whoever signed it where that is somebody else.
+/// Returns the peer that passed an announcement on and, if it is another one, the peer that signed
+/// it.
 fn both(via: PeerId, author: Option<PeerId>) -> impl Iterator<Item = PeerId> {
     [Some(via), author.filter(|author| *author != via)]
         .into_iter()

@@ -1,5 +1,5 @@
-//! Which connections to give up when there are too many. Gossipsub keeps every connection alive by
-//! itself, so without this every node ends up connected to every other.
+//! Chooses the connections to close when there are too many. Gossipsub keeps every connection
+//! alive, so without this every node would end up connected to every other.
 
 use std::{collections::HashMap, net::IpAddr, time::Duration};
 
@@ -7,18 +7,17 @@ use libp2p::PeerId;
 
 use crate::domain::{places::Caller, prefix::Prefix};
 
-/// A connection gets this long to prove what it is good for.
+/// A new connection has this long to prove useful.
 pub const GRACE: Duration = Duration::from_secs(30);
-/// Connections from one public prefix that are as good as any; those beyond are given up first.
+/// Most connections from one public prefix that rank like any others; more are closed first.
 pub const OF_A_GROUP: usize = 3;
-/// Connections to peers that this node dialled itself, the best of which stay: nobody who comes
-/// from outside can have all of them replaced. Bitcoin Core has as many
+/// The best connections that this node dialled itself, up to this number, are kept, so that peers
+/// from outside cannot replace all of them. Bitcoin Core uses the same number
 /// (`MAX_OUTBOUND_FULL_RELAY_CONNECTIONS`).
 pub const OUTBOUND: usize = 8;
-/// Of the connections that are kept, one of so many may be of an unknown peer that is served
-/// content.
+/// One in this many of the kept connections may belong to an unknown peer that downloads content.
 const SERVED_SHARE: usize = 4;
-/// Where there is no other room, newcomers have one of so many places beyond the high water.
+/// Newcomers always have room for one in this many of the high water mark, even beyond it.
 const NEWCOMERS: usize = 4;
 
 /// A connected peer, as the plan sees it.
@@ -28,19 +27,19 @@ pub struct Held {
     /// Time since it connected.
     pub age: Duration,
     pub score: f64,
-    /// In the gossip mesh, among the closest in the routing table, with a request running, or kept
-    /// by a person.
+    /// True if it is in the gossip mesh, among the closest in the routing table, has a request
+    /// running, or was protected by a person.
     pub protected: bool,
-    /// This node dialled it.
+    /// True if this node dialled it.
     pub outbound: bool,
-    /// The public prefix it is connected from.
+    /// The public prefix that it connects from.
     pub group: Option<Prefix>,
-    /// The address it is connected from.
+    /// The address that it connects from.
     pub host: Option<IpAddr>,
 }
 
-/// Those that are kept of the peers to which content moves, when about `low` connections are: good
-/// ones all, unknown ones a quarter of `low`, in the order in which they are given.
+/// Returns the peers to keep among those that content is moving to, if about `low` connections are
+/// kept: all good ones, and unknown ones up to a quarter of `low`, in the given order.
 pub fn served(moving: &[Caller], low: usize) -> impl Iterator<Item = PeerId> {
     let of = |good: bool| {
         moving
@@ -51,19 +50,19 @@ pub fn served(moving: &[Caller], low: usize) -> impl Iterator<Item = PeerId> {
     of(true).chain(of(false).take(low / SERVED_SHARE))
 }
 
-/// The peers to disconnect: nobody up to `high` connections. Beyond it go
+/// Returns the peers to disconnect; none up to `high` connections. Beyond that, it disconnects
 ///
-/// 1. those of prefixes that have more than [`OF_A_GROUP`], the worst first, as far as there are
-///    more than `low` in all;
-/// 2. of those younger than [`GRACE`] whoever has no room beside the settled ones, from where most
-///    of them come, the youngest first. Identities that come again and again are always young, and
-///    displace one another;
-/// 3. of the settled ones, if they alone are more than `high`, the lowest scores down to `low`,
-///    which leaves room before the next round.
+/// 1. those of prefixes with more than [`OF_A_GROUP`] connections, the worst first, as long as more
+///    than `low` connections remain;
+/// 2. those younger than [`GRACE`] that have no room beside the settled ones, from the addresses
+///    with most of them, the youngest first. An attacker's fresh identities are always young, so
+///    they displace one another;
+/// 3. if the settled ones alone are more than `high`, those with the lowest scores down to `low`,
+///    which leaves room until the next run.
 ///
-/// Whether a settled connection goes never depends on those that are young or crowded. Protected
-/// ones, the best of those that this node dialled, and whom it dialled just now, stay even if that
-/// leaves more.
+/// Young or crowded connections never affect whether a settled one is closed. Protected peers, the
+/// best of those that this node dialled, and those that it dialled just now are kept even if more
+/// than `high` remain.
 pub fn to_trim(held: &[Held], low: usize, high: usize) -> Vec<PeerId> {
     if held.len() <= high {
         return Vec::new();
@@ -77,7 +76,7 @@ pub fn to_trim(held: &[Held], low: usize, high: usize) -> Vec<PeerId> {
     let (mut crowded, mut young, mut settled) = (Vec::new(), Vec::new(), Vec::new());
     let (mut dialled, mut settled_count) = (0, 0);
     for peer in ranked {
-        // Of a group, the best ones count as its own.
+        // The best of a group do not count as crowded.
         let is_beyond = peer.group.is_some_and(|group| {
             let count = groups.entry(group).or_default();
             *count += 1;
@@ -110,7 +109,7 @@ pub fn to_trim(held: &[Held], low: usize, high: usize) -> Vec<PeerId> {
     gone
 }
 
-/// So many of a ranking, from its end.
+/// Returns the last `most` of a ranking, worst first.
 fn worst_first(ranked: &[&Held], most: usize) -> Vec<PeerId> {
     ranked
         .iter()
@@ -120,8 +119,8 @@ fn worst_first(ranked: &[&Held], most: usize) -> Vec<PeerId> {
         .collect()
 }
 
-/// The young ones that go when there is room for so many of them: each address keeps as many as any
-/// other, those that have been there longest.
+/// Returns the young peers to disconnect if only `room` of them may stay: all addresses keep
+/// equally many, those connected longest.
 fn without_room(mut young: Vec<&Held>, room: usize) -> Vec<PeerId> {
     young.sort_by_key(|peer| (std::cmp::Reverse(peer.age), peer.peer));
     let mut of_host: HashMap<Option<IpAddr>, usize> = HashMap::new();
@@ -260,7 +259,7 @@ mod tests {
             let dialled = held.iter().filter(|peer| peer.outbound && peer.group.is_none()).count();
             let grouped = held.iter().filter(|peer| peer.outbound && peer.group.is_some()).count();
             prop_assert!(reserved >= dialled.min(OUTBOUND.saturating_sub(grouped)));
-            // Of those that are alike in all else, the worst go.
+            // Of otherwise equal peers, the worst are disconnected.
             let settled = |peer: &&Held| {
                 !peer.protected && !peer.outbound && peer.group.is_none() && peer.age >= GRACE
             };
@@ -274,7 +273,7 @@ mod tests {
             held in proptest::collection::vec(any_held(), 0..120),
             young in proptest::collection::vec((0u64..30, 0.0..1.0f64), 0..200), low in 0usize..60, gap in 0usize..20,
         ) {
-            // The settled ones by themselves, where there are too many of them in any case.
+            // The settled ones alone, where they are too many by themselves.
             let settled: Vec<Held> =
                 held.into_iter().map(|one| Held { age: one.age + GRACE, group: None, ..one }).collect();
             let high = low + gap;

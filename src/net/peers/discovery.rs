@@ -1,4 +1,5 @@
-//! Whom to dial, and when to try again: bootstrap addresses, remembered peers, peers found by mDNS.
+//! Chooses the peers to dial and the time of the next try: bootstrap addresses, remembered peers,
+//! and peers found by mDNS.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -10,28 +11,28 @@ use rand::{Rng, RngExt, seq::SliceRandom};
 
 use crate::net::peers::connections::OUTBOUND;
 
-/// Wait after the first failure; it doubles with each.
+/// Wait after the first failure; it doubles with each further one.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
-/// Failures after which a peer that nobody named is given up.
+/// Failures after which a peer is given up unless it is a bootstrap peer.
 const PATIENCE: u32 = 6;
-/// Peers waiting to be dialled.
+/// Most peers waiting to be dialled.
 const MAX_TARGETS: usize = 256;
-/// Addresses kept of each.
+/// Most addresses kept of each.
 const MAX_ADDRESSES: usize = 8;
-/// Peers of other networks that are not dialled again.
+/// Most remembered peers of other networks, which are not dialled again.
 const MAX_STRANGERS: usize = 1_024;
-/// Dials started at once.
+/// Most dials started at once.
 const AT_ONCE: usize = 8;
 
-/// How this node came to know of a peer.
+/// The way this node learned of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// Named in the settings: never given up.
+    /// Named in the settings; never given up.
     Bootstrap,
     Remembered,
     Mdns,
-    /// Named by a person once.
+    /// Named by a person for one dial.
     Asked,
 }
 
@@ -48,7 +49,7 @@ pub struct Discovery {
     strangers: HashSet<PeerId>,
 }
 
-/// An address without the peer that is to be found there.
+/// Returns an address without the peer id at its end.
 pub fn bare(address: &Multiaddr) -> Multiaddr {
     address
         .iter()
@@ -79,21 +80,22 @@ impl Discovery {
         }
     }
 
-    /// The same for one that a person named just now: whatever was held against it is forgotten.
+    /// As [`Self::add`], for a peer that a person named just now: its earlier failures are
+    /// forgotten.
     pub fn add_now(&mut self, peer: PeerId, address: Multiaddr, origin: Origin, now: Instant) {
         self.strangers.remove(&peer);
         self.targets.remove(&peer);
         self.add(peer, address, origin, now);
     }
 
-    /// It is not dialled any more, until somebody names it again.
+    /// Stops dialling the peer until it is added again.
     pub fn forget(&mut self, peer: &PeerId) {
         self.targets.remove(peer);
     }
 
-    /// Peers to dial now, each with whether somebody else said where it is: below `wanted`
-    /// connections, or with fewer than [`OUTBOUND`] that this node opened itself. Whoever comes in
-    /// from outside must not be all whom it knows.
+    /// Returns the peers to dial now, if there are fewer than `wanted` connections or fewer than
+    /// [`OUTBOUND`] that this node dialled, so that not all its peers are ones that came from
+    /// outside. The flag is true if the address is only a claim of others.
     pub fn due(
         &mut self,
         now: Instant,
@@ -108,7 +110,7 @@ impl Discovery {
         let waiting = self.targets.iter();
         let waiting = waiting.filter(|(peer, one)| one.not_before <= now && !is_connected(peer));
         let mut waiting: Vec<PeerId> = waiting.map(|(peer, _)| *peer).collect();
-        // By lot: nobody is dialled first for its id, which is chosen.
+        // Shuffled, because a peer chooses its id and could choose one that is dialled first.
         waiting.sort_unstable();
         waiting.shuffle(rng);
         let mut due = Vec::new();
@@ -116,7 +118,7 @@ impl Discovery {
             let Some(target) = self.targets.get_mut(&peer) else {
                 continue;
             };
-            // Counted as failed until it connects, so that one that never answers is not dialled
+            // Counted as failed until it connects, so that a peer that never answers is not dialled
             // again at once.
             target.failures = target.failures.saturating_add(1);
             target.not_before = now + wait(target.failures, rng);
@@ -134,14 +136,14 @@ impl Discovery {
         }
     }
 
-    /// Whether a peer was named in the settings.
+    /// Returns true if the peer was named in the settings.
     pub fn is_bootstrap(&self, peer: &PeerId) -> bool {
         self.targets
             .get(peer)
             .is_some_and(|target| target.origin == Origin::Bootstrap)
     }
 
-    /// Whether it was us, and not somebody on the network, who say that a peer is at an address.
+    /// Returns true if the settings or a person, and not some peer, named this address of the peer.
     pub fn names(&self, peer: &PeerId, address: &Multiaddr) -> bool {
         let sought = bare(address);
         let ours = self
@@ -151,7 +153,7 @@ impl Discovery {
         ours.is_some_and(|target| target.addresses.iter().any(|one| bare(one) == sought))
     }
 
-    /// It does not speak our protocols: no fault, and no reason to come back.
+    /// Notes that the peer does not speak our protocols: no fault, but no reason to dial it again.
     pub fn is_stranger(&mut self, peer: PeerId) {
         self.targets.remove(&peer);
         if self.strangers.len() < MAX_STRANGERS {
@@ -159,8 +161,8 @@ impl Discovery {
         }
     }
 
-    /// Peers that were named and failed so often, each with an address, for the message to the
-    /// person.
+    /// Returns the bootstrap peers that failed this many times, each with an address, for the
+    /// message to the person.
     pub fn unreachable_bootstraps(&self, failures: u32) -> Vec<(PeerId, Multiaddr)> {
         let stuck = |(_, target): &(&PeerId, &Target)| {
             target.origin == Origin::Bootstrap && target.failures == failures
@@ -172,8 +174,8 @@ impl Discovery {
     }
 }
 
-/// Doubles from [`FIRST_WAIT`], a quarter more or less, so that a site whose power comes back does
-/// not dial in step.
+/// Returns the wait, which doubles from [`FIRST_WAIT`] and varies by a quarter, so that the nodes
+/// of a site do not all dial at once when its power returns.
 fn wait(failures: u32, rng: &mut impl Rng) -> Duration {
     let doubled =
         FIRST_WAIT.saturating_mul(2u32.saturating_pow(failures.saturating_sub(1).min(16)));

@@ -1,11 +1,10 @@
-//! What speaks against it that each identity is one node's: a data directory that was copied makes
-//! two nodes with one key, and at a bootstrap address another node may answer than the one that was
-//! named.
+//! Detects identities that are not unique: a copied data directory makes two nodes share one key,
+//! and a bootstrap address may be answered by another node than the one it names.
 //!
-//! Two nodes with one key never meet by themselves: libp2p dials nobody with its own id, and mDNS
-//! and Kademlia name none to itself. So each looks at the bootstrap addresses that name its own
-//! key, and those who are connected with both tell them. That is their word: it is shown, and
-//! nothing is done about it.
+//! Two nodes with one key never meet by themselves: libp2p dials no peer with its own id, and mDNS
+//! and Kademlia report no node to itself. So each node dials the bootstrap addresses that name its
+//! own key, and peers that are connected with both nodes tell them. Their word is shown to the
+//! person but has no other effect.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -14,33 +13,33 @@ use std::{
 
 use libp2p::{Multiaddr, PeerId};
 
-/// What was seen so long ago may have been put right.
+/// Observations expire after this long: the cause may have been fixed.
 const HOLDS: Duration = Duration::from_secs(600);
-/// Addresses that name this node's own key are looked at this often.
+/// The interval at which bootstrap addresses with this node's own key are dialled.
 pub const LOOK_EVERY: Duration = Duration::from_secs(120);
-/// Whoever dialled itself hears itself knock within this.
+/// A node that dials itself sees the incoming connection within this time.
 const ECHO: Duration = Duration::from_secs(3);
-/// Starts of a peer that are remembered.
+/// Number of starts remembered of a peer.
 const STARTS: usize = 4;
 
-/// What a peer's hello says of its start.
+/// The conclusion from the start number in a peer's hello.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// It is the first, or the same as before.
+    /// It is the first one, or the same as before.
     Known,
-    /// It is another than before.
+    /// The peer restarted.
     Restarted,
-    /// Two nodes have its key.
+    /// Two nodes share its key.
     Twins,
 }
 
-/// The numbers that a peer said it drew when it started, newest last.
+/// The latest start numbers of a peer, newest last.
 #[derive(Clone, Debug, Default)]
 pub struct Starts(VecDeque<u64>);
 
 impl Starts {
-    /// Takes the number that a hello said. Two nodes say hello by turns, and one that restarted
-    /// never says again what it said before. 0 is said by nodes that draw none.
+    /// Adds the start number of a hello. Two nodes with one key take turns to say hello, while a
+    /// restarted node never repeats an earlier number. Nodes without start numbers send 0.
     pub fn said(&mut self, start: u64) -> Start {
         if start == 0 || self.0.back() == Some(&start) {
             return Start::Known;
@@ -61,7 +60,7 @@ impl Starts {
     }
 }
 
-/// Another node than the one that was named answers at an address.
+/// An address that another node answers than the one it names.
 #[derive(Clone, Debug, PartialEq)]
 struct Misnamed {
     at: Instant,
@@ -71,48 +70,49 @@ struct Misnamed {
 
 #[derive(Default)]
 pub struct Identities {
-    /// When another node was last known to run with this node's key, and how.
+    /// The last evidence of another node with this node's key: its time and a description.
     twin: Option<(Instant, String)>,
-    /// An address at which this node's own key answered, which may be this node.
+    /// An address that answered with this node's own key; it may be this node.
     answered: Option<(Instant, Multiaddr)>,
-    /// When somebody with this node's own key knocked, which may be this node, and from where.
+    /// The last incoming connection with this node's own key, which may be this node, and its
+    /// address.
     knocked: Option<(Instant, Multiaddr)>,
-    /// When a connection from somebody came to nothing, as this node's own do. The side that is
-    /// called is mostly told of a handshake that broke off, and not whose it was.
+    /// The last incoming connection that failed, as this node's own do. The accepting side usually
+    /// sees only that a handshake broke off, and not whose.
     broken: Option<Instant>,
-    /// When this node last dialled an address at which it may be itself, or was answered.
+    /// The last time this node dialled an address that may be its own, or got an answer from one.
     looked: Option<Instant>,
     misnamed: HashMap<PeerId, Misnamed>,
 }
 
 impl Identities {
-    /// This node dials an address that names its own key.
+    /// Notes that this node dials an address with its own key.
     pub fn looks(&mut self, now: Instant) {
         self.looked = Some(now);
     }
 
-    /// This node's own key answered there.
+    /// Notes that this node's own key answered at an address.
     pub fn answered(&mut self, address: Multiaddr, now: Instant) {
         (self.answered, self.looked) = (Some((now, address)), Some(now));
     }
 
-    /// Somebody with this node's own key came from there.
+    /// Notes an incoming connection with this node's own key.
     pub fn knocked(&mut self, address: Multiaddr, now: Instant) {
         self.knocked = Some((now, address));
         self.broken(now);
     }
 
-    /// A connection from somebody came to nothing.
+    /// Notes an incoming connection that failed.
     pub fn broken(&mut self, now: Instant) {
         self.broken = Some(now);
     }
 
-    /// A peer says that it is connected with two nodes of this key.
+    /// Notes that a peer says it is connected with two nodes of this key.
     pub fn told(&mut self, by: &PeerId, now: Instant) {
         self.twin = Some((now, format!("{by} is connected with both")));
     }
 
-    /// Another one than `expected` answered.
+    /// Notes that another node than `expected` answered.
     pub fn misnamed(
         &mut self,
         expected: PeerId,
@@ -130,21 +130,21 @@ impl Identities {
         );
     }
 
-    /// Whether another one answers at the address of a peer.
+    /// Returns true if another node answers at the address of a peer.
     pub fn is_misnamed(&self, peer: &PeerId) -> bool {
         self.misnamed.contains_key(peer)
     }
 
-    /// The one that was expected is connected.
+    /// Notes that the expected peer is connected.
     pub fn met(&mut self, peer: &PeerId) {
         self.misnamed.remove(peer);
     }
 
-    /// Makes up its mind about what was heard, and forgets what is too old.
+    /// Draws the conclusions from the observations, and drops old ones.
     pub fn settle(&mut self, now: Instant) {
         let age = |at: &Instant| now.saturating_duration_since(*at);
-        // An answer without anybody at the own door is somebody else's, and so is a knock of whom
-        // this node did not call.
+        // If an own key answered but no connection came in here, another node answered; and if one
+        // came in that this node did not dial, another node dialled.
         if let Some((at, address)) = self.answered.take_if(|(at, _)| age(at) > ECHO)
             && !self.broken.is_some_and(|broken| is_near(broken, at))
         {
@@ -159,12 +159,12 @@ impl Identities {
         self.misnamed.retain(|_, one| age(&one.at) <= HOLDS);
     }
 
-    /// How another node is known to run with this node's key.
+    /// Returns the evidence that another node runs with this node's key.
     pub fn twin(&self) -> Option<&str> {
         self.twin.as_ref().map(|(_, how)| how.as_str())
     }
 
-    /// An address at which another node answers than the one that was named, and its id.
+    /// Returns an address that another node answers, and the id of that node.
     pub fn strange(&self) -> Option<(String, String)> {
         let first = self
             .misnamed

@@ -1,4 +1,4 @@
-//! Peers: who is known, how they are judged and where they are, and which connections are kept.
+//! Peers: the peer table, scores and penalties, locations, and the choice of connections.
 
 pub mod connections;
 pub mod discovery;

@@ -1,4 +1,4 @@
-//! What is known of one peer.
+//! The entry of one peer in the peer table.
 
 use std::{
     collections::VecDeque,
@@ -9,20 +9,20 @@ use libp2p::{Multiaddr, swarm::ConnectionId};
 
 use super::{identity::Starts, place::Whereabouts};
 use crate::{
-    bus::{Direction, Traffic},
+    bus::{Direction, PeerTraffic},
     domain::{
         announced::NodeOwner,
-        faults::Sheet,
+        faults::PenaltyRecord,
         prefix::{Classes, Prefix},
-        reputation::Standing,
+        reputation::PeerStanding,
         time::Timestamp,
     },
 };
 
-/// A round trip that was measured longer ago says nothing of now. Pings go every few seconds; a
-/// link that is full answers some of them late.
+/// A round trip older than this says nothing about now. Pings go every few seconds, but a full link
+/// answers some of them late.
 const RTT_LIFE: Duration = Duration::from_secs(60);
-/// Likewise for what a peer said in a hello, of which there is one a minute.
+/// The same for the contents of a hello, which comes once a minute.
 const HELLO_LIFE: Duration = Duration::from_secs(180);
 
 pub struct Open {
@@ -32,7 +32,7 @@ pub struct Open {
     pub since: Timestamp,
 }
 
-/// What a connected peer said of itself, and when.
+/// The contents of a connected peer's last hello, and its time.
 pub struct Said {
     pub at: Instant,
     pub packages: u64,
@@ -41,44 +41,44 @@ pub struct Said {
     pub clock_offset_ms: i64,
 }
 
-/// What is known of one peer.
+/// The entry of one peer.
 pub struct Peer {
-    pub standing: Standing,
+    pub standing: PeerStanding,
     pub addresses: Vec<Multiaddr>,
     pub open: Vec<Open>,
-    /// Up to when connected time has been added to the standing.
+    /// The time up to which connected time has been added to the standing.
     pub counted_until: Timestamp,
     pub agent: Option<String>,
     pub protocols: Vec<String>,
     /// It speaks this network's protocols.
     pub ours: bool,
-    /// It was connected, here or before a restart, or this node's person said something about it.
+    /// It was connected at some time, also before a restart, or a person protected or banned it.
     pub met: bool,
     pub rtts_ms: VecDeque<f32>,
-    /// When the last of these was measured.
+    /// The time of the newest round trip.
     pub measured: Option<Instant>,
     pub owner: Option<NodeOwner>,
     pub place: Whereabouts,
-    /// Over a connection that is still there.
+    /// Cleared when its last connection closes.
     pub said: Option<Said>,
-    /// By which two nodes with its key are told from one that restarts, and when there were two.
+    /// Tells two nodes with its key from one that restarts, and notes the time there were two.
     pub starts: Starts,
     pub twins: Option<Instant>,
-    /// The last proof that it is there: it connected, answered, asked or passed something on.
+    /// The last proof that it is alive: it connected, answered, asked, or passed something on.
     pub alive: Option<Instant>,
     pub in_mesh: bool,
-    /// It left a question without an answer, and has answered neither another nor a ping since.
+    /// A request to it got no answer, and neither has any other request or ping since.
     pub silent: bool,
     pub gossip_score: Option<f64>,
-    pub traffic: Traffic,
-    /// What the ledger has about it.
-    pub sheet: Option<Sheet>,
+    pub traffic: PeerTraffic,
+    /// Its entry in the penalty ledger.
+    pub sheet: Option<PenaltyRecord>,
 }
 
 impl Peer {
     pub fn new(now: Timestamp) -> Self {
         Self {
-            standing: Standing::new(now),
+            standing: PeerStanding::new(now),
             addresses: Vec::new(),
             open: Vec::new(),
             counted_until: now,
@@ -97,32 +97,32 @@ impl Peer {
             in_mesh: false,
             silent: false,
             gossip_score: None,
-            traffic: Traffic::default(),
+            traffic: PeerTraffic::default(),
             sheet: None,
         }
     }
 
-    /// What it said lately.
+    /// Returns its last hello, if recent.
     pub fn said(&self, now: Instant) -> Option<&Said> {
         self.said
             .as_ref()
             .filter(|said| now.saturating_duration_since(said.at) <= HELLO_LIFE)
     }
 
-    /// Two nodes with its key said hello by turns, lately.
+    /// Returns true if two nodes with its key took turns to say hello lately.
     pub fn are_two(&self, now: Instant) -> bool {
         self.twins
             .is_some_and(|at| now.saturating_duration_since(at) <= HELLO_LIFE)
     }
 
-    /// The last round trips, if the newest is not too old to say something.
+    /// Returns the last round trips in milliseconds, if the newest is recent.
     pub fn rtts_ms(&self, now: Instant) -> impl DoubleEndedIterator<Item = f32> {
         let recent = |at: Instant| now.saturating_duration_since(at) <= RTT_LIFE;
         let known = self.measured.is_some_and(recent).then_some(&self.rtts_ms);
         known.into_iter().flatten().copied()
     }
 
-    /// Of where it is connected from, or was last.
+    /// Returns the public prefix that it connects from, or connected from last.
     pub fn group(&self, classes: Classes) -> Option<Prefix> {
         self.place
             .remote()
@@ -130,10 +130,10 @@ impl Peer {
     }
 }
 
-/// What a peer's score is made of: it is seen for as long as it is connected. Without the evidence,
-/// which is for eyes.
-pub fn current(peer: &Peer, now: Timestamp) -> Standing {
-    Standing {
+/// Returns the standing that the peer's score is computed from: a connected peer counts as seen
+/// now. The evidence, which is for display only, is left out.
+pub fn current(peer: &Peer, now: Timestamp) -> PeerStanding {
+    PeerStanding {
         last_seen: if peer.open.is_empty() {
             peer.standing.last_seen
         } else {

@@ -1,5 +1,5 @@
-//! Penalties: evidence for peers' scores, faults in the ledger, and the bans that follow. A machine
-//! without I/O: it is told what happened and returns what the task has to do.
+//! Penalties: evidence for peer scores, faults in the ledger, and the bans that follow. A state
+//! machine without I/O: it takes events and returns orders for the task.
 
 use std::{
     collections::HashSet,
@@ -12,7 +12,7 @@ use crate::net::peers::table::PeerTable;
 use crate::{
     bus::Level,
     domain::{
-        faults::{Ban, Fault, Ledger, Ruling, Sentence, Sheet},
+        faults::{PeerBan, PeerFault, Penalty, PenaltyLedger, PenaltyRecord, Ruling},
         name::short_id,
         prefix::Prefix,
         reputation::Outcome,
@@ -21,57 +21,58 @@ use crate::{
     metrics::Metrics,
 };
 
-/// Something that counts for or against a peer.
+/// An event that counts for or against a peer.
 #[derive(Clone, Copy, Debug)]
 pub enum Event {
-    /// A request, record or transfer of the peer came to this.
+    /// A request, record or transfer of the peer had this outcome.
     Observed(PeerId, Outcome),
-    Fault(PeerId, Fault),
-    /// The peer gave what it was asked for.
+    Fault(PeerId, PeerFault),
+    /// The peer supplied the requested content.
     Gave(PeerId),
     /// The peer answered a ping after this time, at this instant.
     Pong(PeerId, Duration, Instant),
-    /// The node starts, with the ledger as it was on the disk.
+    /// The node starts, with the ledger loaded from the disk.
     Start,
     /// Time has passed.
     Due,
 }
 
-/// Something that the task does because of an event.
+/// An action for the task.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Order {
     Disconnect(PeerId),
-    /// The routing table forgets the peer.
+    /// Remove the peer from the routing table.
     Unroute(PeerId),
-    /// From now on these are let in and refused.
+    /// Replace the sets of peers that the gate admits and refuses.
     Admit(Admission),
-    /// These are asked last, and count in no quorum.
+    /// Ask these peers last and count them in no quorum.
     Doubt(HashSet<PeerId>),
-    /// The connected peer gave something, by which it may have become good: that earns it places.
+    /// The connected peer supplied something and may have become good, which gives it the places of
+    /// a good peer.
     Promote(PeerId),
-    /// A person is told.
+    /// Show a message to the person.
     Notice(Level, String),
 }
 
-/// The peers that the gate lets in or refuses.
+/// The peers that the gate admits or refuses.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Admission {
     pub banned: HashSet<PeerId>,
-    /// Prefixes of which so many identities are banned that unknown ones share one place.
+    /// Prefixes with so many banned identities that their unknown peers share one place.
     pub doubtful: HashSet<Prefix>,
-    /// Peers that are let in from a doubtful prefix too. Empty while no prefix is doubtful.
+    /// Peers that are admitted even from a doubtful prefix. Empty while no prefix is doubtful.
     pub good: HashSet<PeerId>,
 }
 
-/// The ledger, and which of its sheets are not on the disk yet.
+/// The ledger, and the peers whose entries are not written to the disk yet.
 pub struct Penalties {
-    ledger: Ledger,
+    ledger: PenaltyLedger,
     unwritten: HashSet<PeerId>,
     metrics: Metrics,
 }
 
 impl Penalties {
-    pub fn new(ledger: Ledger, metrics: Metrics) -> Self {
+    pub fn new(ledger: PenaltyLedger, metrics: Metrics) -> Self {
         Self {
             ledger,
             unwritten: HashSet::new(),
@@ -79,18 +80,18 @@ impl Penalties {
         }
     }
 
-    pub fn ledger(&self) -> &Ledger {
+    pub fn ledger(&self) -> &PenaltyLedger {
         &self.ledger
     }
 
-    /// Takes an event, and returns what is to be done, in order.
+    /// Takes an event and returns the actions for it, in order.
     pub fn on(&mut self, event: Event, peers: &mut PeerTable, now: Timestamp) -> Vec<Order> {
         match event {
             Event::Observed(peer, outcome) => self.observe(peer, outcome, peers, now),
             Event::Fault(peer, fault) => self.fault(peer, fault, peers, now),
             Event::Gave(peer) => self.gave(peer, peers, now),
             Event::Pong(peer, rtt, at) if peers.round_trip(peer, rtt, (now, at)) => {
-                self.fault(peer, Fault::Stalling, peers, now)
+                self.fault(peer, PeerFault::Stalling, peers, now)
             }
             Event::Pong(..) => Vec::new(),
             Event::Start => self.start(peers, now),
@@ -103,8 +104,8 @@ impl Penalties {
         }
     }
 
-    /// Follows a person's decision about a peer. Returns whether it changes anything, and what is
-    /// to be done.
+    /// Applies a person's decision about a peer. Returns whether it changes anything, and the
+    /// actions for it.
     pub fn rule(
         &mut self,
         peer: PeerId,
@@ -112,7 +113,7 @@ impl Penalties {
         peers: &mut PeerTable,
         now: Timestamp,
     ) -> (bool, Vec<Order>) {
-        let changed = self.ledger.obey(peer, ruling, now);
+        let changed = self.ledger.apply(peer, ruling, now);
         let mut orders = self.sheet_changed(peer, peers, now);
         if matches!(ruling, Ruling::Ban { .. }) {
             orders.extend([Order::Disconnect(peer), Order::Unroute(peer)]);
@@ -120,8 +121,8 @@ impl Penalties {
         (changed, orders)
     }
 
-    /// The sheets to write: each peer's, or nothing for a peer that is forgotten.
-    pub fn take_unwritten(&mut self) -> Vec<(PeerId, Option<Sheet>)> {
+    /// Returns the entries to write: each peer's, or `None` for a peer that is forgotten.
+    pub fn take_unwritten(&mut self) -> Vec<(PeerId, Option<PenaltyRecord>)> {
         let unwritten = std::mem::take(&mut self.unwritten);
         unwritten
             .into_iter()
@@ -138,7 +139,7 @@ impl Penalties {
     ) -> Vec<Order> {
         peers.observe(peer, outcome, now);
         let mut orders = match outcome {
-            // A peer that stalls answers the next ping; one that is cut off does not.
+            // A peer that stalls still answers the next ping; one that is cut off does not.
             Outcome::AnswerLate | Outcome::ContentLate => {
                 peers.silent(&peer);
                 Vec::new()
@@ -146,7 +147,7 @@ impl Penalties {
             Outcome::AnswerRight | Outcome::ContentRight => self.gave(peer, peers, now),
             _ => Vec::new(),
         };
-        if let Some(fault) = Fault::of(outcome) {
+        if let Some(fault) = PeerFault::of(outcome) {
             orders.extend(self.fault(peer, fault, peers, now));
         }
         orders
@@ -167,7 +168,7 @@ impl Penalties {
     fn fault(
         &mut self,
         peer: PeerId,
-        fault: Fault,
+        fault: PeerFault,
         peers: &mut PeerTable,
         now: Timestamp,
     ) -> Vec<Order> {
@@ -182,17 +183,17 @@ impl Penalties {
         tracing::debug!(%peer, fault = fault.label(), ?sentence, "a fault");
         let mut orders = self.sheet_changed(peer, peers, now);
         match sentence {
-            Sentence::Noted => {}
-            Sentence::Disconnect => {
+            Penalty::Noted => {}
+            Penalty::Disconnect => {
                 tracing::info!(%peer, fault = fault.label(), "disconnected for its faults");
                 orders.push(Order::Disconnect(peer));
             }
-            Sentence::Spared => {
+            Penalty::Spared => {
                 let text = self.told_of_sparing(fault, connected.len(), now);
                 tracing::error!(%peer, "{text}");
                 orders.extend([Order::Notice(Level::Error, text), Order::Disconnect(peer)]);
             }
-            Sentence::Ban(ban) => {
+            Penalty::Ban(ban) => {
                 let text = self.told_of_ban(peer, &ban, now);
                 tracing::warn!(%peer, "{text}");
                 self.metrics.banned();
@@ -206,17 +207,18 @@ impl Penalties {
         orders
     }
 
-    fn told_of_sparing(&self, fault: Fault, connected: usize, now: Timestamp) -> String {
+    fn told_of_sparing(&self, fault: PeerFault, connected: usize, now: Timestamp) -> String {
         let doubted = self.ledger.doubted(now).len();
         format!(
-            "{doubted} of {} peers seem to break a rule ({}): more of them than lie, so this node may apply it wrongly; \
+            "{doubted} of {} peers seem to break a rule ({}): more of them than lie, so this node \
+             may apply it wrongly; \
              they are asked last, not banned; update this node, and report it with its log",
             connected.max(doubted),
             fault.label(),
         )
     }
 
-    fn told_of_ban(&self, peer: PeerId, ban: &Ban, now: Timestamp) -> String {
+    fn told_of_ban(&self, peer: PeerId, ban: &PeerBan, now: Timestamp) -> String {
         let counts = self
             .ledger
             .sheet(&peer)
@@ -235,7 +237,7 @@ impl Penalties {
         )
     }
 
-    /// Shows a peer's sheet to those who look, and has it written.
+    /// Updates a peer's entry in the peer table and marks it to be written.
     fn enter(&mut self, peer: PeerId, peers: &mut PeerTable, now: Timestamp) {
         peers.set_sheet(peer, self.ledger.sheet(&peer).cloned(), now);
         self.unwritten.insert(peer);
@@ -246,7 +248,7 @@ impl Penalties {
         self.admission(peers, now)
     }
 
-    /// The peers that are let in, refused and doubted now: bans and doubts end as time goes by.
+    /// Returns the peers to admit, refuse and doubt now; bans and doubts expire.
     fn admission(&self, peers: &PeerTable, now: Timestamp) -> Vec<Order> {
         let ledger = &self.ledger;
         let banned = ledger
@@ -270,7 +272,7 @@ impl Penalties {
         ]
     }
 
-    /// Peers that are untouched by what their neighbours do.
+    /// Returns the peers that are not affected by their neighbours' faults.
     fn good(&self, peers: &PeerTable, now: Timestamp) -> HashSet<PeerId> {
         let protected = self
             .ledger
@@ -281,9 +283,9 @@ impl Penalties {
     }
 
     fn start(&mut self, peers: &mut PeerTable, now: Timestamp) -> Vec<Order> {
-        // Only banned and protected peers are loaded, so that the table keeps room for good ones;
-        // others are when they connect.
-        let is_loaded = |sheet: &Sheet| sheet.protected || sheet.ban(now).is_some();
+        // Load only banned and protected peers, so the table keeps room for good ones. Others are
+        // loaded when they connect.
+        let is_loaded = |sheet: &PenaltyRecord| sheet.protected || sheet.ban(now).is_some();
         for (peer, sheet) in self.ledger.all().filter(|(_, sheet)| is_loaded(sheet)) {
             peers.set_sheet(*peer, Some(sheet.clone()), now);
         }
@@ -306,8 +308,7 @@ mod tests {
     const NOW: Timestamp = Timestamp(1_700_000_000_000);
     const BAN: Duration = Duration::from_secs(1_800);
 
-    /// Penalties, and a table with so many connected peers of this network, each at an address of
-    /// its own prefix.
+    /// Creates penalties and a peer table with this many connected peers, each on its own prefix.
     fn with(count: usize) -> (Penalties, PeerTable, Vec<PeerId>) {
         let bearings = Bearings {
             atlas: Atlas::default(),
@@ -341,7 +342,7 @@ mod tests {
             })
             .collect();
         (
-            Penalties::new(Ledger::new([], BAN, NOW), Metrics::default()),
+            Penalties::new(PenaltyLedger::new([], BAN, NOW), Metrics::default()),
             table,
             ids,
         )
@@ -399,7 +400,7 @@ mod tests {
         let (mut penalties, mut table, ids) = with(6);
         let pong = Event::Pong(ids[0], Duration::from_millis(20), Instant::now());
         for second in 0..100 {
-            // One that answers nothing is cut off, and one that is never asked owes nothing.
+            // A peer that answers nothing is disconnected; one that is never asked owes nothing.
             penalties.on(
                 Event::Observed(ids[1], Outcome::AnswerLate),
                 &mut table,
@@ -486,7 +487,11 @@ mod tests {
         );
         assert!(penalties.rule(ids[0], Ruling::Protect, &mut table, NOW).0);
         for _ in 0..10 {
-            let orders = penalties.on(Event::Fault(ids[0], Fault::ForgedRecord), &mut table, NOW);
+            let orders = penalties.on(
+                Event::Fault(ids[0], PeerFault::ForgedRecord),
+                &mut table,
+                NOW,
+            );
             assert!(
                 admission(&orders).banned.is_empty()
                     && !orders.contains(&Order::Disconnect(ids[0]))
@@ -518,10 +523,14 @@ mod tests {
             last.iter()
                 .any(|order| matches!(order, Order::Notice(Level::Error, _)))
         );
-        // Bytes that a peer forged itself have no cap.
+        // Forged bytes have no cap on the ban.
         for peer in &ids {
             for _ in 0..2 {
-                last = penalties.on(Event::Fault(*peer, Fault::ForgedRecord), &mut table, NOW);
+                last = penalties.on(
+                    Event::Fault(*peer, PeerFault::ForgedRecord),
+                    &mut table,
+                    NOW,
+                );
             }
         }
         assert_eq!(admission(&last).banned.len(), ids.len());
@@ -539,12 +548,17 @@ mod tests {
             NOW,
         );
         before.rule(ids[1], Ruling::Protect, &mut table, NOW);
-        before.on(Event::Fault(ids[2], Fault::WrongAnswer), &mut table, NOW);
+        before.on(
+            Event::Fault(ids[2], PeerFault::WrongAnswer),
+            &mut table,
+            NOW,
+        );
         let sheets = before
             .take_unwritten()
             .into_iter()
             .filter_map(|(peer, sheet)| Some((peer, sheet?)));
-        let mut penalties = Penalties::new(Ledger::new(sheets, BAN, NOW), Metrics::default());
+        let mut penalties =
+            Penalties::new(PenaltyLedger::new(sheets, BAN, NOW), Metrics::default());
         let (_, mut table, _) = with(0);
         let orders = penalties.on(Event::Start, &mut table, NOW);
         assert_eq!(admission(&orders).banned, HashSet::from([ids[0]]));
@@ -584,7 +598,7 @@ mod tests {
                     2 => Event::Observed(peer, Outcome::AnswerLate),
                     3 => Event::Pong(peer, Duration::from_millis(30), Instant::now()),
                     4 => Event::Observed(peer, Outcome::AnswerRight),
-                    7 => Event::Fault(peer, Fault::Flooding),
+                    7 => Event::Fault(peer, PeerFault::Flooding),
                     _ => Event::Due,
                 };
                 penalties.on(event, &mut table, now);

@@ -1,4 +1,5 @@
-//! Where one peer is: what it declares, what its address says, and what its round trips allow.
+//! The location of one peer: the one it declares, the one of its address, and the bounds that its
+//! round trips set.
 
 use std::{collections::VecDeque, net::IpAddr, sync::OnceLock, time::Duration};
 
@@ -10,69 +11,68 @@ use crate::{
         geo::{
             GeoLocation, address,
             plausible::Plausibility,
-            provenance::{Provenance, Source},
+            provenance::{LocationProvenance, LocationSource},
         },
         record::Presence,
         time::Timestamp,
     },
-    geoip::{Atlas, Found},
+    geoip::{Atlas, Located},
 };
 
-/// What is known of where a peer is.
+/// The evidence for a peer's location.
 #[derive(Debug, Default)]
 pub struct Whereabouts {
     declared: Option<(GeoLocation, Timestamp)>,
-    /// By its own clock, when it said last where it is, or that it does not say.
+    /// The time, by the peer's clock, of its latest declaration or withdrawal.
     said_at: Timestamp,
-    /// Of the connection, or of the last one there was: nothing that it can choose.
+    /// The remote address of the current or last connection, which a peer cannot choose freely.
     remote: Option<IpAddr>,
-    /// The first of those it lists that can be looked up, for want of a connection.
+    /// The first of its listed addresses that can be located, used while there was no connection.
     listed: Option<IpAddr>,
-    /// What the address in use says, once it was looked up.
-    found: OnceLock<Found>,
-    /// Round trips in milliseconds since it connected, the newest last.
+    /// The location of the address in use, once looked up.
+    found: OnceLock<Located>,
+    /// Round trips in milliseconds since it connected, newest last.
     round_trips_ms: VecDeque<f64>,
 }
 
-/// Where a peer is as far as anybody can say.
+/// The best known location of a peer.
 #[derive(Debug)]
 pub struct Placed<'a> {
     pub location: Option<&'a GeoLocation>,
-    pub provenance: Provenance,
-    /// From where this node says it is.
+    pub provenance: LocationProvenance,
+    /// Distance from this node's declared location.
     pub distance_km: Option<f64>,
 }
 
 impl Placed<'_> {
-    /// The distance for which there is a bonus: only that to a place of which the round trip is a
-    /// witness.
+    /// Returns the distance that may earn a bonus: only one to a location that round trips confirm.
     pub fn bonus_km(&self) -> Option<f64> {
         self.distance_km
             .filter(|_| self.provenance.plausibility == Plausibility::Supported)
     }
 }
 
-/// What places are judged by.
+/// The inputs to locate and judge peers.
 #[derive(Clone, Debug)]
 pub struct Bearings {
     pub atlas: Atlas,
-    /// Where this node says it is.
+    /// This node's declared location.
     pub here: Option<GeoLocation>,
-    /// Round trips say something of places: not where nodes on one machine play to be elsewhere,
-    /// without the delays for it.
+    /// True if round trips are held against declared locations. False where nodes on one machine
+    /// pretend to be elsewhere without the delays.
     pub judged: bool,
 }
 
 impl Whereabouts {
-    /// Of the connection, or of the last one there was.
+    /// Returns the remote address of the current or last connection.
     pub fn remote(&self) -> Option<IpAddr> {
         self.remote
     }
 
-    /// A connection was made; `first` when there was none before.
+    /// Notes a new connection; `first` is true if there was none before.
     pub fn connected(&mut self, address: &Multiaddr, first: bool) {
         if first {
-            // It may come from somewhere else now, and so may this node.
+            // The peer, or this node, may be somewhere else now.
             self.round_trips_ms.clear();
             let remote = ip_of(address);
             if self.remote != remote {
@@ -82,7 +82,7 @@ impl Whereabouts {
         }
     }
 
-    /// Takes the addresses that the peer gave, for when there is no connection to see one at.
+    /// Sets the peer's listed addresses, which are used while it was never connected.
     pub fn lists(&mut self, addresses: &[Multiaddr]) {
         let all = || addresses.iter().filter_map(ip_of);
         let listed = all()
@@ -103,7 +103,8 @@ impl Whereabouts {
         self.round_trips_ms.push_back(rtt.as_secs_f64() * 1_000.0);
     }
 
-    /// What it says in a hello, which nobody passes on: it holds whatever was said before.
+    /// Sets the location from a hello. No third party passes a hello on, so it always replaces what
+    /// was said before.
     pub fn hello(&mut self, location: Option<GeoLocation>, at: Timestamp, now: Timestamp) {
         self.said_at = at;
         self.declared = location
@@ -111,45 +112,46 @@ impl Whereabouts {
             .map(|location| (location, now.after(Presence::LIFE)));
     }
 
-    /// What it says in a presence message. One that was long on its way brings nothing back that
-    /// was withdrawn since.
+    /// Sets the location from a presence message, unless a later one is known: a message that was
+    /// long in transit must not restore a withdrawn location.
     pub fn presence(&mut self, presence: Presence) {
         if presence.at < self.said_at {
             return;
         }
         self.said_at = presence.at;
-        // From the sender's time: a message that was kept back does not make an old place new.
+        // It expires by the sender's time, so that a message that was held back does not renew an
+        // old location.
         let until = presence.at.after(Presence::LIFE);
         self.declared = presence.location.map(|location| (location, until));
     }
 
-    /// Where it is: declared, else by its address.
+    /// Returns the peer's location: the declared one, or else that of its address.
     pub fn placed(&self, bearings: &Bearings, now: Timestamp) -> Placed<'_> {
         let declared = self.declared.as_ref().filter(|(_, until)| *until > now);
         let (location, source, approximate) = match (declared, self.found(&bearings.atlas)) {
-            (Some((location, _)), _) => (Some(location), Source::Declared, false),
+            (Some((location, _)), _) => (Some(location), LocationSource::Declared, false),
             (
                 None,
-                Some(Found::At {
+                Some(Located::At {
                     location,
                     source,
                     approximate,
                 }),
             ) => (Some(location), source.clone(), *approximate),
-            (None, Some(Found::Local)) => (None, Source::Local, false),
-            (None, Some(Found::Nowhere) | None) => (None, Source::Unknown, false),
+            (None, Some(Located::Local)) => (None, LocationSource::Local, false),
+            (None, Some(Located::Nowhere) | None) => (None, LocationSource::Unknown, false),
         };
         let distance_km = bearings
             .here
             .as_ref()
             .zip(location)
             .map(|(here, there)| here.distance_km(there));
-        // A country may reach to next door from wherever its capital is.
+        // An approximate location is a country's capital, while the country may reach to next door.
         let exact_km = distance_km.filter(|_| !approximate && bearings.judged);
         let smallest = self.round_trips_ms.iter().copied().min_by(f64::total_cmp);
         let plausibility = Plausibility::of(exact_km, smallest);
         let round_trip_ms = smallest.filter(|_| plausibility != Plausibility::Unjudged);
-        let provenance = Provenance {
+        let provenance = LocationProvenance {
             source,
             approximate,
             plausibility,
@@ -162,8 +164,8 @@ impl Whereabouts {
         }
     }
 
-    /// What its address says; not yet, while the table is being read.
-    fn found(&self, atlas: &Atlas) -> Option<&Found> {
+    /// Returns the location of its address, or `None` while the database is loading.
+    fn found(&self, atlas: &Atlas) -> Option<&Located> {
         let address = self.remote.or(self.listed)?;
         if self.found.get().is_none() {
             let _ = self.found.set(atlas.find(address)?);
@@ -172,8 +174,8 @@ impl Whereabouts {
     }
 }
 
-/// The peer's own address in `address`; `None` for a name, and for one behind a relay, whose
-/// address it would be.
+/// Returns the IP address of the peer in `address`; `None` for a DNS name, and for a relayed
+/// address, whose IP is the relay's.
 fn ip_of(address: &Multiaddr) -> Option<IpAddr> {
     if address.iter().any(|part| part == Protocol::P2pCircuit) {
         return None;
@@ -199,7 +201,7 @@ mod tests {
         }
     }
 
-    /// Once the table is there.
+    /// As [`Whereabouts::placed`], once the database is loaded.
     fn placed<'a>(peer: &'a Whereabouts, bearings: &Bearings) -> Placed<'a> {
         while !bearings.atlas.is_ready() {
             let _ = bearings.atlas.find([8, 8, 8, 8].into());
@@ -228,7 +230,7 @@ mod tests {
         assert_eq!(there.location.unwrap().to_string(), "Netherlands");
         assert!(
             there.provenance.approximate
-                && matches!(there.provenance.source, Source::Country { .. })
+                && matches!(there.provenance.source, LocationSource::Country { .. })
         );
         assert!(
             there
@@ -241,19 +243,19 @@ mod tests {
             "a country is large"
         );
         assert_eq!(there.bonus_km(), None);
-        // What it declares goes before.
+        // A declared location takes precedence.
         peer.hello(Some("48.9,2.4,Paris".parse().unwrap()), NOW, NOW);
         let there = placed(&peer, &berlin);
         assert_eq!(
             (there.location.unwrap().to_string(), there.provenance.source),
-            ("Paris".to_owned(), Source::Declared)
+            ("Paris".to_owned(), LocationSource::Declared)
         );
         peer.hello(None, NOW, NOW);
         assert_eq!(
             placed(&peer, &berlin).location.unwrap().to_string(),
             "Netherlands"
         );
-        // From another place.
+        // It connects from another place.
         peer.connected(&"/ip6/2001:200::1/udp/1/quic-v1".parse().unwrap(), true);
         assert_eq!(
             placed(&peer, &berlin).location.unwrap().to_string(),
@@ -273,33 +275,36 @@ mod tests {
         let source = |peer: &Whereabouts| placed(peer, &nowhere).provenance.source;
         assert_eq!(
             source(&connected("/ip4/192.168.1.7/tcp/4807")),
-            Source::Local
+            LocationSource::Local
         );
-        assert_eq!(source(&connected("/ip6/fd00::7/tcp/4807")), Source::Local);
+        assert_eq!(
+            source(&connected("/ip6/fd00::7/tcp/4807")),
+            LocationSource::Local
+        );
         assert_eq!(
             source(&connected("/ip4/192.0.2.7/tcp/4807")),
-            Source::Unknown
+            LocationSource::Unknown
         );
         assert_eq!(
             source(&connected("/dns4/example.org/tcp/4807")),
-            Source::Unknown
+            LocationSource::Unknown
         );
-        assert_eq!(source(&Whereabouts::default()), Source::Unknown);
+        assert_eq!(source(&Whereabouts::default()), LocationSource::Unknown);
         let relayed = "/ip4/8.8.8.8/tcp/1/p2p/12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN/p2p-circuit";
         assert_eq!(
             source(&connected(relayed)),
-            Source::Unknown,
+            LocationSource::Unknown,
             "the relay's address is not the peer's"
         );
-        // Known from before, and not connected: what it lists is all there is.
+        // A peer known from before that is not connected: only its listed addresses are known.
         let mut known = Whereabouts::default();
         known.lists(&[
             "/ip4/10.0.0.1/tcp/1".parse().unwrap(),
             "/ip4/133.11.0.1/tcp/1".parse().unwrap(),
         ]);
-        assert!(matches!(source(&known), Source::Country { .. }));
+        assert!(matches!(source(&known), LocationSource::Country { .. }));
         known.lists(&["/ip4/10.0.0.1/tcp/1".parse().unwrap()]);
-        assert_eq!(source(&known), Source::Local);
+        assert_eq!(source(&known), LocationSource::Local);
     }
 
     #[test]
@@ -324,7 +329,7 @@ mod tests {
         assert_eq!(judged(&peer), Plausibility::Implausible);
         assert_eq!(placed(&peer, &berlin).provenance.round_trip_ms, Some(0.4));
         assert_eq!(placed(&peer, &berlin).bonus_km(), None);
-        // It says nothing of where the peer connects from next, and is forgotten in time.
+        // The round trips do not apply to its next address, and expire in time.
         let mut stays = connected("/ip4/127.0.0.1/tcp/4807");
         std::mem::swap(&mut stays, &mut peer);
         stays.connected(&"/ip4/127.0.0.1/tcp/4807".parse().unwrap(), false);
@@ -334,7 +339,7 @@ mod tests {
         stays.round_trip(ms(0.4));
         stays.connected(&"/ip4/127.0.0.1/tcp/4807".parse().unwrap(), true);
         assert_eq!(judged(&stays), Plausibility::Unjudged);
-        // A demo's nodes play to be elsewhere.
+        // The nodes of a demo pretend to be elsewhere.
         stays.round_trip(ms(0.4));
         let demo = Bearings {
             judged: false,
@@ -357,36 +362,40 @@ mod tests {
             at: said,
             location: paris(),
         });
-        assert_eq!(source(&peer), Source::Declared);
+        assert_eq!(source(&peer), LocationSource::Declared);
         peer.hello(None, NOW, NOW);
-        assert_eq!(source(&peer), Source::Local, "withdrawn within a hello");
+        assert_eq!(
+            source(&peer),
+            LocationSource::Local,
+            "withdrawn within a hello"
+        );
         peer.presence(Presence {
             at: said,
             location: paris(),
         });
-        assert_eq!(source(&peer), Source::Local);
+        assert_eq!(source(&peer), LocationSource::Local);
         peer.presence(Presence {
             at: NOW.after(Duration::from_secs(1)),
             location: paris(),
         });
-        assert_eq!(source(&peer), Source::Declared, "it opted in again");
+        assert_eq!(source(&peer), LocationSource::Declared, "it opted in again");
         peer.presence(Presence {
             at: NOW.after(Duration::from_secs(2)),
             location: None,
         });
-        assert_eq!(source(&peer), Source::Local);
-        // A clock that was set back: what it says itself holds.
+        assert_eq!(source(&peer), LocationSource::Local);
+        // The peer's clock was set back: its own hello still counts.
         peer.hello(paris(), said, NOW);
-        assert_eq!(source(&peer), Source::Declared);
+        assert_eq!(source(&peer), LocationSource::Declared);
         peer.presence(Presence {
             at: NOW.before(Presence::LIFE),
             location: None,
         });
-        assert_eq!(source(&peer), Source::Declared);
+        assert_eq!(source(&peer), LocationSource::Declared);
         let later = NOW.after(Presence::LIFE);
         assert_eq!(
             peer.placed(&nowhere, later).provenance.source,
-            Source::Local,
+            LocationSource::Local,
             "not said again"
         );
     }

@@ -1,4 +1,4 @@
-//! Pools of places that tasks hold, and who calls.
+//! Pools of slots that limit the tasks of each peer.
 
 use std::{
     collections::HashMap,
@@ -10,29 +10,29 @@ use libp2p::PeerId;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::places::{Caller, Full, Place, Places, Size};
+use crate::domain::places::{Caller, PoolFull, PoolSize, SlotId, SlotPool};
 
 /// A pool. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Pool(Arc<Mutex<Inner>>, Arc<Notify>);
 
 struct Inner {
-    places: Places,
-    ends: HashMap<Place, CancellationToken>,
+    places: SlotPool,
+    ends: HashMap<SlotId, CancellationToken>,
 }
 
-/// A place is taken as long as this is there.
+/// A slot, which is free again when this is dropped.
 pub(crate) struct Held {
     pool: Pool,
-    place: Place,
+    place: SlotId,
     end: CancellationToken,
 }
 
 impl Pool {
-    pub fn new(size: Size) -> Self {
+    pub fn new(size: PoolSize) -> Self {
         Self(
             Arc::new(Mutex::new(Inner {
-                places: Places::new(size),
+                places: SlotPool::new(size),
                 ends: HashMap::new(),
             })),
             Arc::default(),
@@ -43,8 +43,8 @@ impl Pool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a place; one that was idle may end for it.
-    pub fn take(&self, caller: Caller) -> Result<Held, Full> {
+    /// Takes a slot. A task whose slot is idle may be ended for it.
+    pub fn take(&self, caller: Caller) -> Result<Held, PoolFull> {
         let mut inner = self.lock();
         let (place, instead) = inner.places.take(caller, Instant::now())?;
         let ended = instead.and_then(|place| inner.ends.remove(&place));
@@ -59,12 +59,12 @@ impl Pool {
         })
     }
 
-    /// Takes a place as soon as there is one.
+    /// Takes a slot as soon as one is free.
     pub async fn wait(&self, caller: Caller) -> Held {
         loop {
             let freed = self.1.notified();
             tokio::pin!(freed);
-            // Listened to before it is looked, so that none is missed.
+            // Listen before checking, so that no release is missed.
             freed.as_mut().enable();
             if let Ok(held) = self.take(caller) {
                 return held;
@@ -73,14 +73,14 @@ impl Pool {
         }
     }
 
-    /// Peers on whose places bytes are moving now, those that moved most first.
+    /// Returns the peers whose slots are moving bytes now, those that moved most first.
     pub fn moving(&self) -> Vec<Caller> {
         self.lock().places.moving(Instant::now())
     }
 }
 
 impl Held {
-    /// Bytes were moved, which is what the place is for.
+    /// Notes that bytes moved, which is the purpose of the slot.
     pub fn moved(&self, bytes: u64) {
         self.pool
             .lock()
@@ -88,7 +88,7 @@ impl Held {
             .moved(self.place, bytes, Instant::now());
     }
 
-    /// Cancelled when the place is given to somebody else.
+    /// Returns a token that is cancelled when the slot is given to another peer.
     pub fn end(&self) -> &CancellationToken {
         &self.end
     }
@@ -104,7 +104,7 @@ impl Drop for Held {
     }
 }
 
-/// The connected peers, with what decides whether they get a place. Cheap to clone.
+/// The connected peers, with the facts that decide about their slots. Cheap to clone.
 #[derive(Clone, Default)]
 pub(crate) struct Callers(Arc<RwLock<HashMap<PeerId, Caller>>>);
 
@@ -130,7 +130,7 @@ impl Callers {
             .insert(caller.peer, caller);
     }
 
-    /// Takes these for all that are connected.
+    /// Replaces the set of connected peers.
     pub fn replace(&self, callers: HashMap<PeerId, Caller>) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = callers;
     }
@@ -142,7 +142,7 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_waits_has_the_place_that_is_given_back() {
-        let pool = Pool::new(Size {
+        let pool = Pool::new(PoolSize {
             places: 2,
             of_a_peer: 1,
             yields: false,
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_place_is_free_again_when_it_is_dropped() {
-        let pool = Pool::new(Size {
+        let pool = Pool::new(PoolSize {
             places: 2,
             of_a_peer: 1,
             yields: true,
@@ -169,7 +169,7 @@ mod tests {
         let callers = Callers::default();
         let held = pool.take(callers.of(PeerId::random())).unwrap();
         let other = callers.of(PeerId::random());
-        assert_eq!(pool.take(other).err(), Some(Full::Pool));
+        assert_eq!(pool.take(other).err(), Some(PoolFull::Pool));
         assert!(!held.end().is_cancelled());
         held.moved(1_000_000);
         assert_eq!(pool.moving().len(), 1);

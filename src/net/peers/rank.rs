@@ -1,4 +1,5 @@
-//! Scores of peers: whom to ask, whose connection to keep, and who has been good to ask.
+//! Scores of peers: choosing the peers to ask, the connections to keep, and the peers with a good
+//! record.
 
 use std::collections::HashMap;
 
@@ -16,26 +17,27 @@ use crate::{
         name::PublisherId,
         places::Caller,
         reputation::{
-            Basis, Candidate, Population, Selection, Standing, Weights, is_proven, score,
+            Basis, PeerCandidate, PeerStanding, Population, SelectionMethod, Weights, is_proven,
+            score,
         },
         time::Timestamp,
     },
 };
 
-/// What the scores of all known peers are made of. Two thousand take 3.5 ms to compute, for which
-/// no message should wait.
+/// The inputs to the scores of all known peers. Scoring two thousand takes 3.5 ms, which no message
+/// should wait for.
 pub struct Standings {
-    /// Each with the distance in km that earns a bonus.
-    peers: Vec<(Standing, Option<f64>)>,
+    /// Each peer with the distance in km that may earn a bonus.
+    peers: Vec<(PeerStanding, Option<f64>)>,
     population: Population,
     weights: Weights,
     at: Timestamp,
 }
 
 impl Standings {
-    /// The scores, 0 to 1.
+    /// Returns the scores, 0 to 1.
     pub fn scores(&self) -> Vec<f64> {
-        let one = |(standing, km): &(Standing, Option<f64>)| {
+        let one = |(standing, km): &(PeerStanding, Option<f64>)| {
             score(
                 &Basis::of(standing, &self.population, *km, self.at),
                 &self.weights,
@@ -47,14 +49,14 @@ impl Standings {
 }
 
 impl PeerTable {
-    /// Whether a peer has been good to ask, or a person protects it.
+    /// Returns true if the peer has a good record, or if a person protects it.
     fn is_good(&self, peer: &Peer, now: Timestamp) -> bool {
         let protected = peer.sheet.as_ref().is_some_and(|sheet| sheet.protected);
-        // Most have answered nothing yet, and the rest of it takes a while.
+        // Cheap test first: most peers have answered nothing yet, and the rest takes a while.
         protected || is_proven(peer.standing.served) && self.basis(peer, now).is_good()
     }
 
-    /// A peer as one that wants a place.
+    /// Returns the peer as a caller that wants a slot.
     pub fn caller(&self, id: PeerId, now: Timestamp) -> Caller {
         let peer = self.peers.get(&id);
         Caller {
@@ -64,13 +66,13 @@ impl PeerTable {
         }
     }
 
-    /// All that are connected.
+    /// Returns all connected peers as callers.
     pub fn callers(&self, now: Timestamp) -> HashMap<PeerId, Caller> {
         let here = self.peers.iter().filter(|(_, peer)| !peer.open.is_empty());
         here.map(|(id, _)| (*id, self.caller(*id, now))).collect()
     }
 
-    /// Those that have been good to ask, connected or not.
+    /// Returns the peers with a good record, connected or not.
     pub fn good(&self, now: Timestamp) -> impl Iterator<Item = PeerId> {
         self.peers
             .iter()
@@ -109,14 +111,14 @@ impl PeerTable {
         peer.place.placed(&self.bearings, now).bonus_km()
     }
 
-    /// Connected peers of this network that can be asked, with their scores.
-    pub fn candidates(&self, selection: Selection, now: Timestamp) -> Vec<Candidate> {
+    /// Returns the connected peers of this network that may be asked, with their scores.
+    pub fn candidates(&self, selection: SelectionMethod, now: Timestamp) -> Vec<PeerCandidate> {
         self.peers
             .iter()
             .filter(|(_, peer)| peer.ours && !peer.open.is_empty())
             .map(|(id, peer)| {
                 let basis = self.basis(peer, now);
-                Candidate {
+                PeerCandidate {
                     peer: *id,
                     score: selection.score(&basis, &self.weights),
                     successes: basis.successes,
@@ -129,16 +131,16 @@ impl PeerTable {
             .collect()
     }
 
-    /// These were chosen to be asked.
+    /// Notes that these peers were chosen to be asked.
     pub fn chosen(&mut self, peers: &[PeerId]) {
         self.choices.note(peers);
     }
 
-    /// Connected peers of this network with their scores, in the order in which to ask them; those
-    /// of `publisher` before all others.
+    /// Returns the connected peers of this network with their scores, in the order to ask them;
+    /// those of `publisher` come first.
     pub fn sources(
         &self,
-        selection: Selection,
+        selection: SelectionMethod,
         publisher: Option<&PublisherId>,
         now: Timestamp,
         rng: &mut impl Rng,
@@ -155,7 +157,7 @@ impl PeerTable {
             .collect()
     }
 
-    /// Connections, for the plan that trims them.
+    /// Returns the connections, for the plan that trims them.
     pub fn held(&self, is_protected: impl Fn(&PeerId) -> bool, now: Timestamp) -> Vec<Held> {
         self.peers
             .iter()

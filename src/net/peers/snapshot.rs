@@ -1,4 +1,4 @@
-//! What readers get of the table, and what is remembered of it.
+//! Snapshots of the peer table for readers, and the part of it that is stored.
 
 use std::time::Instant;
 
@@ -12,7 +12,8 @@ use crate::{
 };
 
 impl PeerTable {
-    /// Snapshots of what changed since the last call, and the peers forgotten.
+    /// Returns snapshots of the peers that changed since the last call, and the ids of the peers
+    /// removed.
     pub fn take_changes(
         &mut self,
         (now, at): (Timestamp, Instant),
@@ -25,7 +26,7 @@ impl PeerTable {
         (changed, std::mem::take(&mut self.gone))
     }
 
-    /// Everybody that is known.
+    /// Returns snapshots of all known peers.
     pub fn snapshots(&self, (now, at): (Timestamp, Instant)) -> Vec<PeerSnapshot> {
         self.peers
             .iter()
@@ -33,7 +34,7 @@ impl PeerTable {
             .collect()
     }
 
-    /// Makes the next changes contain everybody: for a reader that is new.
+    /// Makes the next changes include all peers, for a new reader.
     pub fn touch_all(&mut self) {
         self.dirty.extend(self.peers.keys().copied());
     }
@@ -71,7 +72,7 @@ impl PeerTable {
         }
     }
 
-    /// What is worth remembering: peers of this network that can be dialled.
+    /// Returns the peers to store: those of this network that can be dialled.
     pub fn to_store(&self) -> Vec<StoredPeer> {
         self.peers
             .iter()

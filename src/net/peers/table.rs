@@ -1,4 +1,4 @@
-//! The table of peers: what is known of each, and the snapshot that readers get.
+//! The peer table: an entry for each known peer, and the snapshots that readers get.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -15,10 +15,10 @@ use crate::net::{
     query::protocol::Hello,
 };
 use crate::{
-    bus::{Direction, RTT_HISTORY, Traffic},
+    bus::{Direction, PeerTraffic, RTT_HISTORY},
     domain::{
         announced::NodeOwner,
-        faults::Sheet,
+        faults::PenaltyRecord,
         prefix::{Classes, Prefix},
         record::{NodeClaim, Presence, Signed},
         reputation::{Choices, Outcome, Population, Weights},
@@ -29,14 +29,14 @@ use crate::{
     store::StoredPeer,
 };
 
-/// Peers kept; the one unseen for longest makes room, unless it is connected.
+/// Most peers kept. The disconnected peer unseen for longest is evicted.
 pub const MAX_PEERS: usize = 2_000;
-/// Peers of them that are known from a presence message only: names to sign one with cost nothing,
-/// so they displace each other and nobody who was ever met.
+/// Most of these that are known from a presence message only. Fake identities that sign one cost
+/// nothing, so such peers displace only each other and no peer that was ever connected.
 const MAX_HEARD: usize = 500;
 const MAX_ADDRESSES: usize = 16;
 const MAX_PROTOCOLS: usize = 32;
-/// Longest text a peer may say of itself, in columns.
+/// Longest agent version shown of a peer, in columns.
 const MAX_AGENT: usize = 40;
 
 pub struct PeerTable {
@@ -44,7 +44,7 @@ pub struct PeerTable {
     pub(super) weights: Weights,
     pub(super) metrics: Metrics,
     pub bearings: Bearings,
-    /// Places could be looked up when the peers were settled last.
+    /// True if locations could be looked up when the peers were settled last.
     pub(super) placed: bool,
     pub(super) population: Population,
     pub(super) choices: Choices,
@@ -52,7 +52,7 @@ pub struct PeerTable {
     pub(super) gone: Vec<PeerId>,
     /// The rule by which addresses are public.
     pub(super) classes: Classes,
-    /// Those that were never met.
+    /// The peers that were never connected.
     pub(super) heard: HashSet<PeerId>,
 }
 
@@ -93,7 +93,7 @@ impl PeerTable {
     }
 
     fn entry(&mut self, id: PeerId, now: Timestamp) -> &mut Peer {
-        if !self.peers.contains_key(&id) && self.peers.len() >= MAX_PEERS {
+        if self.peers.len() >= MAX_PEERS && !self.peers.contains_key(&id) {
             self.forget_one(|_| true);
         }
         self.dirty.insert(id);
@@ -104,13 +104,13 @@ impl PeerTable {
         peer
     }
 
-    /// As [`Self::entry`] for a peer that was only heard of.
+    /// As [`Self::entry`], for a peer that is only known by a message of its.
     fn heard(&mut self, id: PeerId, now: Timestamp) -> Option<&mut Peer> {
         if !self.peers.contains_key(&id) {
             if self.heard.len() >= MAX_HEARD {
                 self.forget_one(|peer| !peer.met);
             } else if self.peers.len() >= MAX_PEERS {
-                // Whoever was met leaves no room.
+                // Peers that were connected keep their places.
                 return None;
             }
             self.peers.insert(
@@ -126,7 +126,7 @@ impl PeerTable {
         self.peers.get_mut(&id)
     }
 
-    /// Forgets the peer that was unseen for longest: one that was never met before all others.
+    /// Evicts the peer unseen for longest, but one that was never connected before all others.
     fn forget_one(&mut self, may: impl Fn(&Peer) -> bool) {
         let oldest = self
             .peers
@@ -182,7 +182,7 @@ impl PeerTable {
         }
     }
 
-    /// A connection closed; true when it was the last one.
+    /// Notes a closed connection. Returns true if it was the peer's last one.
     pub fn disconnected(&mut self, id: &PeerId, conn: ConnectionId, now: Timestamp) -> bool {
         let Some(peer) = self.peers.get_mut(id) else {
             return true;
@@ -195,7 +195,7 @@ impl PeerTable {
                 peer.standing.observe(Outcome::ConnectionLost, now);
             }
             (peer.in_mesh, peer.silent, peer.gossip_score) = (false, false, None);
-            // What it said and how far it was holds for a connection.
+            // Its hello and round trips belong to the connection.
             (peer.said, peer.alive, peer.measured) = (None, None, None);
             peer.rtts_ms.clear();
         }
@@ -233,13 +233,13 @@ impl PeerTable {
         self.peers.get(id).is_some_and(|peer| !peer.open.is_empty())
     }
 
-    /// Whether this side opened the oldest connection: that side says hello.
+    /// Returns true if this side opened the oldest connection: that side says hello.
     pub fn is_outbound(&self, id: &PeerId) -> bool {
         let oldest = self.peers.get(id).and_then(|peer| peer.open.first());
         oldest.is_some_and(|open| open.direction == Direction::Outbound)
     }
 
-    /// When a peer was last connected; now, for one that is.
+    /// Returns the time a peer was last connected, which is `now` if it still is.
     pub fn last_seen(&self, id: &PeerId, now: Timestamp) -> Option<Timestamp> {
         self.peers.get(id).map(|peer| {
             if peer.open.is_empty() {
@@ -250,7 +250,7 @@ impl PeerTable {
         })
     }
 
-    /// Connected peers of this network.
+    /// Returns the connected peers of this network.
     pub fn ours(&self) -> impl Iterator<Item = PeerId> {
         self.peers
             .iter()
@@ -258,7 +258,7 @@ impl PeerTable {
             .map(|(id, _)| *id)
     }
 
-    /// Whether it has said hello in its turn.
+    /// Returns true if it has answered a hello.
     pub fn has_answered(&self, id: &PeerId) -> bool {
         self.peers.get(id).is_some_and(|peer| peer.said.is_some())
     }
@@ -268,21 +268,22 @@ impl PeerTable {
         self.entry(id, now).standing.observe(outcome, now);
     }
 
-    /// Verified bytes of content that it gave, and how long it took.
+    /// Records the verified bytes of content that it supplied, and the time it took.
     pub fn gave(&mut self, id: PeerId, bytes: u64, took: Duration, now: Timestamp) {
         let peer = self.entry(id, now);
         peer.traffic.content_in = peer.traffic.content_in.saturating_add(bytes);
         peer.standing.observe_content(bytes, took, now);
     }
 
-    /// Counts bytes that went between a peer and this node.
-    pub fn traffic(&mut self, id: &PeerId, count: impl FnOnce(&mut Traffic)) {
+    /// Counts bytes exchanged with a peer.
+    pub fn traffic(&mut self, id: &PeerId, count: impl FnOnce(&mut PeerTraffic)) {
         if let Some(peer) = self.peers.get_mut(id) {
             count(&mut peer.traffic);
         }
     }
 
-    /// It took so long to answer. True when that is slow beside the others.
+    /// Records the time that it took to answer. Returns true if that is slow compared with the
+    /// others.
     pub fn answered(&mut self, id: &PeerId, took: Duration) -> bool {
         if let Some(peer) = self.peers.get_mut(id) {
             peer.standing.observe_answer(took);
@@ -290,21 +291,21 @@ impl PeerTable {
         self.population.is_slow(took)
     }
 
-    /// It left a question without an answer.
+    /// Notes that it did not answer a request.
     pub fn silent(&mut self, id: &PeerId) {
         if let Some(peer) = self.peers.get_mut(id) {
             peer.silent = true;
         }
     }
 
-    /// Something came from it.
+    /// Notes that something arrived from it.
     pub fn is_there(&mut self, id: &PeerId, now: Timestamp, at: Instant) {
         if let Some(peer) = self.peers.get_mut(id).filter(|peer| !peer.open.is_empty()) {
             (peer.alive, peer.standing.last_seen) = (Some(at), now);
         }
     }
 
-    /// Whether it is connected, and something has come from it since.
+    /// Returns true if it is connected and something has arrived from it since `since`.
     pub fn is_alive_since(&self, id: &PeerId, since: Instant) -> bool {
         self.peers
             .get(id)
@@ -312,28 +313,29 @@ impl PeerTable {
             .is_some_and(|at| at >= since)
     }
 
-    /// It answered something.
+    /// Notes that it answered a request.
     pub fn spoke(&mut self, id: &PeerId) {
         if let Some(peer) = self.peers.get_mut(id) {
             peer.silent = false;
         }
     }
 
-    /// What the ledger has about a peer, for whoever looks at it.
-    pub fn set_sheet(&mut self, id: PeerId, sheet: Option<Sheet>, now: Timestamp) {
-        // Nobody is made known by having nothing against it.
+    /// Sets a peer's entry in the penalty ledger, for display.
+    pub fn set_sheet(&mut self, id: PeerId, sheet: Option<PenaltyRecord>, now: Timestamp) {
+        // An empty entry is no reason to add a peer to the table.
         if sheet.is_some() || self.peers.contains_key(&id) {
             self.entry(id, now).sheet = sheet;
         }
     }
 
-    /// The public prefix it is connected from.
+    /// Returns the public prefix that it connects from.
     pub fn group(&self, id: &PeerId) -> Option<Prefix> {
         self.peers.get(id)?.group(self.classes)
     }
 
-    /// A peer answered a ping. True when it has left a question without an answer since the ping
-    /// before, and answered none: however many there were, all of them may be one interruption.
+    /// Records a peer's answer to a ping. Returns true if it left requests unanswered since the
+    /// ping before and answered none. They count once however many they are, because one
+    /// interruption may explain all.
     pub fn round_trip(
         &mut self,
         id: PeerId,
@@ -351,7 +353,7 @@ impl PeerTable {
         std::mem::take(&mut peer.silent)
     }
 
-    /// Takes what a peer says of itself in a hello.
+    /// Records the contents of a peer's hello.
     pub fn hello(&mut self, id: PeerId, hello: &Hello, (now, at): (Timestamp, Instant)) -> Start {
         let owner = hello
             .claim
@@ -381,7 +383,7 @@ impl PeerTable {
         start
     }
 
-    /// Its connections but one.
+    /// Returns its connections except one.
     pub fn other_connections(&self, id: &PeerId, but: ConnectionId) -> Vec<ConnectionId> {
         let open = self
             .peers
@@ -394,14 +396,14 @@ impl PeerTable {
             .collect()
     }
 
-    /// Whether two nodes have its key.
+    /// Returns true if two nodes share its key.
     pub fn are_two(&self, id: &PeerId, at: Instant) -> bool {
         self.peers.get(id).is_some_and(|peer| peer.are_two(at))
     }
 
-    /// Takes a presence message that `id` itself has signed.
+    /// Records a presence message that `id` has signed.
     pub fn presence(&mut self, id: PeerId, presence: Presence, now: Timestamp) {
-        // Nobody is made known by having no place.
+        // A withdrawal is no reason to add a peer to the table.
         if (presence.location.is_some() || self.peers.contains_key(&id))
             && let Some(peer) = self.heard(id, now)
         {
@@ -409,7 +411,7 @@ impl PeerTable {
         }
     }
 
-    /// Whether it says itself that it is at an address.
+    /// Returns true if the peer lists the address itself.
     pub fn lists(&self, id: &PeerId, address: &Multiaddr) -> bool {
         let sought = bare(address);
         self.peers
@@ -427,26 +429,26 @@ impl PeerTable {
         }
     }
 
-    /// What gossip itself makes of the connected peers.
+    /// Updates the gossip scores of the connected peers.
     pub fn set_gossip_scores(&mut self, score: impl Fn(&PeerId) -> Option<f64>) {
         for (id, peer) in self
             .peers
             .iter_mut()
             .filter(|(_, peer)| !peer.open.is_empty())
         {
-            // To a tenth: time in the mesh moves it by less than that every second.
+            // Rounded to a tenth, because time in the mesh changes it slightly each second.
             peer.gossip_score = score(id).map(|score| (score * 10.0).round() / 10.0);
         }
     }
 
-    /// Adds connected time to the standings, and takes the population's median round trip anew.
+    /// Adds connected time to the standings, and updates the median round trip of the peers.
     pub fn settle(&mut self, now: Timestamp) {
         for peer in self.peers.values_mut().filter(|peer| !peer.open.is_empty()) {
             count_uptime(peer, now);
         }
         let here = self.peers.values().filter(|peer| !peer.open.is_empty());
         self.population = Population::of(here.map(|peer| &peer.standing));
-        // Scores move with time and with the median.
+        // Scores change with time and with the median.
         self.dirty.extend(
             self.peers
                 .iter()
@@ -466,7 +468,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        domain::{geo::GeoLocation, reputation::Standing},
+        domain::{geo::GeoLocation, reputation::PeerStanding},
         geoip::Atlas,
     };
 
@@ -477,7 +479,7 @@ mod tests {
             .map(|n| StoredPeer {
                 id: PeerId::random(),
                 addresses: vec!["/ip4/127.0.0.1/tcp/1".parse().unwrap()],
-                standing: Standing::new(NOW.before(Duration::from_secs(n as u64))),
+                standing: PeerStanding::new(NOW.before(Duration::from_secs(n as u64))),
             })
             .collect();
         let ids = known.iter().map(|peer| peer.id).collect();

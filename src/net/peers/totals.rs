@@ -1,4 +1,4 @@
-//! The connected peers, taken together: how many, over which transports, and what they say.
+//! Totals over the connected peers: numbers, transports, and what they report.
 
 use std::{collections::BTreeMap, time::Instant};
 
@@ -7,21 +7,21 @@ use libp2p::PeerId;
 use super::{peer::Peer, table::PeerTable};
 use crate::{bus::Direction, net::ClockOffset};
 
-/// The connected peers of this network, taken together.
+/// Totals over the connected peers of this network.
 #[derive(Default)]
 pub struct Here {
-    /// Connections by transport.
+    /// Connections over TCP.
     pub tcp: usize,
     pub quic: usize,
-    /// Those that gossip scores below 0.
+    /// Peers with a gossip score below 0.
     pub negative: usize,
-    /// The newest round trip of each that was measured.
+    /// The newest round trip of each measured peer, in milliseconds.
     pub rtts_ms: Vec<f64>,
     pub agents: BTreeMap<String, usize>,
 }
 
 impl PeerTable {
-    /// Connected peers of this network, and how many packages each says it has.
+    /// Returns the connected peers of this network, with the number of packages that each reports.
     pub fn catalogues(&self, now: Instant) -> Vec<(PeerId, u64)> {
         let here = self
             .peers
@@ -31,7 +31,8 @@ impl PeerTable {
             .collect()
     }
 
-    /// Connected peers of this network, and how many bytes each says it may keep for others.
+    /// Returns the connected peers of this network, with the bytes that each reports it may keep
+    /// for others.
     pub fn rooms(&self, now: Instant) -> Vec<(PeerId, u64)> {
         let here = self
             .peers
@@ -41,7 +42,7 @@ impl PeerTable {
             .collect()
     }
 
-    /// Who opened the connection, for each connected peer of this network.
+    /// Returns the direction of the connection of each connected peer of this network.
     pub fn directions(&self) -> impl Iterator<Item = Direction> {
         self.peers
             .values()
@@ -50,9 +51,9 @@ impl PeerTable {
             .map(|open| open.direction)
     }
 
-    /// The connected peers of this network, taken together.
+    /// Returns the totals over the connected peers of this network.
     pub fn here(&self, now: Instant) -> Here {
-        /// Programs that are told apart.
+        /// Most agent versions counted separately.
         const AGENTS: usize = 6;
         let mut here = Here::default();
         for peer in self.peers.values().filter(|peer| peer.ours) {
@@ -77,7 +78,7 @@ impl PeerTable {
         here
     }
 
-    /// Connected peers that this node dialled.
+    /// Returns the number of connected peers that this node dialled.
     pub fn outbound_count(&self) -> usize {
         let is_outbound = |peer: &&Peer| {
             peer.open
@@ -94,8 +95,8 @@ impl PeerTable {
             .count()
     }
 
-    /// Median of our clock minus the peers', with two of them at least: one may be the one that is
-    /// wrong.
+    /// Returns the median offset of our clock from those of the peers. It takes at least two peers,
+    /// since one may be the one that is wrong.
     pub fn clock_offset(&self, now: Instant) -> Option<ClockOffset> {
         let said = self.peers.values().filter_map(|peer| peer.said(now));
         let mut offsets: Vec<i64> = said.map(|said| said.clock_offset_ms).collect();

@@ -1,11 +1,11 @@
-//! What a person is told once and not at every look: bootstrap peers that cannot be reached, and
-//! what is wrong with identities. A machine without I/O.
+//! Decides which problems a person is told of once instead of at every check: unreachable bootstrap
+//! peers and conflicting identities. A state machine without I/O.
 
 use std::collections::HashSet;
 
 use libp2p::Multiaddr;
 
-/// What a person was told.
+/// The problems that the person was told of.
 #[derive(Default)]
 pub struct Told {
     unreachable: HashSet<Multiaddr>,
@@ -13,15 +13,17 @@ pub struct Told {
 }
 
 impl Told {
-    /// Returns the sentence about a bootstrap address that cannot be reached, the first time.
+    /// Returns the message about an unreachable bootstrap address the first time, and `None` after
+    /// that.
     pub fn unreachable(&mut self, address: Multiaddr) -> Option<String> {
         let text = format!(
-            "the bootstrap peer {address} cannot be reached; check that it runs, and the address; trying on"
+            "the bootstrap peer {address} cannot be reached; check its address and that it runs \
+             (still trying)"
         );
         self.unreachable.insert(address).then_some(text)
     }
 
-    /// Returns a complaint about identities when it is another one than last time.
+    /// Returns the message about identities if it differs from the last one.
     pub fn identity(&mut self, complaint: Option<String>) -> Option<String> {
         let is_news = self.identity != complaint;
         if is_news {

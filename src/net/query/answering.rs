@@ -1,53 +1,53 @@
-//! Peers' questions: which are answered, at once or by the registry, and how much of this node's
-//! time each peer has for them. A machine without I/O.
+//! Decides which requests of peers are answered, immediately or by the registry, and how much time
+//! each peer gets. A state machine without I/O.
 
 use std::time::{Duration, Instant};
 
-use super::protocol::{MAX_OBJECTS, Request, Response};
+use super::protocol::{MAX_OBJECTS, MAX_PACKAGES, Request, Response};
 use crate::{
     domain::{
-        faults::Fault,
+        faults::PeerFault,
         lanes::{Lane, Lanes, Sender},
-        places::{Full, Place, Places, Size},
+        places::{PoolFull, PoolSize, SlotId, SlotPool},
         time::Timestamp,
     },
     metrics::TurnedAway,
 };
 
-/// Questions that are answered at once, and those of one peer. A place is held for as long as the
-/// answer takes, which has a bound of its own: nobody loses one for being idle.
-const QUESTIONS: Size = Size {
+/// Most requests answered at once, in all and of one peer. A slot is held for the duration of the
+/// answer, which is bounded, so no slot is lost for being idle.
+const QUESTIONS: PoolSize = PoolSize {
     places: 128,
     of_a_peer: 8,
     yields: false,
 };
-/// Longest time that one question takes, of what its peer has left: a search of half a million
-/// packages takes a tenth.
+/// Longest time for one request, within the peer's allowance. A search of half a million packages
+/// takes a tenth of a second.
 const MOST_ANSWERING: Duration = Duration::from_secs(2);
 
-/// Something that the task does with a question, and with the peer that asked it.
+/// An action of the task for a request and the peer that sent it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Order {
-    /// The peer is greeted back.
+    /// Greet the peer in return.
     Greet,
     Reply(Response),
-    /// The registry answers, and may take so much time.
-    HandOver(Place, Duration),
-    /// A question was turned away for lack of this.
+    /// Let the registry answer within this time.
+    HandOver(SlotId, Duration),
+    /// Count a request that was turned away for this reason.
     TurnedAway(TurnedAway),
-    /// The peer that asked breaks a rule.
-    Fault(Fault),
+    /// Record a fault of the peer.
+    Fault(PeerFault),
 }
 
-/// The questions that are being answered.
-pub struct Answering(Places);
+/// The requests that are being answered.
+pub struct Answering(SlotPool);
 
 impl Answering {
     pub fn new() -> Self {
-        Self(Places::new(QUESTIONS))
+        Self(SlotPool::new(QUESTIONS))
     }
 
-    /// Takes a peer's question, and returns what is to be done, in order.
+    /// Takes a peer's request and returns the actions for it, in order.
     pub fn on(
         &mut self,
         request: &Request,
@@ -56,12 +56,15 @@ impl Answering {
         (now, instant): (Timestamp, Instant),
     ) -> Vec<Order> {
         match request {
-            // Each has a claim to be verified.
+            // Verifying the claim in a hello takes time.
             Request::Hello(_) if !lanes.take(sender, Lane::Greeted, now) => {
                 vec![Order::Reply(Response::Busy)]
             }
             Request::Hello(_) => vec![Order::Greet],
             Request::Objects(hashes) if hashes.len() > MAX_OBJECTS => {
+                vec![Order::Reply(Response::Refused)]
+            }
+            Request::Heads(packages) if packages.len() > MAX_PACKAGES => {
                 vec![Order::Reply(Response::Refused)]
             }
             _ => self.question(sender, lanes, (now, instant)),
@@ -86,8 +89,8 @@ impl Answering {
                 }
                 Err(full) => {
                     orders.push(Order::TurnedAway(TurnedAway::Question));
-                    if full == Full::Peer && !lanes.take(sender, Lane::Asked, now) {
-                        orders.push(Order::Fault(Fault::Flooding));
+                    if full == PoolFull::Peer && !lanes.take(sender, Lane::Asked, now) {
+                        orders.push(Order::Fault(PeerFault::Flooding));
                     }
                 }
             }
@@ -96,10 +99,10 @@ impl Answering {
         orders
     }
 
-    /// Ends a question that was handed over, and charges its peer the time that it took.
+    /// Ends a request that the registry answered, and charges the time to its peer.
     pub fn answered(
         &mut self,
-        place: Place,
+        place: SlotId,
         sender: &Sender,
         took: Duration,
         lanes: &mut Lanes,
@@ -110,8 +113,8 @@ impl Answering {
         lanes.spend(sender, Lane::Answering, millis, now);
     }
 
-    /// Ends a question that the registry had no room for.
-    pub fn turned_away(&mut self, place: Place) {
+    /// Ends a request that the registry had no room for.
+    pub fn turned_away(&mut self, place: SlotId) {
         self.0.give_back(place);
     }
 }
@@ -174,7 +177,7 @@ mod tests {
             Order::Reply(Response::Busy),
         ];
         assert_eq!(ask(), busy);
-        let faults = (0..10_000).filter(|_| ask().contains(&Order::Fault(Fault::Flooding)));
+        let faults = (0..10_000).filter(|_| ask().contains(&Order::Fault(PeerFault::Flooding)));
         assert!(faults.count() > 0);
     }
 
@@ -200,7 +203,7 @@ mod tests {
     }
 
     proptest! {
-        /// Every question is answered once: at once, or by the registry within its time.
+        /// Every request is answered once: immediately, or by the registry within its time.
         #[test]
         fn every_question_is_answered_once(ends in proptest::collection::vec(any::<bool>(), 1..200)) {
             let (sender, mut lanes, mut answering) = setting();

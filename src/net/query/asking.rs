@@ -1,5 +1,5 @@
-//! Questions of this node that are with its peers: a peer answers eight at a time and takes more
-//! for a flood, however many of this node's own tasks want something of it.
+//! Limits this node's concurrent requests to each peer. A peer answers eight at a time and takes
+//! more for flooding, however many tasks of this node send them.
 
 use std::{
     collections::HashMap,
@@ -9,21 +9,20 @@ use std::{
 use libp2p::PeerId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Questions that are with one peer at once: a few less than it answers, because it may not have
-/// noticed yet that it did.
+/// Most concurrent requests to one peer: a few less than it answers, because it may not have
+/// noticed yet that an answer was sent.
 const MOST: usize = 6;
 
-/// The places of the questions of each peer that there are any for. Cheap to clone.
+/// The semaphores of the peers with requests. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Asking(Arc<Mutex<HashMap<PeerId, Arc<Semaphore>>>>);
 
 impl Asking {
-    /// Waits for a place; the question counts as being with the peer for as long as the caller has
-    /// it.
+    /// Waits for a permit. The request counts as running while the caller holds it.
     pub async fn place(&self, peer: PeerId) -> Option<OwnedSemaphorePermit> {
         let places = {
             let mut peers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            // Whoever waits or asks holds it too.
+            // A semaphore with a strong count above 1 is still in use.
             peers.retain(|_, places| Arc::strong_count(places) > 1);
             peers
                 .entry(peer)

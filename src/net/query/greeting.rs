@@ -1,17 +1,17 @@
-//! Which peers this node greets, and when. A machine without I/O.
+//! Chooses the peers that this node greets. A state machine without I/O.
 
 use libp2p::PeerId;
 
 use crate::net::Greeting;
 
-/// What was told in the last round of hellos.
+/// The greeting sent last.
 #[derive(Default)]
 pub struct Greeter(Greeting);
 
 impl Greeter {
-    /// The peers to greet, of those that this node dialled, each with whether it has answered a
-    /// hello: all of them in a round for all and where there is something new to tell, else those
-    /// that have not answered.
+    /// Returns the peers to greet among those that this node dialled, each given with whether it
+    /// has answered a hello. All of them are greeted if `for_all` is true or the greeting changed,
+    /// else only those that have not answered.
     pub fn due(
         &mut self,
         for_all: bool,

@@ -1,4 +1,4 @@
-//! Questions to peers and their answers.
+//! Requests to peers and their answers.
 
 pub mod answering;
 pub mod asking;

@@ -19,46 +19,50 @@ pub const MAX_REQUEST: u64 = 16 * 1024;
 pub const MAX_RESPONSE: u64 = 1024 * 1024;
 /// Most hashes in one request.
 pub const MAX_OBJECTS: usize = 16;
+/// Most packages in one request for heads.
+pub const MAX_PACKAGES: usize = 32;
 /// Most heads in one answer about a handle.
 pub const MAX_HEADS: usize = 50;
 
-/// What a peer is asked.
+/// A request to a peer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Request {
     Hello(Hello),
-    /// Packages that match.
+    /// Asks for matching packages.
     Search(Query),
-    /// Heads of whoever calls itself this.
+    /// Asks for heads of the publishers that claim a handle.
     Handle(Handle),
-    /// The current head of one package, with the manifest of its newest release.
+    /// Asks for the current head of one package, with the manifest of its newest release.
     Head(PackageId),
-    /// Manifests and pages by their payload hashes.
+    /// Asks for manifests and pages by their payload hashes.
     Objects(Vec<Hash>),
-    /// Keep the bytes of the release with this manifest for others, if there is room; asked again,
-    /// how far that is.
+    /// Asks the peer to keep the bytes of the release with this manifest, if it has space.
+    /// Repeating the request returns the progress.
     Keep(ByteBuf),
+    /// As [`Request::Head`], for several packages.
+    Heads(Vec<PackageId>),
 }
 
-/// What a peer answers. Envelopes are as their publishers signed them; the asker verifies each.
+/// A peer's response. It contains signed envelopes, which the receiver verifies.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Response {
     Hello(Hello),
     Packages {
         items: Vec<Item>,
-        /// There was more than fits.
+        /// True if not everything fitted.
         more: bool,
     },
     Heads(Vec<ByteBuf>),
     Objects(Vec<ByteBuf>),
     Keeping(Keeping),
-    /// Not now: too much to do.
+    /// The peer is busy.
     Busy,
-    /// Not ever: the request breaks a limit.
+    /// The request breaks a limit.
     Refused,
 }
 
 impl Response {
-    /// Bytes of the signed things in it: about what it takes on the wire.
+    /// Returns the bytes of the signed records in it, which is about its size on the wire.
     pub fn payload(&self) -> usize {
         match self {
             Self::Packages { items, .. } => {
@@ -75,50 +79,50 @@ impl Response {
     }
 }
 
-/// How far a node is with keeping a release for others.
+/// The progress of a node that keeps a release for others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Keeping {
-    /// All of it is there.
+    /// It has all of the release.
     Held,
-    /// It is fetched; so many bytes have come.
+    /// It is fetching the release and has this many bytes.
     Fetching { done: u64 },
-    /// There is no room for it, or none for its publisher. No fault.
+    /// It has no space for the release or its publisher, which is no fault.
     Declined,
 }
 
-/// A head and the manifest of its release that is newest.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// A head and the manifest of its newest release.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Item {
     pub head: ByteBuf,
-    /// Left out where it is not held.
+    /// `None` if it is not held.
     pub manifest: Option<ByteBuf>,
 }
 
-/// How a node stands, by its own word.
+/// The facts that a node states about itself.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Hello {
-    /// The sender's clock.
+    /// The time of the sender's clock.
     pub at: Timestamp,
-    /// Packages in its catalogue.
+    /// Number of packages in its catalogue.
     pub packages: u64,
-    /// A publisher's signed claim that the node is its own.
+    /// A publisher's signed claim that the node belongs to it.
     pub claim: Option<ByteBuf>,
-    /// Where it is, if it opted in.
+    /// Its location, if it opted in.
     pub location: Option<GeoLocation>,
     /// Bytes that it may keep for others.
     #[serde(default)]
     pub room: u64,
-    /// A number that it drew when it started; 0 of nodes that draw none. Two nodes with one key
-    /// differ in it.
+    /// A random number drawn at its start, or 0 if it draws none. It differs between two nodes with
+    /// one key.
     #[serde(default)]
     pub start: u64,
-    /// The sender is connected with two nodes that have the receiver's key.
+    /// True if the sender is connected with two nodes that have the receiver's key.
     #[serde(default)]
     pub twins: bool,
 }
 
 impl Response {
-    /// The kind, for logs.
+    /// Returns the kind, for logs.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Hello(_) => "hello",
@@ -134,7 +138,7 @@ impl Response {
 
 pub type Behaviour = request_response::cbor::Behaviour<Request, Response>;
 
-/// Streams a peer may have open in all before new ones are refused.
+/// Most streams of one peer; further ones are refused.
 const MAX_STREAMS: usize = 64;
 
 pub fn behaviour(protocol: StreamProtocol, timeout: std::time::Duration) -> Behaviour {

@@ -1,4 +1,4 @@
-//! Requests to peers that are open: each ends exactly once, with a response, a failure, or at its
+//! The open requests to peers. Each ends exactly once: with a response, a failure, or at its
 //! deadline.
 
 use std::{
@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use crate::domain::reputation::Outcome;
 use crate::net::{query::protocol::Response, swarm::command::AskError};
 
-/// Time in which any honest peer has answered, from wherever it is.
+/// Time in which any honest peer answers, however far away.
 const FAIR: Duration = Duration::from_millis(1_500);
 
 type Reply = oneshot::Sender<Result<Response, AskError>>;
@@ -22,24 +22,24 @@ struct Open {
     peer: PeerId,
     sent: Instant,
     deadline: Instant,
-    /// `None` for a hello, whose response the task itself wants.
+    /// `None` for a hello, whose response the task itself uses.
     reply: Option<Reply>,
 }
 
-/// A response has come.
+/// A request that got its response.
 pub struct Answered {
     pub took: Duration,
     /// `None` for a hello.
     pub reply: Option<Reply>,
 }
 
-/// A request has failed, and its sender was told.
+/// A failed request, whose sender was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failed {
     pub peer: PeerId,
-    /// The outcome that counts for the peer's score, if any does.
+    /// The outcome for the peer's score, if it counts.
     pub outcome: Option<Outcome>,
-    /// The time that the peer took at least, where that says something of it.
+    /// The least time that the peer took, if that says something about the peer.
     pub took_over: Option<Duration>,
 }
 
@@ -69,7 +69,7 @@ impl<Id: Copy + Eq + Hash> Requests<Id> {
         );
     }
 
-    /// Ends a request with its response; `None` when it has ended before.
+    /// Ends a request with its response; `None` if it has ended before.
     pub fn answered(&mut self, id: &Id, now: Instant) -> Option<Answered> {
         let open = self.0.remove(id)?;
         Some(Answered {
@@ -78,12 +78,12 @@ impl<Id: Copy + Eq + Hash> Requests<Id> {
         })
     }
 
-    /// Ends a request without a response, and tells its sender; `None` when it has ended before.
+    /// Ends a request without a response and tells its sender; `None` if it has ended before.
     pub fn failed(&mut self, id: &Id, error: AskError, now: Instant) -> Option<Failed> {
         let open = self.0.remove(id)?;
         let waited = now.saturating_duration_since(open.sent);
         let outcome = match error {
-            // A sender that hardly waits learns nothing of the peer.
+            // A timeout that is too short says nothing about the peer.
             AskError::TimedOut if waited >= FAIR => Some(Outcome::AnswerLate),
             AskError::Unreachable => Some(Outcome::Unreachable),
             AskError::TimedOut | AskError::Busy | AskError::Refused => None,
@@ -102,7 +102,7 @@ impl<Id: Copy + Eq + Hash> Requests<Id> {
         self.0.values().map(|open| open.deadline).min()
     }
 
-    /// Requests that are past their deadline; [`Self::failed`] ends them.
+    /// Returns the requests that are past their deadline; [`Self::failed`] ends them.
     pub fn late(&self, now: Instant) -> Vec<Id> {
         self.0
             .iter()
@@ -111,7 +111,7 @@ impl<Id: Copy + Eq + Hash> Requests<Id> {
             .collect()
     }
 
-    /// Peers of which a response is awaited.
+    /// Returns the peers with an open request.
     pub fn peers(&self) -> impl Iterator<Item = PeerId> {
         self.0.values().map(|open| open.peer)
     }

@@ -1,4 +1,5 @@
-//! `--dht auto`: a server until dial-backs show that others cannot reach this node.
+//! Implements `--dht auto`: the node is a DHT server until dial-backs show that others cannot reach
+//! it.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -8,30 +9,30 @@ use libp2p::{
     kad::Mode,
 };
 
-/// Different peers that must have failed to dial back before this node takes itself for
-/// unreachable. On an isolated network nobody may ever try, and then it serves.
+/// Number of different peers that must fail to dial back before this node considers itself
+/// unreachable. On an isolated network no peer may ever try, and then it stays a server.
 const FAILURES: usize = 3;
-/// Servers remembered.
+/// Most servers remembered.
 const MAX_SERVERS: usize = 64;
 
-/// Asks peers to dial back, and does it for them. AutoNAT v1 and not v2: v2 tests each address
-/// once, by one server, and what that one says stands for as long as the node runs.
+/// Creates the behaviour that asks peers to dial back and dials back for them. It is AutoNAT v1: v2
+/// tests each address once, by one server, whose result stands for as long as the node runs.
 pub fn behaviour(me: PeerId, every: Duration) -> Behaviour {
     let config = Config {
-        // A dial-back tries one address after the other, and a QUIC address where nobody is takes
-        // five seconds.
+        // A dial-back tries one address after the other, and a dead QUIC address takes five
+        // seconds.
         timeout: Duration::from_secs(60),
         boot_delay: every,
         retry_interval: every,
         confidence_max: FAILURES,
-        // An isolated network has no others.
+        // An isolated network has no global addresses.
         only_global_ips: false,
         ..Config::default()
     };
     Behaviour::new(me, config)
 }
 
-/// Who tried to dial back, and whether they got through; nothing when it was not tried.
+/// Returns the server that tried to dial back and whether it succeeded; `None` if it did not try.
 pub fn outcome(probe: &OutboundProbeEvent) -> Option<(PeerId, bool)> {
     match probe {
         OutboundProbeEvent::Response { peer, .. } => Some((*peer, true)),
@@ -50,7 +51,7 @@ pub struct Reach {
 }
 
 impl Reach {
-    /// Notes a dial-back, and what it says of the mode: one success is enough to serve.
+    /// Records a dial-back. Returns the mode to change to: one success is enough to be a server.
     pub fn dialled_back(&mut self, server: PeerId, reached: bool) -> Option<Mode> {
         if reached {
             self.failed.clear();

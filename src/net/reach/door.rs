@@ -1,5 +1,5 @@
-//! Who may connect: nobody that is banned, no more from one address or network than its caps say, and
-//! one unknown peer of a doubtful prefix.
+//! The rule for connections: it refuses banned peers, more connections from one address or network
+//! than their caps, and all but one unknown peer of a doubtful prefix.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -10,32 +10,33 @@ use std::{
 use libp2p::PeerId;
 
 use crate::domain::{
-    caps::{Full, Origins},
+    caps::{CapReached, Origins},
     prefix::{Classes, Prefix},
 };
 use crate::net::peers::penalties::Admission;
 
-/// Why a connection is refused.
+/// The reason a connection is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Shut {
-    #[error("its address has as many connections as one may")]
+    #[error("its address has too many connections")]
     Address,
-    #[error("its network has as many connections as one may")]
+    #[error("its network has too many connections")]
     Network,
     #[error("the peer is banned")]
     Banned,
-    #[error("several of its prefix are banned, and another unknown peer of it has the place")]
+    #[error("several peers of its prefix are banned, and another unknown peer has the only place")]
     Doubtful,
 }
 
-/// The connections that are open, and who may have one more. `K` numbers them, a later one higher.
+/// The open connections and the rule for new ones. `K` is the number of a connection; later ones
+/// are higher.
 pub struct Door<K> {
     pub admission: Admission,
     origins: Origins<K>,
-    /// Connections, in both directions, of peers with a prefix.
+    /// Connections, in both directions, of peers with a public prefix.
     open: HashMap<K, (PeerId, Prefix)>,
     classes: Classes,
-    /// Connections that one private address may have.
+    /// Most connections from one private address.
     private: usize,
 }
 
@@ -50,21 +51,21 @@ impl<K: Copy + Ord + Hash> Door<K> {
         }
     }
 
-    /// Somebody knocks: before the handshake nothing but the address is known.
+    /// Checks an incoming connection before the handshake, when only its address is known.
     ///
     /// # Errors
-    /// [`Shut::Address`] or [`Shut::Network`] where that has as many connections as it may.
+    /// [`Shut::Address`] or [`Shut::Network`] if that has as many connections as it may.
     pub fn knock(&mut self, id: K, ip: IpAddr) -> Result<(), Shut> {
         let admitted = self
             .origins
             .admit(id, ip, self.classes.of(ip), self.private);
         admitted.map_err(|full| match full {
-            Full::Address => Shut::Address,
-            Full::Network => Shut::Network,
+            CapReached::Address => Shut::Address,
+            CapReached::Network => Shut::Network,
         })
     }
 
-    /// A peer comes in, or was reached, once it is known who it is.
+    /// Checks a connection, in either direction, once the peer is known.
     ///
     /// # Errors
     /// [`Shut::Banned`] or [`Shut::Doubtful`].
@@ -85,7 +86,7 @@ impl<K: Copy + Ord + Hash> Door<K> {
         Ok(())
     }
 
-    /// Connections of unknown peers of a prefix, the oldest first.
+    /// Returns the connections of a prefix's unknown peers, oldest first.
     fn unknown(&self, prefix: &Prefix) -> impl Iterator<Item = (&PeerId, &K)> {
         let of_it = self
             .open
@@ -96,7 +97,7 @@ impl<K: Copy + Ord + Hash> Door<K> {
         of_it.into_iter()
     }
 
-    /// Unknown peers of doubtful prefixes that have a connection beyond the one that there may be.
+    /// Returns the unknown peers of doubtful prefixes beyond the one that each prefix may have.
     pub fn beyond(&self) -> Vec<PeerId> {
         let mut beyond = HashSet::new();
         for prefix in &self.admission.doubtful {
@@ -110,7 +111,7 @@ impl<K: Copy + Ord + Hash> Door<K> {
         beyond.into_iter().collect()
     }
 
-    /// A connection has ended, or did not come about.
+    /// Removes a connection that has ended or failed.
     pub fn leave(&mut self, id: &K) {
         self.origins.leave(id);
         self.open.remove(id);

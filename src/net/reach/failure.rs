@@ -1,22 +1,22 @@
-//! What a dial that failed says of the peer that was dialled.
+//! Interprets a failed dial: what it says about the peer.
 
 use std::io::ErrorKind;
 
 use libp2p::{Multiaddr, TransportError, swarm::DialError};
 
-/// Why a peer was not reached, where the reason is not this node's own.
+/// A reason why a peer was not reached that does not lie with this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// A word or two for a person.
+    /// A word or two for display.
     pub why: &'static str,
-    /// It was tried at an address that it named itself. Where somebody else says that it is, it
-    /// need not be.
+    /// True if the address was named by the peer itself. An address that others claim may simply be
+    /// wrong.
     pub is_unreachable: bool,
 }
 
 impl Failure {
-    /// What a failed dial says; nothing when this node's own limits or a race ended it. `is_named`:
-    /// the peer itself, or this node's person, named the address.
+    /// Interprets a dial error; `None` if this node's own limits or a race ended the dial.
+    /// `is_named` returns true if the peer itself or this node's person named the address.
     pub fn of(error: &DialError, is_named: impl Fn(&Multiaddr) -> bool) -> Option<Self> {
         match error {
             DialError::Transport(tried) => Some(Self {
@@ -41,7 +41,7 @@ fn why(tried: &[(Multiaddr, TransportError<std::io::Error>)], error: &DialError)
         Some(ErrorKind::ConnectionRefused) => "refused",
         Some(ErrorKind::TimedOut) => "timed out",
         Some(ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable) => "no route",
-        // libp2p wraps most of what the system says.
+        // libp2p wraps most of the system's errors.
         Some(_) if error.to_string().to_lowercase().contains("refused") => "refused",
         Some(_) if error.to_string().to_lowercase().contains("timeout") => "timed out",
         Some(_) => "failed",

@@ -1,5 +1,5 @@
-//! The gate refuses peers that are banned, more connections from one address or network than its
-//! caps say, and all but one unknown peer of a doubtful prefix: [`Door`] has the rule.
+//! The gate refuses connections by the rule in [`Door`]: of banned peers, beyond the caps of an
+//! address or network, and of all but one unknown peer of a doubtful prefix.
 
 use std::{
     convert::Infallible,
@@ -22,7 +22,7 @@ use crate::{
     metrics::{Metrics, TurnedAway},
 };
 
-/// Refuses connections, and says so to nobody.
+/// Refuses connections without telling the other side why.
 pub struct Gate {
     door: Door<ConnectionId>,
     metrics: Metrics,
@@ -79,7 +79,7 @@ impl NetworkBehaviour for Gate {
         _: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<(), ConnectionDenied> {
-        // What has no address is counted with all connections.
+        // A connection without an IP address only counts towards all connections.
         let Some(ip) = ip_of(remote) else {
             return Ok(());
         };
@@ -123,8 +123,7 @@ impl NetworkBehaviour for Gate {
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
         match event {
             FromSwarm::ConnectionClosed(closed) => self.door.leave(&closed.connection_id),
-            // One that was let in here may have been refused by another behaviour, or not have come
-            // about.
+            // The gate counted the connection, but another behaviour refused it or it failed.
             FromSwarm::ListenFailure(failed) => self.door.leave(&failed.connection_id),
             FromSwarm::DialFailure(failed) => self.door.leave(&failed.connection_id),
             _ => {}

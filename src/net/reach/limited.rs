@@ -1,8 +1,7 @@
-//! The behaviour that the swarm runs: ours, with the addresses that its parts would dial looked
-//! through.
+//! The behaviour that the swarm runs: ours, with a filter on the addresses that it would dial.
 //!
-//! Kademlia, identify and others each know addresses of peers, all of which somebody claimed.
-//! Together they pass through here before the swarm dials them.
+//! Kademlia, identify and others each know addresses of peers, all of which some peer claimed. All
+//! of them pass this filter before the swarm dials them.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -29,8 +28,7 @@ use crate::{
 pub struct Limited {
     inner: Behaviour,
     dials: Dials,
-    /// Addresses that are being dialled. As many as there are pending connections, which are
-    /// bounded.
+    /// Addresses that are being dialled. Bounded by the number of pending connections.
     dialled: HashMap<ConnectionId, Vec<Multiaddr>>,
     metrics: Metrics,
     clock: Clock,
@@ -47,12 +45,12 @@ impl Limited {
         }
     }
 
-    /// Notes what a dial goes to.
+    /// Notes the addresses of a dial.
     pub fn dials(&mut self, id: ConnectionId, addresses: &[Multiaddr]) {
         self.dialled.insert(id, addresses.to_vec());
     }
 
-    /// Those of the addresses that may be dialled now.
+    /// Returns those of the addresses that may be dialled now.
     pub fn dialable(&mut self, addresses: Vec<Multiaddr>) -> Vec<Multiaddr> {
         let now = self.clock.now();
         let mut seen = HashSet::new();
@@ -64,7 +62,7 @@ impl Limited {
             if self.dials.take(&address, now) {
                 left.push(address);
             } else {
-                tracing::debug!(%address, "not dialled: what was said of peers there was wrong too often");
+                tracing::debug!(%address, "not dialled: too many claimed addresses in this network failed");
                 self.metrics.turned_away(TurnedAway::Dial);
             }
         }
@@ -121,7 +119,7 @@ impl NetworkBehaviour for Limited {
         let claimed = self
             .inner
             .handle_pending_outbound_connection(id, peer, addresses, role)?;
-        // A dial with addresses of its own goes to these, and what is added here is put aside.
+        // A dial with explicit addresses uses these; libp2p ignores any that are added here.
         if !addresses.is_empty() {
             return Ok(claimed);
         }
@@ -138,7 +136,7 @@ impl NetworkBehaviour for Limited {
         role: Endpoint,
         port: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        // Whoever is there has proven that it is the peer that was dialled.
+        // The handshake has proven that the dialled peer is at this address.
         let dialled = self.dialled.remove(&id).unwrap_or_default();
         self.dials.reached(address, &dialled, self.clock.now());
         self.inner

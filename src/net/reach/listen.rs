@@ -1,4 +1,4 @@
-//! Where a node listens.
+//! The addresses that a node listens on.
 
 use std::{
     collections::BTreeSet,
@@ -10,7 +10,7 @@ use libp2p::{Multiaddr, PeerId, multiaddr::Protocol};
 use crate::net::DEFAULT_PORT;
 use crate::{RegistryError, Result};
 
-/// The port of an address and whether it is TCP, as far as it says both.
+/// Returns the socket address in a multiaddress and whether it is TCP; `None` if it is incomplete.
 fn socket(address: &Multiaddr) -> Option<(SocketAddr, bool)> {
     let mut ip = None;
     for part in address {
@@ -26,7 +26,7 @@ fn socket(address: &Multiaddr) -> Option<(SocketAddr, bool)> {
 }
 
 /// Binds for a moment without sharing the port. libp2p's own sockets share theirs, so two nodes on
-/// one port would both start, and each would miss what the other gets.
+/// one port would both start and each would miss part of the traffic.
 fn is_free(address: SocketAddr, tcp: bool) -> std::io::Result<()> {
     if tcp {
         TcpListener::bind(address).map(drop)
@@ -35,19 +35,19 @@ fn is_free(address: SocketAddr, tcp: bool) -> std::io::Result<()> {
     }
 }
 
-/// Finds out whether an address can be listened on now.
+/// Checks whether this node can listen on an address now.
 ///
 /// # Errors
-/// As the system says.
+/// The error of the operating system.
 pub fn try_listen(address: &Multiaddr) -> std::io::Result<()> {
     socket(address).map_or(Ok(()), |(socket, tcp)| is_free(socket, tcp))
 }
 
-/// Addresses of one peer that the routing table is told.
+/// Most addresses of one peer in the routing table.
 const MAX_ROUTED: usize = 8;
 
-/// The addresses at which others can reach a peer, of those at which it says that it listens. It
-/// saw this node at `observed`: loopback addresses of another machine are this machine's.
+/// Returns those of a peer's listed addresses at which others can reach it. Loopback addresses
+/// count only for a peer on this machine, which saw this node at a loopback address (`observed`).
 pub fn usable(peer: PeerId, said: Vec<Multiaddr>, observed: &Multiaddr) -> Vec<Multiaddr> {
     let is_near = is_loopback(observed);
     let is_usable = |address: &Multiaddr| {
@@ -61,8 +61,8 @@ pub fn usable(peer: PeerId, said: Vec<Multiaddr>, observed: &Multiaddr) -> Vec<M
         .collect()
 }
 
-/// Every interface, on one port, over TCP and QUIC, and over IPv4 and IPv6 as far as this system
-/// has them. libp2p binds IPv6 for itself, so that both can have one port.
+/// Returns the addresses for every interface on one port: TCP and QUIC, over IPv4 and, if the
+/// system has it, IPv6. libp2p binds IPv6 sockets to IPv6 only, so both can share the port.
 pub(crate) fn everywhere(port: u16) -> Vec<Multiaddr> {
     let any = [
         IpAddr::V4(Ipv4Addr::UNSPECIFIED),
@@ -82,12 +82,12 @@ pub(crate) fn everywhere(port: u16) -> Vec<Multiaddr> {
         .collect()
 }
 
-/// Whether an address stands for those of every interface, of which there may be none yet.
+/// Returns true if an address stands for all interfaces, of which there may be none yet.
 pub fn is_any(address: &Multiaddr) -> bool {
     socket(address).is_some_and(|(socket, _)| socket.ip().is_unspecified())
 }
 
-/// What is listened on, in words: by family, transport and port.
+/// Describes the listeners in words: family, transport and port.
 pub fn in_words<'a>(listeners: impl Iterator<Item = &'a Multiaddr>) -> BTreeSet<String> {
     let one = |address| {
         let (socket, tcp) = socket(address)?;
@@ -100,11 +100,11 @@ pub fn in_words<'a>(listeners: impl Iterator<Item = &'a Multiaddr>) -> BTreeSet<
     listeners.filter_map(one).collect()
 }
 
-/// Where to listen: what was asked for, or else the default port, or else any port that is free,
-/// with a sentence that says so.
+/// Chooses the addresses to listen on: the given ones, or else the default port, or else any free
+/// port together with a message that says so.
 ///
 /// # Errors
-/// [`RegistryError::Listen`] when an address that was asked for cannot be had.
+/// [`RegistryError::Listen`] if a given address cannot be used.
 pub fn choose(asked: &[Multiaddr]) -> Result<(Vec<Multiaddr>, Option<String>)> {
     if asked.is_empty() {
         let default = everywhere(DEFAULT_PORT);
@@ -117,7 +117,8 @@ pub fn choose(asked: &[Multiaddr]) -> Result<(Vec<Multiaddr>, Option<String>)> {
             Some(why) => (
                 everywhere(0),
                 Some(format!(
-                    "port {DEFAULT_PORT} cannot be used ({why}), so another one was taken; give --listen to choose"
+                    "port {DEFAULT_PORT} cannot be used ({why}), so another one was taken; use \
+                     --listen to choose"
                 )),
             ),
         });
@@ -133,7 +134,7 @@ pub fn choose(asked: &[Multiaddr]) -> Result<(Vec<Multiaddr>, Option<String>)> {
     Ok((asked.to_vec(), None))
 }
 
-/// The peer an address names at its end.
+/// Returns the peer id at the end of an address.
 pub fn peer_of(address: &Multiaddr) -> Option<PeerId> {
     address.iter().find_map(|part| match part {
         Protocol::P2p(peer) => Some(peer),
@@ -141,8 +142,8 @@ pub fn peer_of(address: &Multiaddr) -> Option<PeerId> {
     })
 }
 
-/// Of one link only: without the name of an interface, which an address cannot have, nobody can
-/// dial it.
+/// Returns true for a link-local address. Without the name of an interface, which an address cannot
+/// have, no other node can dial it.
 pub fn is_link_local(address: &Multiaddr) -> bool {
     address
         .iter()
@@ -157,7 +158,8 @@ pub fn is_loopback(address: &Multiaddr) -> bool {
     })
 }
 
-/// Addresses for others, with the peer's id: those a LAN can reach first, loopback last.
+/// Returns the addresses for others, with the peer's id: those reachable in a LAN first, loopback
+/// last.
 pub fn for_others<'a>(listeners: impl Iterator<Item = &'a Multiaddr>, me: PeerId) -> Vec<String> {
     let mut addresses: Vec<&Multiaddr> = listeners
         .filter(|address| !is_link_local(address))

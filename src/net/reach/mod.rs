@@ -1,4 +1,4 @@
-//! Connections: where this node listens, who may connect, and when a connection is dead.
+//! Connections: listening, admission, and detecting dead ones.
 
 pub mod dial_back;
 pub mod door;

@@ -1,11 +1,11 @@
-//! A TCP connection on which nothing comes any more is dead. The system tells of a closed
-//! connection, not of a cable that is out or a machine that lost its power: it sends again for a
-//! quarter of an hour and says nothing, and libp2p reports pings that fail and closes nothing. QUIC
-//! has such a timeout of its own.
+//! Ends TCP connections on which nothing arrives any more. The system reports a closed connection,
+//! but not a pulled cable or a machine that lost its power: it retransmits silently for a quarter
+//! of an hour, and libp2p reports failed pings without closing anything. QUIC has an idle timeout
+//! of its own.
 //!
-//! Each side pings the other, so that of a peer that is there bytes come at least every few
-//! seconds, also over a slow link that is full: then they are those of what fills it, or of writes
-//! that go on because the peer takes them.
+//! Each side pings the other, so a live peer sends bytes at least every few seconds. On a slow link
+//! that is full, these are the bytes that fill it, or the acknowledgements that let our own writes
+//! continue.
 
 use std::{
     future::Future,
@@ -19,29 +19,28 @@ use futures::{AsyncRead, AsyncWrite};
 use libp2p::swarm::ConnectionError;
 use tokio::time::{Instant, Sleep, sleep};
 
-/// A connection is looked at once in the time between two pings; after so many looks at which
-/// nothing had come, it is dead: three pings have been sent by then, and the last one has had time
-/// to be answered.
+/// A connection is dead after this many checks, one in each ping interval, without any data. Three
+/// pings have been sent by then, and the last one has had time to be answered.
 pub const MOST: u32 = 4;
 
-/// A stream that ends with [`io::ErrorKind::TimedOut`] when nothing comes any more.
+/// A stream that ends with [`io::ErrorKind::TimedOut`] once nothing arrives any more.
 ///
-/// Looks are counted, and not the time since something came: whoever was stopped for a while looks
-/// once, and finds what came meanwhile.
+/// It counts checks and not the time since the last data: a process that was suspended checks once
+/// when it continues, and finds the data that arrived meanwhile.
 pub struct Watched<S> {
     inner: S,
     every: Duration,
     look: Pin<Box<Sleep>>,
-    /// Something came since the last look.
+    /// True if data arrived since the last check.
     moved: bool,
-    /// Looks in a row at which nothing had come.
+    /// Number of checks in a row without data.
     silent: u32,
-    /// A write waits for the other side to take what was sent before.
+    /// True if a write waits for the other side to acknowledge earlier data.
     held_up: bool,
 }
 
 impl<S> Watched<S> {
-    /// Looks at a connection so often.
+    /// Checks the stream `every` so often.
     pub fn new(inner: S, every: Duration) -> Self {
         Self {
             inner,
@@ -53,7 +52,7 @@ impl<S> Watched<S> {
         }
     }
 
-    /// Waits, and no longer than a peer that is there would have it wait.
+    /// Stays pending, but fails once the peer has been silent for too long.
     fn wait<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         while self.look.as_mut().poll(cx).is_ready() {
             self.silent = if std::mem::take(&mut self.moved) {
@@ -63,7 +62,7 @@ impl<S> Watched<S> {
             };
             if self.silent >= MOST {
                 let seconds = (self.every * MOST).as_secs();
-                let text = format!("nothing came from the peer for {seconds} s");
+                let text = format!("the peer sent nothing for {seconds} s");
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, text)));
             }
             self.look.as_mut().reset(Instant::now() + self.every);
@@ -104,7 +103,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
                 this.wait(cx)
             }
             done => {
-                // There is room because the other side has acknowledged something.
+                // There is room again because the other side acknowledged something.
                 this.moved |= std::mem::take(&mut this.held_up);
                 done
             }
@@ -120,8 +119,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 }
 
-/// Whether a connection ended because nothing came any more. What the transport said is wrapped in
-/// what libp2p makes of it.
+/// Returns true if a connection ended because nothing arrived any more. libp2p wraps the
+/// transport's error.
 pub fn is_dead(error: &ConnectionError) -> bool {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(this) = cause {
@@ -129,7 +128,7 @@ pub fn is_dead(error: &ConnectionError) -> bool {
         if io.is_some_and(|io| io.kind() == io::ErrorKind::TimedOut) {
             return true;
         }
-        // An io::Error that wraps another has that one's source.
+        // An `io::Error` that wraps another reports that one's source as its own.
         cause = match io.and_then(io::Error::get_ref) {
             Some(inner) => Some(inner),
             None => this.source(),
@@ -146,7 +145,7 @@ mod tests {
 
     use super::*;
 
-    /// A pipe, as libp2p reads one.
+    /// A pipe with the traits that libp2p uses.
     struct Pipe(DuplexStream);
 
     impl AsyncRead for Pipe {
@@ -243,7 +242,7 @@ mod tests {
     async fn whoever_was_stopped_finds_what_came_meanwhile() {
         let (mut near, mut far) = pair(64);
         let mut bytes = [0; 8];
-        // Asked once, so that the timer runs, and not again for an hour.
+        // Polled once, so that the timer runs, and then not for an hour.
         assert!(futures::poll!(near.read(&mut bytes)).is_pending());
         tokio::time::advance(Duration::from_secs(3_600)).await;
         assert!(

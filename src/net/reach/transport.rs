@@ -1,5 +1,5 @@
-//! TCP and QUIC as [`SwarmBuilder`](libp2p::SwarmBuilder) puts them together, which lets nobody in
-//! between: TCP connections end here when nothing comes any more, and delays are put around both.
+//! Builds TCP and QUIC as [`SwarmBuilder`](libp2p::SwarmBuilder) would, which has no place to add
+//! anything: here, silent TCP connections end, and delays are added to both.
 
 use std::time::Duration;
 
@@ -12,8 +12,9 @@ use libp2p::{
 
 use crate::net::{reach::silence::Watched, staging::delay::Delays};
 
-/// The transport of a node. A TCP connection ends when nothing has come for
-/// [`silence::MOST`](crate::net::reach::silence::MOST) times `every`; QUIC has a timeout of its own, of 10 s.
+/// Builds the transport of a node. A TCP connection ends when nothing has arrived for
+/// [`silence::MOST`](crate::net::reach::silence::MOST) times `every`; QUIC has a timeout of its
+/// own, of 10 s.
 pub fn transport(
     key: &Keypair,
     every: Duration,

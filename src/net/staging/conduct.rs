@@ -1,5 +1,5 @@
-//! How a node serves what it is asked for: content, and answers to questions. All but the first are
-//! for a demo, which shows what becomes of bad actors, and for tests.
+//! The ways a node serves content and answers requests. All but the first are for tests and for
+//! demos that show the treatment of misbehaving peers.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::net::query::protocol::Response;
 
-/// Longer than anybody waits for an answer.
+/// Longer than any requester waits for an answer.
 const NEVER: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,15 +16,15 @@ pub enum Conduct {
     Honest,
     /// Flips a byte in each answer that has content.
     Corrupt,
-    /// Sends so many bytes of content a second on each stream.
+    /// Sends this many bytes of content a second on each stream.
     Paced(u64),
-    /// Falls silent in the middle of content, after so many bytes of it.
+    /// Stops in the middle of content, after this many bytes.
     Stalling(usize),
-    /// As [`Self::Corrupt`], and flips a byte in each answer to a question.
+    /// As [`Self::Corrupt`], and also flips a byte in each answer to a query.
     Lying,
-    /// As [`Self::Paced`], and each answer, of either kind, begins so much later.
+    /// As [`Self::Paced`], and each answer of either kind begins this much later.
     Late { rate: u64, by: Duration },
-    /// Answers pings and hellos, and nothing else.
+    /// Answers pings and hellos only.
     Silent,
 }
 
@@ -37,11 +37,11 @@ impl Conduct {
         }
     }
 
-    /// Bytes that are sent at once.
+    /// Returns the number of bytes to send at once.
     pub(in crate::net) fn piece(self) -> usize {
         match self {
             Self::Honest | Self::Corrupt | Self::Lying | Self::Silent => usize::MAX,
-            // Fifty times a second looks even.
+            // Fifty pieces a second look smooth.
             Self::Paced(rate) | Self::Late { rate, .. } => {
                 usize::try_from(rate / 50).unwrap_or(usize::MAX).max(1)
             }
@@ -73,7 +73,7 @@ impl Conduct {
         }
     }
 
-    /// Makes of an answer to a question what this node says instead.
+    /// Changes an answer to a query as this conduct demands.
     pub(in crate::net) fn twist(self, mut response: Response) -> Response {
         if self == Self::Lying {
             let envelopes: Vec<_> = match &mut response {

@@ -1,5 +1,5 @@
-//! For demos, tests and benches alone: nodes that are far from each other on one machine, that
-//! behave badly, that choose by lot, or whose clock is wrong.
+//! Staged nodes for demos, tests and benches: far apart on one machine, misbehaving, choosing peers
+//! at random, or with a wrong clock.
 
 mod conduct;
 pub(super) mod delay;
@@ -9,29 +9,30 @@ pub use delay::Delays;
 
 use crate::{
     clock::Clock,
-    domain::{prefix::Classes, reputation::Selection},
+    domain::{prefix::Classes, reputation::SelectionMethod},
 };
 
-/// What is staged of a node. The default is a real node, of which nothing is.
+/// The staged aspects of a node. The default is a real node without any.
 #[derive(Clone, Debug, Default)]
 pub struct Staging {
-    /// How it serves content and answers questions.
+    /// The way it serves content and answers requests.
     pub conduct: Conduct,
-    /// How long what peers send is held back, so that nodes on one machine are as far apart as
-    /// cities. `None`: nothing is between the node and its connections.
+    /// The delay of data from each peer, so that nodes on one machine are as far apart as cities.
+    /// `None` adds nothing between the node and its connections.
     pub delays: Option<Delays>,
-    /// Whom it asks; anything but reputation is to be compared with.
-    pub selection: Selection,
-    /// Declared places are believed, whatever the round trips say: nodes play to be elsewhere.
+    /// The way it chooses peers to ask; anything but reputation is for comparison.
+    pub selection: SelectionMethod,
+    /// True if declared locations are believed whatever the round trips show, because nodes pretend
+    /// to be elsewhere.
     pub believes_places: bool,
-    /// The rule by which addresses are public: tests on loopback take all of them for that.
+    /// The rule by which addresses are public; tests on loopback treat all addresses as public.
     pub classes: Classes,
     /// The clock, which a test may set.
     pub clock: Clock,
 }
 
 impl Staging {
-    /// A node that behaves so, and of which nothing else is staged.
+    /// Returns the staging of a node with this conduct and nothing else.
     pub fn of(conduct: Conduct) -> Self {
         Self {
             conduct,

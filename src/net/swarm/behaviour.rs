@@ -1,4 +1,4 @@
-//! The protocols of a node, composed.
+//! The protocols of a node, combined.
 
 use std::{num::NonZeroUsize, time::Duration};
 
@@ -17,21 +17,22 @@ use crate::net::{
 };
 use crate::{RegistryError, Result, clock::Clock, domain::name::NetworkName};
 
-/// Kademlia looks for its own neighbourhood this often; every minute cost a core at 128 nodes.
+/// Interval at which Kademlia looks up its own neighbourhood. At one minute, this took a core with
+/// 128 nodes.
 pub const BOOTSTRAP_INTERVAL: Duration = Duration::from_secs(300);
-/// Peers that one lookup asks at a time, Kademlia's alpha.
+/// Peers that one lookup asks at a time: Kademlia's alpha.
 pub const PARALLELISM: usize = 3;
-/// Peers that keep a record, and that a bucket has room for: Kademlia's k.
+/// Number of peers that keep a record, and size of a bucket: Kademlia's k.
 pub const K: usize = kad::K_VALUE.get();
-/// Longest wait for the answer to a ping; libp2p's 20 s are longer than a dead connection is to be
-/// kept.
+/// Longest wait for the answer to a ping. libp2p's default of 20 s would keep dead connections for
+/// too long.
 const PING_TIMEOUT: Duration = Duration::from_secs(6);
-/// Connections to one peer: both sides may dial at once, over TCP and QUIC.
+/// Most connections to one peer: both sides may dial at once, over TCP and QUIC.
 const MAX_PER_PEER: u32 = 4;
 const MAX_PENDING: u32 = 128;
-/// One of so many connections is kept for peers that this node dials.
+/// One in this many connections is reserved for peers that this node dials.
 const OUTBOUND_SHARE: u32 = 4;
-/// Share of the machine's memory beyond which no connection is taken.
+/// Share of the machine's memory beyond which no connection is accepted.
 const MAX_MEMORY_SHARE: f64 = 0.9;
 
 #[derive(NetworkBehaviour)]
@@ -51,7 +52,7 @@ pub struct Behaviour {
     reach: Toggle<autonat::v1::Behaviour>,
 }
 
-/// Names of the network's protocols.
+/// The names of the network's protocols.
 pub struct Protocols {
     pub kad: StreamProtocol,
     pub query: StreamProtocol,
@@ -78,7 +79,7 @@ impl Protocols {
     }
 }
 
-/// What the behaviour is made from.
+/// The parts that the behaviour is built from.
 pub struct Parts<'a> {
     pub key: &'a Keypair,
     pub protocols: &'a Protocols,
@@ -97,6 +98,15 @@ pub struct Parts<'a> {
     pub ping_every: Duration,
     pub gossip_counts: &'a mut Registry,
     pub clock: Clock,
+}
+
+/// Returns the most connections of a node, and the most that others may open: a quarter of the
+/// places is left for peers that this node dials itself.
+pub fn most_connections(high_water: usize) -> (u32, u32) {
+    let most = u32::try_from(high_water.saturating_mul(4))
+        .unwrap_or(u32::MAX)
+        .max(64);
+    (most, most - most / OUTBOUND_SHARE)
 }
 
 impl Behaviour {
@@ -121,31 +131,28 @@ impl Behaviour {
 
         let mut kad_config = kad::Config::new(protocols.kad.clone());
         kad_config
-            // Ours ends first, with what came by then; Kademlia's own timeout is the safety net.
+            // Our own deadline ends a query with the results so far; Kademlia's timeout is only a
+            // safety net.
             .set_query_timeout(slack)
             .set_record_filtering(kad::StoreInserts::FilterBoth)
             .set_record_ttl(None)
             .set_replication_interval(None)
             .set_publication_interval(None)
             .set_provider_publication_interval(None)
-            // Whoever comes first does not fill the table: see routing.rs.
+            // Peers are added by `routing.rs`, so that the first to come cannot fill the table.
             .set_kbucket_inserts(kad::BucketInserts::Manual)
             .set_periodic_bootstrap_interval(Some(BOOTSTRAP_INTERVAL))
             .set_parallelism(NonZeroUsize::new(PARALLELISM).unwrap_or(NonZeroUsize::MIN));
         let mut kad = kad::Behaviour::with_config(me, kad_store, kad_config);
-        // Left to itself it stays a client until an external address is known, which an isolated
-        // network never sees.
+        // By default it would stay a client until an external address is known, which an isolated
+        // network never has.
         kad.set_mode(Some(if dht == DhtMode::Client {
             kad::Mode::Client
         } else {
             kad::Mode::Server
         }));
 
-        let most = u32::try_from(high_water.saturating_mul(4))
-            .unwrap_or(u32::MAX)
-            .max(64);
-        // Whoever comes in leaves a quarter of the places to those whom this node chooses itself.
-        let from_outside = most - most / OUTBOUND_SHARE;
+        let (most, from_outside) = most_connections(high_water);
         let limits = connection_limits::ConnectionLimits::default()
             .with_max_pending_incoming(Some(MAX_PENDING))
             .with_max_pending_outgoing(Some(MAX_PENDING))

@@ -1,4 +1,4 @@
-//! What the swarm task can be told, and what it asks the registry.
+//! The commands for the swarm task, and its requests to the registry.
 
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-/// Why a peer's answer did not come.
+/// The reason why a peer did not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AskError {
     #[error("it did not answer in time")]
@@ -36,30 +36,32 @@ pub enum AskError {
     Refused,
 }
 
-/// Told to the swarm task. Every reply is sent exactly once, or its sender dropped when the node
-/// shuts down.
+/// A command for the swarm task. Each reply is sent exactly once, or its sender is dropped when the
+/// node shuts down.
 pub enum Command {
     Find {
         key: DhtKey,
         want: Want,
-        /// What it is for.
+        /// The purpose, for display.
         what: Option<String>,
         deadline: Instant,
         permit: OwnedSemaphorePermit,
         reply: oneshot::Sender<Lookup>,
     },
-    /// Replies how many peers acknowledged, which does not mean that they kept it.
+    /// Replies with the number of peers that acknowledged the record, which does not mean that they
+    /// kept it.
     Put {
         record: Box<Record>,
         deadline: Instant,
         reply: oneshot::Sender<usize>,
     },
-    /// Replies which peers of the topic it was sent to.
+    /// Replies with the subscribers that it was sent to.
     Announce {
         data: Bytes,
         reply: oneshot::Sender<Vec<PeerId>>,
     },
-    /// Replies from how many of these something has come since; the others are greeted, if so told.
+    /// Replies with the number of these peers that something has arrived from since. If told to,
+    /// greets the others.
     Alive {
         peers: Vec<PeerId>,
         since: Instant,
@@ -72,16 +74,16 @@ pub enum Command {
         deadline: Instant,
         reply: oneshot::Sender<Result<Response, AskError>>,
     },
-    /// Peers go to `found` as the DHT names them; its end is the end of the search.
+    /// Sends providers to `found` as the DHT reports them; the channel closes when the lookup ends.
     FindProviders {
         key: DhtKey,
-        /// What it is for.
+        /// The purpose, for display.
         what: String,
         deadline: Instant,
         found: mpsc::Sender<PeerId>,
     },
-    /// Looks for providers or for the closest peers, or a record; replies with the number of the
-    /// trace and who they are.
+    /// Looks up providers, the closest peers, or a record. Replies with the number of the trace and
+    /// the peers found.
     Look {
         sought: Sought,
         what: Option<String>,
@@ -93,22 +95,23 @@ pub enum Command {
         number: u64,
         reply: oneshot::Sender<Option<Trace>>,
     },
-    /// Replies with every lookup that runs or is kept, the newest first.
+    /// Replies with all running and kept lookups, newest first.
     Lookups {
         reply: oneshot::Sender<Vec<Trace>>,
     },
     Routing {
         reply: oneshot::Sender<RoutingTable>,
     },
-    /// Tells the DHT that this node has a content. Replies once it has been told, or could not be.
+    /// Announces a content of this node in the DHT. Replies once the announcement has succeeded or
+    /// failed.
     Provide {
         key: DhtKey,
-        /// What it is called.
+        /// The name of the content, for display.
         what: String,
         reply: oneshot::Sender<()>,
     },
-    /// Replies with the connected peers of this network, the best first, each with its score; those
-    /// that are a publisher's own before all others.
+    /// Replies with the connected peers of this network and their scores, best first; the nodes of
+    /// `publisher` come before all others.
     Sources {
         publisher: Option<PublisherId>,
         reply: oneshot::Sender<Vec<(PeerId, f64)>>,
@@ -118,11 +121,12 @@ pub enum Command {
         limit: usize,
         reply: oneshot::Sender<Vec<PeerId>>,
     },
-    /// Replies with the connected peers of this network, and how many packages each says it has.
+    /// Replies with the connected peers of this network and the number of packages that each
+    /// reports.
     Catalogues {
         reply: oneshot::Sender<Vec<(PeerId, u64)>>,
     },
-    /// Replies with the connected peers of this network, and how many bytes each says it may keep
+    /// Replies with the connected peers of this network and the bytes that each reports it may keep
     /// for others.
     Rooms {
         reply: oneshot::Sender<Vec<(PeerId, u64)>>,
@@ -131,13 +135,13 @@ pub enum Command {
         peer: PeerId,
         outcome: Outcome,
     },
-    /// Verified bytes of content that a peer gave.
+    /// A peer supplied verified bytes of content.
     Gave {
         peer: PeerId,
         bytes: u64,
         took: Duration,
     },
-    /// A person has said something about a peer. Replies whether it changed anything.
+    /// A person's decision about a peer. Replies whether it changed anything.
     Obey {
         peer: PeerId,
         ruling: Ruling,
@@ -146,56 +150,55 @@ pub enum Command {
     Status {
         reply: oneshot::Sender<NodeSnapshot>,
     },
-    /// Replies with every peer that is known.
+    /// Replies with all known peers.
     Peers {
         reply: oneshot::Sender<Vec<PeerSnapshot>>,
     },
     Health {
         reply: oneshot::Sender<Box<Sample>>,
     },
-    /// Dials from now on; with `keep`, again whenever the connection is lost.
+    /// Dials the peer; with `keep`, again whenever the connection is lost.
     Dial {
         peer: PeerId,
         address: Multiaddr,
         keep: bool,
     },
-    /// Replies whether it was connected. It is not dialled again by itself.
+    /// Disconnects the peer, which is then not dialled again. Replies whether it was connected.
     Disconnect {
         peer: PeerId,
         reply: oneshot::Sender<bool>,
     },
-    /// Replies what the scores of the known peers are made of.
+    /// Replies with the inputs to the scores of all known peers.
     Standings {
         reply: oneshot::Sender<Standings>,
     },
-    /// Tell the readers of the bus everything again: one is new.
+    /// Sends the whole state to the readers of the bus, for a new reader.
     Refresh,
     Shutdown {
         reply: oneshot::Sender<()>,
     },
 }
 
-/// What the registry makes of a record.
+/// The registry's decision about a record.
 pub type Verdict = Result<(), Refusal>;
 
-/// Asked of the registry. A reply that does not come counts as [`Refusal::Busy`].
+/// A request to the registry. A missing reply counts as [`Refusal::Busy`].
 pub enum Inbound {
-    /// A gossip message on the announcement topic; `author` is who sent it first, by its signature.
+    /// An announcement from gossip. `author` is the peer that signed the message.
     Announcement {
         data: Vec<u8>,
         via: PeerId,
         author: Option<PeerId>,
         verdict: oneshot::Sender<Verdict>,
     },
-    /// A peer wants a record stored. The verified record comes back, to be kept.
+    /// A peer wants to store a record. The reply is the verified record.
     Put {
         key: Vec<u8>,
         value: Vec<u8>,
         from: PeerId,
         verdict: oneshot::Sender<Result<Record, Refusal>>,
     },
-    /// A peer asks a question, which may take so much time; `good` when the peer has been good to
-    /// ask itself.
+    /// A peer's query, which may take this much time. `good` is true if the peer has a good record.
     Query {
         from: PeerId,
         request: Request,
@@ -205,7 +208,7 @@ pub enum Inbound {
     },
 }
 
-/// An answer to a peer's question, and the time that was spent on it.
+/// The answer to a peer's query, and the time spent on it.
 pub struct Answered {
     pub response: Response,
     pub took: Duration,

@@ -1,5 +1,5 @@
-//! The task's side of the DHT: it hands on what Kademlia says and peers put, and does what the
-//! queries order.
+//! The task's side of the DHT: it passes on Kademlia's events and the puts of peers, and executes
+//! the orders of the queries.
 
 use std::time::Instant;
 
@@ -17,7 +17,7 @@ use crate::{
         lookup::{RoutingTable, Sought},
         record::{Class, Record, Refusal},
         reputation::Outcome,
-        shares::Origin,
+        shares::HolderId,
     },
     net::{
         Inbound,
@@ -92,7 +92,7 @@ impl Task {
         }
     }
 
-    /// Tells the queries what happened, and does what they order.
+    /// Passes an event to the queries and executes their orders.
     pub fn advance(&mut self, event: Event<QueryId>) {
         for order in self.queries.on(event, Instant::now()) {
             match order {
@@ -112,8 +112,8 @@ impl Task {
         }
     }
 
-    /// Dials a provider while the query runs: until it ends, Kademlia knows the addresses that
-    /// providers gave.
+    /// Dials a provider while the query runs: Kademlia knows the addresses that providers gave only
+    /// until it ends.
     fn dial_provider(&mut self, peer: PeerId) {
         if peer == *self.swarm.local_peer_id() || self.peers.is_connected(&peer) {
             return;
@@ -126,9 +126,10 @@ impl Task {
         }
     }
 
-    /// Keeps a record that a peer put and the registry verified, or counts why not.
+    /// Keeps a record that a peer put and the registry verified, or counts the reason for refusing
+    /// it.
     pub fn keep_put(&mut self, from: PeerId, outcome: Result<Box<Record>, Refusal>) {
-        let origin = Origin::of(from, self.peers.group(&from));
+        let origin = HolderId::of(from, self.peers.group(&from));
         let store = self.swarm.behaviour_mut().kad.store_mut();
         if let Err(refusal) = outcome.and_then(|record| store.accept(&record, origin)) {
             self.wiring.tally.refused(refusal);
@@ -165,7 +166,7 @@ impl Task {
         }
     }
 
-    /// Looks up what a person asks for; `reply` is told the number of the trace and the peers.
+    /// Starts a lookup for a person. `reply` receives the number of the trace and the peers found.
     pub fn look(
         &mut self,
         sought: Sought,

@@ -1,4 +1,4 @@
-//! What the swarm reports, protocol by protocol.
+//! Handles the swarm's events, protocol by protocol.
 
 use std::time::Instant;
 
@@ -65,7 +65,7 @@ impl Task {
                 if was_ours && !self.peers.is_connected(&peer_id) {
                     let dead = cause.as_ref().is_some_and(silence::is_dead);
                     if dead {
-                        tracing::warn!(peer = %peer_id, "nothing comes from a peer any more: its connection was ended");
+                        tracing::warn!(peer = %peer_id, "a silent peer was disconnected");
                     } else {
                         tracing::info!(peer = %peer_id, "a peer has left");
                     }
@@ -127,7 +127,8 @@ impl Task {
                 ..
             } => {
                 let text = format!(
-                    "listening on {addresses:?} ended: {error}; restart the node to listen there again"
+                    "listening on {addresses:?} ended: {error}; restart the node to listen there \
+                     again"
                 );
                 tracing::error!("{text}");
                 self.notice(Level::Error, text);
@@ -175,7 +176,7 @@ impl Task {
         }
     }
 
-    /// Identify does not feed Kademlia, and says who is not of this network.
+    /// Notes a peer that is not of this network. Addresses from identify are not added to Kademlia.
     fn on_identified(&mut self, peer: PeerId, info: identify::Info) {
         if !info.protocols.contains(&self.protocols.query) {
             tracing::debug!(%peer, agent = %info.agent_version, "speaks none of our protocols");
@@ -210,7 +211,7 @@ impl Task {
             .send_if_modified(|told| std::mem::replace(told, joined) != joined);
     }
 
-    /// Gives something to the registry; false, and counted, when it has no room.
+    /// Passes a request to the registry. Returns false, and counts it, if the queue is full.
     pub fn hand_over(&mut self, inbound: Inbound) -> bool {
         let taken =
             self.settled.len() < MAX_OUTSTANDING && self.wiring.inbound.try_send(inbound).is_ok();
@@ -247,7 +248,7 @@ impl Task {
     }
 }
 
-/// The peer from which an event came over the network, and which is there therefore.
+/// Returns the peer that an event came from over the network, which proves that it is alive.
 fn sender_of(event: &BehaviourEvent) -> Option<PeerId> {
     match event {
         BehaviourEvent::Ping(ping::Event {

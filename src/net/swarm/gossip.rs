@@ -1,4 +1,5 @@
-//! The task's side of gossip: it hands on what gossipsub brings, and does what is ordered of it.
+//! The task's side of gossip: it passes on gossipsub's messages, and executes the orders about
+//! them.
 
 use libp2p::{
     PeerId,
@@ -45,7 +46,7 @@ impl Task {
         self.weigh(Event::Message(message, free));
     }
 
-    /// Tells the judge of gossip what happened, and does what it orders.
+    /// Passes an event to the judge of gossip and executes its orders.
     pub fn weigh(&mut self, event: Event<MessageId>) {
         let now = self.clock.now();
         for order in self.judge.on(event, &mut self.lanes, now) {
@@ -77,8 +78,8 @@ impl Task {
         }
     }
 
-    /// Returns whether a message says that it is of a publisher that is known here, or is of a peer
-    /// that has been good to ask.
+    /// Returns true if a message claims to be from a publisher that is known here, or is from a
+    /// peer with a good record.
     fn is_known(&self, topic: Topic, message: &gossipsub::Message) -> bool {
         match topic {
             Topic::Presence => message
@@ -114,8 +115,7 @@ impl Task {
         subscribed.map(|(peer, _)| *peer).collect()
     }
 
-    /// Says where this node is, or that it does not say so any more, if there is somebody to hear
-    /// it.
+    /// Gossips this node's location, or its withdrawal, if there are subscribers.
     pub fn tell_presence(&mut self) {
         let here = self.peers.bearings.here.clone();
         let Some(presence) = self.telling.due(here, self.clock.now()) else {

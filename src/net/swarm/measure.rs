@@ -1,4 +1,4 @@
-//! What the Health screen shows: measured here as it happens, over a window of time and within a
+//! Collects the figures of the Health screen as events happen, over a window of time and within a
 //! bound.
 
 use std::{
@@ -16,10 +16,10 @@ use tokio::sync::watch;
 
 use crate::net::{dht::lookups::Done, reach::listen, swarm::task::Task};
 use crate::{
-    bus::{Direction, Event},
+    bus::{BusEvent, Direction},
     domain::{
         copies::CopyFigures,
-        health::Gateway,
+        health::GatewayHealth,
         health::{Sample, verdict},
         percentile::percentiles,
         record::Horizon,
@@ -28,18 +28,18 @@ use crate::{
     process,
 };
 
-/// Lookups and dials are judged over this long.
+/// Window for lookups and dials.
 const LONG: Duration = Duration::from_secs(300);
-/// Messages and rates over this long.
+/// Window for messages and rates.
 const MINUTE: Duration = Duration::from_secs(60);
-/// Entries kept of each, however many there were.
+/// Most entries kept of each kind.
 const MOST: usize = 512;
-/// A sample is taken this often, while somebody watches.
+/// Interval of the samples while somebody watches.
 pub const EVERY: Duration = Duration::from_secs(2);
-/// The process is looked at every so many samples.
+/// The process is measured once in this many samples.
 const PROCESS_EVERY: u32 = 5;
 
-/// What happened within a window of time, the newest [`MOST`] of it.
+/// The events within a window of time; at most the newest [`MOST`].
 struct Recent<T> {
     window: Duration,
     kept: VecDeque<(Instant, T)>,
@@ -76,7 +76,7 @@ impl<T> Recent<T> {
     }
 }
 
-/// Counts since the start, of which the differences over a minute are shown.
+/// Counts since the start. The difference over a minute is shown.
 #[derive(Clone, Copy, Default)]
 struct Totals {
     announced: u64,
@@ -85,7 +85,7 @@ struct Totals {
     bytes_out: f64,
 }
 
-/// What the system says of this process.
+/// The system's figures about this process.
 #[derive(Clone, Copy, Default)]
 struct Process {
     memory: Option<u64>,
@@ -93,8 +93,8 @@ struct Process {
     disk: Option<(u64, u64)>,
 }
 
-/// A peer came, or went; `lost` when it was not us who ended the connection, `dead` when nothing
-/// came any more.
+/// A peer came or went. `lost` is true if this node did not end the connection, `dead` if nothing
+/// arrived any more.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Move {
     Came,
@@ -105,19 +105,19 @@ pub enum Move {
     },
 }
 
-/// How the own packages are kept, as the registry found it.
+/// The replication of this node's own packages, as the registry found it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Safety {
-    /// Own packages.
+    /// Number of own packages.
     pub own: u64,
-    /// Those that would be lost with this node, of which some are named.
+    /// Number of those that would be lost with this node, some of which are named.
     pub endangered: u64,
     pub endangered_named: Vec<String>,
 }
 
 pub struct Measures {
     lookups: Recent<Done>,
-    /// Who was dialled; with why, where that failed.
+    /// The peers dialled, each with the reason if the dial failed.
     dials: Recent<(PeerId, Option<&'static str>)>,
     moves: Recent<Move>,
     refreshed: Option<Instant>,
@@ -125,17 +125,17 @@ pub struct Measures {
     totals: Recent<Totals>,
     process: Arc<Mutex<Process>>,
     bandwidth: Arc<Registry>,
-    /// Gossipsub's own, of which one figure is read.
+    /// Gossipsub's metrics, of which one is read.
     gossip: Registry,
     safety: watch::Receiver<Option<Safety>>,
     copies: watch::Receiver<CopyFigures>,
-    gateway: watch::Receiver<Option<Gateway>>,
-    /// libp2p's own, which want to see every event.
+    gateway: watch::Receiver<Option<GatewayHealth>>,
+    /// libp2p's metrics, which are fed with every event.
     pub families: Families,
     metrics: Metrics,
     samples: u32,
     told: Option<Sample>,
-    /// The next sample is told even if it is the same.
+    /// Send the next sample even if it is the same.
     again: bool,
 }
 
@@ -146,13 +146,13 @@ impl Measures {
         (safety, copies, gateway): (
             watch::Receiver<Option<Safety>>,
             watch::Receiver<CopyFigures>,
-            watch::Receiver<Option<Gateway>>,
+            watch::Receiver<Option<GatewayHealth>>,
         ),
         families: Families,
         metrics: Metrics,
     ) -> Self {
         let mut totals = Recent::new(MINUTE);
-        // All counts begin at nothing.
+        // All counts start at zero.
         totals.push(Totals::default(), Instant::now());
         Self {
             lookups: Recent::new(LONG),
@@ -187,7 +187,7 @@ impl Measures {
         self.lookups.push(done, Instant::now());
     }
 
-    /// A dial to a peer ended; with why, when it failed.
+    /// Records the end of a dial; `failed` is the reason if it failed.
     pub fn dialled(&mut self, peer: PeerId, failed: Option<&'static str>) {
         self.dials.push((peer, failed), Instant::now());
     }
@@ -196,12 +196,13 @@ impl Measures {
         self.moves.push(moved, Instant::now());
     }
 
-    /// The routing table was refreshed.
+    /// Notes that the routing table was refreshed.
     pub fn refreshed(&mut self) {
         self.refreshed = Some(Instant::now());
     }
 
-    /// Peers that came and went, and those that were lost in the last two minutes and are not back.
+    /// Returns the number of peers that came, the number that went, and the number lost in the last
+    /// two minutes that are not back.
     fn churn(&self, now: Instant, is_back: impl Fn(&PeerId) -> bool) -> (usize, usize, usize) {
         const AT_ONCE: Duration = Duration::from_secs(120);
         let came = self
@@ -221,7 +222,7 @@ impl Measures {
         (came, self.moves.kept.len() - came, lost.len())
     }
 
-    /// Peers from which nothing came any more.
+    /// Returns the number of peers whose connections ended because nothing arrived any more.
     fn dead(&self) -> usize {
         let dead: HashSet<&PeerId> = (self.moves.values())
             .filter_map(|moved| match moved {
@@ -234,8 +235,8 @@ impl Measures {
         dead.len()
     }
 
-    /// Copies of messages that gossip received, and how many of them were the first of theirs: of
-    /// all topics, and of one.
+    /// Returns the number of message copies that gossip received and how many of them were the
+    /// first, over all topics and for one topic.
     fn copies(&self, topic: &str) -> [(f64, f64); 2] {
         let mut text = String::new();
         if prometheus_client::encoding::text::encode(&mut text, &self.gossip).is_err() {
@@ -258,18 +259,18 @@ impl Measures {
         })
     }
 
-    /// A message of gossip was judged; `refused` when it is one that no honest node sends.
+    /// Counts a gossip message; `refused` is true if no honest node sends it.
     pub fn judged(&mut self, refused: bool) {
         self.messages.push(refused, Instant::now());
     }
 
-    /// The next sample is told even if nothing changed.
+    /// Sends the next sample even if nothing changed.
     pub fn tell_again(&mut self) {
         self.told = None;
     }
 
-    /// Reads `/proc` aside, for the next sample: a process with many descriptors takes a while to
-    /// count them.
+    /// Reads `/proc` in another thread, for the next sample: counting the descriptors of a process
+    /// with many takes a while.
     fn look_at_process(&self, database: PathBuf) {
         let held = self.process.clone();
         tokio::task::spawn_blocking(move || {
@@ -282,7 +283,7 @@ impl Measures {
         });
     }
 
-    /// Bytes received and sent since the start.
+    /// Returns the bytes received and sent since the start.
     fn bytes(&self) -> (f64, f64) {
         let mut text = String::new();
         if prometheus_client::encoding::text::encode(&mut text, &self.bandwidth).is_err() {
@@ -301,17 +302,17 @@ impl Measures {
 }
 
 impl Task {
-    /// Takes a sample and tells it if it differs from the one before.
+    /// Takes a sample and sends it if it differs from the previous one.
     pub fn tell_health(&mut self) {
         let sample = self.sample();
         let (before, again) = (self.measures.told.as_ref(), self.measures.again);
         if again || before != Some(&sample) {
-            // A change is believed when two samples say so, and on a quiet node there would be no
-            // second one.
+            // A change counts only once two samples show it, and a quiet node would send no second
+            // one.
             let state = |sample: &Sample| verdict(sample).state;
             self.measures.again = before.map(state) != Some(state(&sample));
             self.measures.told = Some(sample.clone());
-            self.wiring.bus.emit(Event::Health(Box::new(sample)));
+            self.wiring.bus.emit(BusEvent::Health(Box::new(sample)));
         }
     }
 
@@ -379,7 +380,7 @@ impl Task {
         let peers = &self.peers;
         let (joined, left, lost) = measures.churn(now, |peer| peers.is_connected(peer));
         let dead = measures.dead();
-        // One that is off is one, however often it is tried.
+        // An unreachable peer counts once, however often it was dialled.
         let dials: HashMap<PeerId, Option<&str>> = measures.dials.values().copied().collect();
         let mut dial_errors: BTreeMap<String, u64> = BTreeMap::new();
         dials
@@ -471,7 +472,8 @@ impl Task {
                 .all()
                 .filter(|(_, sheet)| sheet.ban(at).is_some())
                 .count(),
-            // To ten seconds: a figure that moves with every sample would cost a frame each.
+            // Rounded to ten seconds: a figure that changes in every sample would cost a frame each
+            // time.
             refreshed_ago: measures
                 .refreshed
                 .map(|refreshed| Duration::from_secs(refreshed.elapsed().as_secs() / 10 * 10)),
@@ -503,7 +505,7 @@ fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1_000.0
 }
 
-/// To two digits: noise below that is no news, and would cost every watcher a frame.
+/// Rounds to two digits: smaller changes are noise and would cost every watcher a frame.
 fn rounded(value: f64) -> f64 {
     if value == 0.0 || !value.is_finite() {
         return 0.0;

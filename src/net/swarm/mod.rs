@@ -1,4 +1,4 @@
-//! The task that owns the swarm, and how it is put together: its loop, its commands, its timers.
+//! The task that owns the swarm: its construction, main loop, commands and timers.
 
 pub mod behaviour;
 pub mod command;

@@ -1,4 +1,4 @@
-//! The task's side of the penalties: it tells them what happened, and does what they order.
+//! The task's side of the penalties: it passes events to them and executes their orders.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use libp2p::PeerId;
 use tokio::sync::oneshot;
 
 use crate::domain::{
-    faults::{Fault, Ruling},
+    faults::{PeerFault, Ruling},
     lanes::{Lane, Sender},
     reputation::Outcome,
 };
@@ -16,7 +16,7 @@ use crate::net::{
 };
 
 impl Task {
-    /// Tells the penalties what happened, and does what they order.
+    /// Passes an event to the penalties and executes their orders.
     pub fn penalise(&mut self, event: Event) {
         let orders = self.penalties.on(event, &mut self.peers, self.clock.now());
         orders.into_iter().for_each(|order| self.carry_out(order));
@@ -26,7 +26,7 @@ impl Task {
         self.penalise(Event::Observed(peer, outcome));
     }
 
-    pub fn fault(&mut self, peer: PeerId, fault: Fault) {
+    pub fn fault(&mut self, peer: PeerId, fault: PeerFault) {
         self.penalise(Event::Fault(peer, fault));
     }
 
@@ -34,7 +34,7 @@ impl Task {
         self.penalise(Event::Pong(peer, rtt, Instant::now()));
     }
 
-    /// Follows a person's decision about a peer, and replies when it is on the disk: false when it
+    /// Applies a person's decision about a peer. Replies once it is on the disk; false if it
     /// changes nothing.
     pub fn obey(&mut self, peer: PeerId, ruling: Ruling, reply: oneshot::Sender<bool>) {
         let (changed, orders) =
@@ -44,7 +44,7 @@ impl Task {
         let (sheets, store) = (self.penalties.take_unwritten(), self.wiring.store.clone());
         self.writes.push(async move {
             let written = store.write_ledger(sheets).await;
-            // Without a reply, the person is told that the node could not.
+            // If writing fails, no reply is sent, and the person is told of the failure.
             if written.is_ok() {
                 let _ = reply.send(changed);
             }
@@ -52,7 +52,7 @@ impl Task {
         });
     }
 
-    /// Writes the sheets that changed.
+    /// Queues a write of the changed ledger entries.
     pub fn write_penalties(&mut self) {
         let sheets = self.penalties.take_unwritten();
         if !sheets.is_empty() {
@@ -70,7 +70,7 @@ impl Task {
                 let gate = &mut self.swarm.behaviour_mut().gate;
                 gate.admission = admission;
                 for peer in gate.beyond() {
-                    tracing::info!(%peer, "disconnected: several of its prefix are banned, and another unknown peer has the place");
+                    tracing::info!(%peer, "disconnected: its prefix has several bans and another unknown peer");
                     let _ = self.swarm.disconnect_peer_id(peer);
                 }
             }
@@ -93,7 +93,7 @@ impl Task {
         }
     }
 
-    /// A peer as one that sends, with what is held against its neighbours.
+    /// Returns a peer as a sender, with the doubts about its prefix.
     pub fn sender(&self, peer: PeerId) -> Sender {
         let caller = self.wiring.callers.of(peer);
         let doubtful = &self.swarm.behaviour().gate.admission.doubtful;
@@ -105,7 +105,7 @@ impl Task {
         }
     }
 
-    /// Takes one of what a peer may send; false when it has none left.
+    /// Takes a message of this kind from the peer's allowance; false if none is left.
     pub fn allowed(&mut self, peer: PeerId, lane: Lane) -> bool {
         let sender = self.sender(peer);
         self.lanes.take(&sender, lane, self.clock.now())

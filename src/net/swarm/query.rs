@@ -1,4 +1,4 @@
-//! The task's side of questions: those that this node asks, and those that peers ask it.
+//! The task's side of requests: those that this node sends, and those that peers send.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use super::{
     task::{Settled, Task},
 };
 use crate::{
-    domain::{places::Place, record::Refusal, reputation::Outcome},
+    domain::{places::SlotId, record::Refusal, reputation::Outcome},
     net::{
         Inbound,
         peers::identity::Start,
@@ -56,8 +56,8 @@ impl Task {
                             return;
                         };
                         let is_slow = self.peers.answered(&peer, ask.took);
-                        // A hello that is answered is no right answer either, with which a slow one
-                        // could be weighed.
+                        // An answer to a hello is no useful answer that a slow one should be held
+                        // against.
                         if is_slow && ask.reply.is_some() {
                             self.observe(peer, Outcome::AnswerSlow);
                         }
@@ -87,7 +87,7 @@ impl Task {
                         AskError::Unreachable
                     }
                     OutboundFailure::UnsupportedProtocols => AskError::Refused,
-                    // What does not decode, or is larger than an answer may be.
+                    // An answer that does not decode or is too large.
                     OutboundFailure::Io(error) => {
                         if error.kind() == std::io::ErrorKind::InvalidData {
                             self.wiring.tally.refused(Refusal::Malformed);
@@ -142,7 +142,7 @@ impl Task {
         &mut self,
         peer: PeerId,
         (request, channel): (Request, ResponseChannel<Response>),
-        (place, time): (Place, Duration),
+        (place, time): (SlotId, Duration),
     ) {
         let (reply, receiver) = oneshot::channel();
         let good = self.wiring.callers.of(peer).good;
@@ -176,12 +176,12 @@ impl Task {
         }));
     }
 
-    /// Sends the registry's answer to a question.
+    /// Sends the registry's answer to a peer's query.
     pub fn answer(
         &mut self,
         peer: PeerId,
         channel: ResponseChannel<Response>,
-        place: Place,
+        place: SlotId,
         Answered { response, took }: Answered,
     ) {
         let (sender, now) = (self.sender(peer), self.clock.now());
@@ -194,7 +194,7 @@ impl Task {
     }
 
     fn respond(&mut self, channel: ResponseChannel<Response>, response: Response) {
-        // Fails when the asker is gone.
+        // It fails if the peer is gone.
         let query = &mut self.swarm.behaviour_mut().query;
         let _ = query.send_response(channel, response);
     }
@@ -224,16 +224,16 @@ impl Task {
         }
     }
 
-    /// Takes what a peer says of itself, and of this node.
+    /// Handles what a peer says about itself and this node in a hello.
     pub fn on_hello(&mut self, peer: PeerId, hello: &Hello, by: ConnectionId) {
         let at = Instant::now();
         let were_two = self.peers.are_two(&peer, at);
         match self.peers.hello(peer, hello, (self.clock.now(), at)) {
             Start::Known => {}
-            // One that lost its power closed nothing: what was opened before leads nowhere.
+            // A peer that lost its power closed nothing, so its older connections are dead.
             Start::Restarted if !were_two => {
                 for old in self.peers.other_connections(&peer, by) {
-                    tracing::debug!(%peer, %old, "a peer restarted: a connection from before is ended");
+                    tracing::debug!(%peer, %old, "a peer restarted: an older connection is closed");
                     self.swarm.close_connection(old);
                 }
             }

@@ -1,4 +1,4 @@
-//! Putting the swarm together.
+//! Builds and starts the swarm.
 
 use std::{
     collections::HashSet,
@@ -41,9 +41,9 @@ use crate::net::{
 };
 use crate::{
     RegistryError, Result,
-    bus::{Board, Bus, Event, Level, Notice, Tally},
+    bus::{Board, Bus, BusEvent, Level, Notice, Tally},
     domain::{
-        caps, content::ContentOptions, copies::CopyFigures, dials::Dials, faults::Ledger,
+        caps, content::ContentOptions, copies::CopyFigures, dials::Dials, faults::PenaltyLedger,
         geo::GeoLocation, name::NetworkName, reputation::Weights,
     },
     geoip::Atlas,
@@ -51,60 +51,60 @@ use crate::{
     store::{Store, content::ContentStore},
 };
 
-/// Commands waiting for the task.
+/// Most commands waiting for the task.
 const COMMANDS: usize = 256;
-/// Things peers sent, waiting for the registry.
+/// Most requests waiting for the registry.
 pub const INBOUND: usize = 512;
-/// Connections that neither gossip nor anything else uses are closed after this long.
+/// Connections that nothing uses, not even gossip, are closed after this long.
 const IDLE: Duration = Duration::from_secs(30);
-/// Longest wait for the operating system to give the addresses to listen on.
+/// Longest wait for the operating system to report the listen addresses.
 const LISTEN_WAIT: Duration = Duration::from_secs(5);
-/// Interfaces that are up say so within this.
+/// Interfaces that are up are reported within this time.
 const INTERFACES_WAIT: Duration = Duration::from_millis(500);
-/// Hellos that tell something new, or that were not answered.
+/// Interval of the hellos that have news or were not answered.
 pub const GREET_EVERY: Duration = Duration::from_secs(10);
-/// A connection is looked at for silence no more often than this: however often pings go, a busy
-/// machine answers late.
+/// Shortest interval at which connections are checked for silence. However often pings are sent, a
+/// busy machine answers late.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// Remembered peers that are dialled at the start.
+/// Number of remembered peers dialled at the start.
 pub const REDIALLED: usize = 16;
 
 /// Settings of the swarm.
 #[derive(Clone, Debug)]
 pub struct NetOptions {
     pub network: NetworkName,
-    /// Where to listen. Empty: all interfaces on the default port, or on any free one when that is
-    /// taken.
+    /// The addresses to listen on. If empty: all interfaces on the default port, or on any free one
+    /// if that is taken.
     pub listen: Vec<Multiaddr>,
     /// Peers to join through, each with `/p2p/`.
     pub bootstrap: Vec<Multiaddr>,
-    /// Declared to others only when set: setting it is the opt-in.
+    /// This node's location. It is sent to others only if set: setting it is the opt-in.
     pub location: Option<GeoLocation>,
-    /// A database in MaxMind's format, in which places of those are looked up that declare none.
+    /// A database in MaxMind's format that locates peers that declare no location.
     pub geoip_db: Option<PathBuf>,
     pub mdns: bool,
     pub dht: DhtMode,
-    /// With [`DhtMode::Auto`], peers are asked to dial back this often until it is clear what comes
-    /// of it.
+    /// With [`DhtMode::Auto`], the interval at which peers are asked to dial back until the result
+    /// is clear.
     pub dial_back_every: Duration,
-    /// Deadline of each query to the network.
+    /// Default deadline of a query to the network.
     pub query_timeout: Duration,
     pub weights: Weights,
-    /// Length of a peer's first ban; each one after it is twice as long. By default long enough
-    /// that trying again does not pay, and short enough for a peer that was wronged.
+    /// Length of a peer's first ban; each further one is twice as long. The default is long enough
+    /// that misbehaving does not pay, and short enough for a peer that was banned wrongly.
     pub ban_time: Duration,
-    /// Pings go this often, and a connection on which nothing comes for four times as long, or 20
-    /// s, is ended.
+    /// Interval of pings. A connection without data for four times as long, and at least 20 s, is
+    /// closed.
     pub ping_every: Duration,
     /// Connections are trimmed down to `low_water` once there are more than `high_water`.
     pub low_water: usize,
     pub high_water: usize,
-    /// Connections that one private address may have to this node.
+    /// Most connections from one private address.
     pub local_connections: usize,
 }
 
 impl NetOptions {
-    /// The defaults, in a network.
+    /// Returns the default options for a network.
     pub fn of(network: NetworkName) -> Self {
         Self {
             network,
@@ -126,13 +126,13 @@ impl NetOptions {
     }
 }
 
-/// Everything but its settings that a swarm is started with.
+/// All that a swarm is started with besides its options.
 pub struct Beginning {
     pub key: Keypair,
     pub store: Store,
     pub contents: ContentStore,
     pub content: ContentOptions,
-    /// The places of addresses.
+    /// The locations of addresses.
     pub atlas: Atlas,
     pub staging: Staging,
     pub board: Board,
@@ -141,12 +141,12 @@ pub struct Beginning {
     pub metrics: Metrics,
 }
 
-/// Starts the swarm task; returns once it listens, with what peers send, and those that have what
-/// this node lacks.
+/// Starts the swarm task. Returns once it listens, with the channel of peers' requests and the
+/// channel of peers that have what this node lacks.
 ///
 /// # Errors
-/// [`RegistryError::Listen`] when an address that was asked for cannot be had,
-/// [`RegistryError::Address`] for a bootstrap address that names no peer.
+/// [`RegistryError::Listen`] if a given address cannot be used, [`RegistryError::Address`] for a
+/// bootstrap address that names no peer.
 pub async fn start(
     options: NetOptions,
     with: Beginning,
@@ -185,12 +185,12 @@ pub async fn start(
             discovery.add(peer.id, address.clone(), Origin::Remembered, Instant::now());
         }
     }
-    let ledger = Ledger::new(store.ledger()?, options.ban_time, clock.now());
+    let ledger = PenaltyLedger::new(store.ledger()?, options.ban_time, clock.now());
     let kad_store = KadStore::new(me, store.dht_records()?, now);
 
     let (addresses, moved) = listen::choose(&options.listen)?;
     let notice = |level, text: String| {
-        bus.emit(Event::Notice(Notice {
+        bus.emit(BusEvent::Notice(Notice {
             at: clock.now(),
             level,
             text,
@@ -200,7 +200,7 @@ pub async fn start(
         tracing::warn!("{text}");
         notice(Level::Warning, text);
     }
-    // Of one behaviour it is either family.
+    // One mDNS behaviour covers one address family.
     let find = |enable_ipv6| {
         let config = mdns::Config {
             enable_ipv6,
@@ -213,8 +213,9 @@ pub async fn start(
     };
     let mdns6 = find(true).ok().flatten();
     let mdns = find(false).unwrap_or_else(|error| {
-        let text =
-            format!("mDNS cannot start ({error}), so peers on the LAN are not found by themselves; give --bootstrap");
+        let text = format!(
+            "mDNS cannot start ({error}), so peers on the LAN are not found; use --bootstrap"
+        );
         tracing::warn!("{text}");
         notice(Level::Warning, text);
         None
@@ -245,8 +246,8 @@ pub async fn start(
     let mut protocols_told = Registry::default();
     let families = Families::new(&mut protocols_told);
     let early = listen_on(&mut swarm, addresses).await?;
-    // Apart, because how many bytes went by is read again and again, and the rest only when
-    // somebody asks.
+    // Kept apart from the other metrics, because the byte counts are read all the time and the rest
+    // only on request.
     let bandwidth = Arc::new(bandwidth);
 
     if swarm.listeners().next().is_none() {
@@ -393,7 +394,7 @@ pub async fn start(
     Ok((net, inbound_receiver, we_lack))
 }
 
-/// The swarm, and the counters of its bytes.
+/// Builds the swarm and the counters of its bytes.
 fn build(
     key: Keypair,
     behaviour: Limited,
@@ -421,7 +422,7 @@ fn build(
     Ok((swarm, bandwidth))
 }
 
-/// What the system said: libp2p wraps it in errors that say nothing of their own.
+/// Returns the system's message: libp2p wraps it in errors that say nothing of their own.
 fn innermost(error: &dyn std::error::Error) -> String {
     match error.source() {
         Some(source) => innermost(source),
@@ -429,9 +430,9 @@ fn innermost(error: &dyn std::error::Error) -> String {
     }
 }
 
-/// Listens everywhere it was told to, and waits until each has an address. Every interface may have
-/// none: then it is listened there as soon as one has. Returns what happened meanwhile: peers may
-/// have come already.
+/// Listens on all given addresses, and waits until each is reported. If no interface is up, the
+/// listener waits for one. Returns the events that happened meanwhile: peers may have connected
+/// already.
 async fn listen_on(
     swarm: &mut Swarm<Limited>,
     addresses: Vec<Multiaddr>,

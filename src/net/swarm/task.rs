@@ -1,4 +1,4 @@
-//! The task that owns the swarm: its loop, its commands, and its end.
+//! The task that owns the swarm: its main loop, commands, and shutdown.
 
 use std::{
     collections::HashSet,
@@ -25,14 +25,14 @@ use super::{
     writes::Writes,
 };
 use crate::{
-    bus::{Board, Bus, Counters, Event, Level, NodeSnapshot, Notice, Tally},
+    bus::{Board, Bus, BusEvent, Counters, Level, NodeSnapshot, Notice, Tally},
     clock::Clock,
     domain::{
         lanes::Lanes,
         name::{NetworkName, PublisherId},
-        places::Place,
+        places::SlotId,
         record::{Record, Refusal},
-        reputation::Selection,
+        reputation::SelectionMethod,
         time::Timestamp,
     },
     metrics::Metrics,
@@ -62,14 +62,14 @@ use crate::{
     store::Store,
 };
 
-/// Upkeep goes round this often.
+/// Interval of the upkeep.
 pub const TICK: Duration = Duration::from_millis(500);
 /// Time to say goodbye to the peers.
 const GOODBYE: Duration = Duration::from_millis(300);
-/// Verdicts and answers outstanding from the registry.
+/// Most verdicts and answers that the registry owes.
 pub const MAX_OUTSTANDING: usize = 1_024;
 
-/// What connects the task with the rest of the node.
+/// The task's connections to the rest of the node.
 pub struct Wiring {
     pub commands: mpsc::Receiver<Command>,
     pub inbound: mpsc::Sender<Inbound>,
@@ -83,14 +83,14 @@ pub struct Wiring {
     pub tally: Tally,
     pub board: Board,
     pub busy: BusyPeers,
-    /// Streams on which content is served.
+    /// The slots of the streams that serve content.
     pub served: Pool,
     pub callers: Callers,
     pub known: watch::Receiver<HashSet<PublisherId>>,
     pub metrics: Metrics,
 }
 
-/// What the registry decided.
+/// A decision or answer of the registry.
 pub enum Settled {
     Message(Handed<MessageId>, Verdict),
     Put {
@@ -100,7 +100,7 @@ pub enum Settled {
     Answer {
         peer: PeerId,
         channel: ResponseChannel<Response>,
-        place: Place,
+        place: SlotId,
         answered: Answered,
     },
 }
@@ -122,10 +122,10 @@ pub struct Task {
     pub reach: Reach,
     pub measures: Measures,
     pub penalties: Penalties,
-    /// How this node itself answers.
+    /// The way this node answers.
     pub acting: Conduct,
-    /// Whom it asks.
-    selection: Selection,
+    /// The way it chooses the peers to ask.
+    selection: SelectionMethod,
     pub lanes: Lanes,
     pub clock: Clock,
     pub rng: StdRng,
@@ -138,7 +138,7 @@ pub struct Task {
     pub identities: Identities,
     /// Bootstrap addresses that name this node's own key.
     pub own_addresses: Vec<Multiaddr>,
-    /// Drawn at the start, so that another node with the same key is told from this one.
+    /// A random number that tells this node from another one with the same key.
     pub start: u64,
     pub writes: Writes,
 }
@@ -161,7 +161,7 @@ impl Task {
         own_addresses: Vec<Multiaddr>,
         mut rng: StdRng,
     ) -> Self {
-        // If it cannot be read, the node starts anyway: a place expires within the hour.
+        // If this cannot be read, start anyway: a location expires within the hour.
         let withdrawing = wiring.store.is_presence_told().unwrap_or_default();
         let (clock, me) = (staging.clock, *swarm.local_peer_id());
         let now = clock.now();
@@ -200,8 +200,8 @@ impl Task {
         }
     }
 
-    /// Runs until told to shut down, or until nobody is left to tell it anything.
-    /// `early` is what the swarm has reported before.
+    /// Runs until the shutdown command, or until all handles are gone. `early` holds the events
+    /// from before the start.
     pub async fn run(mut self, early: Vec<SwarmEvent<BehaviourEvent>>) {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -260,14 +260,15 @@ impl Task {
             } => self.put(&record, deadline, reply),
             Command::Announce { data, reply } => {
                 if !self.judge.may_announce(self.clock.now()) {
-                    // The outbox tries again, and catalogues are compared.
+                    // The outbox will try again, and catalogues are compared, so refusing loses
+                    // nothing.
                     let _ = reply.send(Vec::new());
                     return;
                 }
                 let topic = self.topics.announce.hash();
                 let subscribers = self.subscribers(&topic);
                 let published = self.swarm.behaviour_mut().gossip.publish(topic, data);
-                // With nobody there to hear it, publishing is not an error: the outbox tries again.
+                // Without subscribers, publishing is not an error: the outbox will try again.
                 let _ = reply.send(if published.is_ok() {
                     subscribers
                 } else {
@@ -361,7 +362,7 @@ impl Task {
                     candidates.len(),
                     &mut self.rng,
                 );
-                // Stable: both keep their order.
+                // A stable sort, so both groups keep their order.
                 chosen.sort_by_key(|peer| self.wiring.doubted.borrow().contains(peer));
                 chosen.truncate(limit);
                 self.peers.chosen(&chosen);
@@ -415,7 +416,7 @@ impl Task {
                 self.wiring.board.tell_again();
                 self.wiring
                     .bus
-                    .emit(Event::Counters(self.wiring.tally.snapshot()));
+                    .emit(BusEvent::Counters(self.wiring.tally.snapshot()));
                 self.tell_readers();
             }
             Command::Shutdown { .. } => {}
@@ -427,7 +428,7 @@ impl Task {
         deadlines.into_iter().flatten().min()
     }
 
-    /// Ends what is past its deadline, with what came by then.
+    /// Ends everything that is past its deadline, with the results so far.
     fn expire(&mut self) {
         let now = Instant::now();
         self.advance(queries::Event::Due);
@@ -437,14 +438,14 @@ impl Task {
     }
 
     pub fn notice(&self, level: Level, text: String) {
-        self.wiring.bus.emit(Event::Notice(Notice {
+        self.wiring.bus.emit(BusEvent::Notice(Notice {
             at: self.clock.now(),
             level,
             text,
         }));
     }
 
-    /// Tells the readers of the bus what changed; with none, nothing is built.
+    /// Sends the changes to the readers of the bus. Without readers, nothing is built.
     pub fn tell_readers(&mut self) {
         let joined = self.peers.ours().count();
         self.wiring
@@ -455,24 +456,24 @@ impl Task {
         }
         let (changed, gone) = self.peers.take_changes((self.clock.now(), Instant::now()));
         for peer in changed {
-            self.wiring.bus.emit(Event::Peer(Box::new(peer)));
+            self.wiring.bus.emit(BusEvent::Peer(Box::new(peer)));
         }
         for peer in gone {
-            self.wiring.bus.emit(Event::PeerGone(peer));
+            self.wiring.bus.emit(BusEvent::PeerGone(peer));
         }
         for trace in self.swarm.behaviour_mut().kad.traces.take_changes() {
-            self.wiring.bus.emit(Event::Lookup(Box::new(trace)));
+            self.wiring.bus.emit(BusEvent::Lookup(Box::new(trace)));
         }
         let counters = self.wiring.tally.snapshot();
         if self.told.0 != counters {
-            self.wiring.bus.emit(Event::Counters(counters.clone()));
+            self.wiring.bus.emit(BusEvent::Counters(counters.clone()));
             self.told.0 = counters;
         }
         let node = Some(self.snapshot());
         if self.told.1 != node {
             self.told.1 = node.clone();
             node.into_iter()
-                .for_each(|node| self.wiring.bus.emit(Event::Node(Box::new(node))));
+                .for_each(|node| self.wiring.bus.emit(BusEvent::Node(Box::new(node))));
         }
     }
 
@@ -508,7 +509,7 @@ impl Task {
         }
     }
 
-    /// Closes every connection, and writes what is unwritten.
+    /// Closes all connections and writes pending changes.
     async fn shut_down(mut self, reply: Option<oneshot::Sender<()>>) {
         self.peers.settle(self.clock.now());
         self.remember();
@@ -517,10 +518,10 @@ impl Task {
         self.write_penalties();
         let swarm = &mut self.swarm;
         let goodbye = async {
-            // Long enough for what was said last to leave before the connections do. No
-            // unsubscriptions: they would forbid this node the mesh for a while, and whoever is
-            // back within that, as each verb is, pays for trying. That the connection ends takes it
-            // out of the meshes just as soon.
+            // Give the last messages time to leave before the connections close. Do not
+            // unsubscribe: gossipsub would keep this node out of the mesh for a while, and a node
+            // that is back sooner, as each command-line verb is, would be penalised for trying.
+            // Closing the connection removes it from the meshes just as fast.
             let said = tokio::time::sleep(GOODBYE / 3);
             tokio::pin!(said);
             loop {

@@ -1,32 +1,32 @@
-//! The task's timers: which of its regular jobs are due.
+//! The timers of the task's regular jobs.
 
 use std::time::{Duration, Instant};
 
 use crate::domain::record::Presence;
 use crate::net::{peers::identity, swarm::measure};
 
-/// A regular job of the task. Those that are due together are done in this order.
+/// A regular job of the task. Jobs that are due together run in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Job {
-    /// Brings scores and places up to date.
+    /// Updates scores and locations.
     Settle,
-    /// Writes what changed of the DHT's records and of the ledger, and puts one record again.
+    /// Writes changed DHT records and ledger entries, and puts one record again.
     Flush,
     /// Dials bootstrap addresses that name this node's own key.
     FindTwins,
-    /// Writes which peers are known.
+    /// Stores the known peers.
     Remember,
-    /// Closes connections beyond those wanted.
+    /// Trims connections.
     Trim,
-    /// Greets every peer.
+    /// Greets all peers.
     GreetAll,
-    /// Greets those that have not answered, or all where there is something new to tell.
+    /// Greets the peers that have not answered, or all of them if there is news.
     Greet,
-    /// Tells this node's place.
+    /// Gossips this node's location.
     Presence,
-    /// Tells the readers of the bus how the node is.
+    /// Sends a health sample to the readers of the bus.
     Health,
-    /// Measures how the node is, for whoever asks once.
+    /// Takes a health sample for a single request.
     Measure,
 }
 
@@ -65,7 +65,7 @@ impl Timers {
         ])
     }
 
-    /// Jobs that are due, each of which is due again a period from now.
+    /// Returns the jobs that are due, and schedules each one a period from now.
     pub fn due(&mut self, now: Instant) -> Vec<Job> {
         let due = self
             .0

@@ -1,4 +1,4 @@
-//! What the task does every so often: dialling, greeting, writing behind, trimming, telling.
+//! The task's regular jobs: dialling, greeting, writing behind, trimming, and publishing state.
 
 use std::{
     collections::HashSet,
@@ -64,7 +64,7 @@ impl Task {
             Job::Flush => {
                 self.reput_one();
                 self.penalise(Event::Due);
-                // What there is no room for stays where it changed, and is written with what comes.
+                // Changes that find no room stay where they are and are written later.
                 if self.writes.has_room() {
                     self.flush();
                     self.write_penalties();
@@ -80,13 +80,13 @@ impl Task {
             Job::Health if self.wiring.bus.has_readers() => self.tell_health(),
             Job::Health => {}
             Job::Measure if self.wiring.bus.has_readers() => {}
-            // For whoever asks once, and wants to know what was lately.
+            // Only for a single request, which needs recent figures.
             Job::Measure => drop(self.sample()),
         }
     }
 
-    /// Says hello to the peers that this node dialled: to all of them where there is something new
-    /// to tell, else to those that have not answered yet.
+    /// Greets the peers that this node dialled: all of them if there is news, else those that have
+    /// not answered yet.
     fn greet(&mut self, all: bool) {
         let dialled = self
             .peers
@@ -129,10 +129,10 @@ impl Task {
                 tracing::debug!(%peer, %error, "not dialled");
             }
         }
-        // Said once, when it is clear that it is not just slow.
+        // Told once, and only when the peer is not just slow.
         const TELLING: u32 = 3;
         for (peer, address) in self.discovery.unreachable_bootstraps(TELLING) {
-            // Somebody answers there, and that is told.
+            // Another node answers there, and the person is told of that instead.
             if self.identities.is_misnamed(&peer) {
                 continue;
             }
@@ -143,7 +143,7 @@ impl Task {
         }
     }
 
-    /// Dials the bootstrap addresses that name this node's own key: mostly it is itself that
+    /// Dials the bootstrap addresses that name this node's own key. Usually this node itself
     /// answers.
     fn look_at_myself(&mut self, now: Instant) {
         for address in self.own_addresses.clone() {
@@ -157,7 +157,7 @@ impl Task {
         }
     }
 
-    /// Says once what is wrong with somebody's identity.
+    /// Tells the person once about a conflicting identity.
     fn settle_identities(&mut self, now: Instant) {
         self.identities.settle(now);
         let twin = self.identities.twin().map(str::to_owned);
@@ -176,7 +176,7 @@ impl Task {
         }
     }
 
-    /// Writes changed DHT records behind, and never waits for the disk.
+    /// Writes changed DHT records behind, without waiting for the disk.
     pub fn flush(&mut self) {
         let kad_store = self.swarm.behaviour_mut().kad.store_mut();
         kad_store.tick(self.clock.now());
@@ -208,8 +208,8 @@ impl Task {
             .push(async move { store.remember_peers(peers, MAX_PEERS).await });
     }
 
-    /// One record a second at most: re-putting everything at once is what brings a small network
-    /// down.
+    /// Puts at most one record a second: putting everything again at once would bring down a small
+    /// network.
     fn reput_one(&mut self) {
         if *self.wiring.joined.borrow() == 0 {
             return;
@@ -235,7 +235,7 @@ impl Task {
         protected.extend(behaviour.gossip.all_mesh_peers().copied());
         protected.extend(self.requests.peers());
         protected.extend(self.wiring.busy.list());
-        // Of those that are served only some are sure of their place, and only while bytes move.
+        // Only some of the downloading peers are protected, and only while bytes move.
         protected.extend(served(&self.wiring.served.moving(), self.water.0));
         protected.extend(
             self.penalties

@@ -1,12 +1,12 @@
-//! What the task writes to the disk behind its back: one write after the other, in order, so that a
-//! later state is not overtaken by an earlier one, and a bounded number of them.
+//! The task's pending writes to the disk: run one after the other, so that an earlier state never
+//! overwrites a later one, and bounded in number.
 
 use std::collections::VecDeque;
 
 use futures::future::BoxFuture;
 
-/// Writes that may wait. With as many, what changes stays where it changed until there is room, and
-/// is written once: a disk that stalls costs no memory.
+/// Most pending writes. Beyond that, changes stay where they are until there is room and are then
+/// written once, so a stalled disk costs no memory.
 const MOST: usize = 8;
 
 #[derive(Default)]
@@ -21,7 +21,7 @@ impl Writes {
         self.0.is_empty()
     }
 
-    /// Adds a write, also without room: some are of what a person waits for.
+    /// Adds a write even if the queue is full: a person waits for some of them.
     pub fn push(&mut self, job: impl Future<Output = crate::Result<()>> + Send + 'static) {
         self.0.push_back(Box::pin(async move {
             if let Err(error) = job.await {
@@ -30,7 +30,8 @@ impl Writes {
         }));
     }
 
-    /// Does the next write. Dropped before its end, it goes on with the same one next time.
+    /// Runs the next write. If this future is dropped early, the next call continues the same
+    /// write.
     pub async fn next(&mut self) {
         if let Some(write) = self.0.front_mut() {
             write.await;

@@ -1,4 +1,4 @@
-//! The other side: a stream to a peer whose catalogue is compared with ours.
+//! The asking side: a stream to a peer whose catalogue is compared with ours.
 
 use std::{collections::HashSet, io, time::Duration};
 
@@ -18,22 +18,22 @@ use crate::{
     },
 };
 
-/// Messages until the difference is known. Each message lists about two thousand hashes, or narrows
-/// sixteenfold.
+/// Most messages until the difference is known. Each lists about two thousand hashes, or narrows
+/// the range sixteenfold.
 const MAX_ROUNDS: usize = 1_024;
 /// Longest wait for an answer.
 const SILENCE: Duration = Duration::from_secs(20);
 
-/// Why a comparison ended before its end.
+/// The reason why a comparison ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum Stopped {
     #[error("the connection with it was lost: {0}")]
     Lost(io::Error),
-    #[error("it said nothing for too long")]
+    #[error("it was silent for too long")]
     Silent,
     #[error("it is busy")]
     Busy,
-    /// No honest node does that.
+    /// The peer did what no honest node does.
     #[error("{0}")]
     Lied(&'static str),
 }
@@ -42,27 +42,27 @@ impl From<io::Error> for Stopped {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::TimedOut => Self::Silent,
-            io::ErrorKind::InvalidData => Self::Lied("it sent what is no answer"),
+            io::ErrorKind::InvalidData => Self::Lied("it sent an invalid answer"),
             _ => Self::Lost(error),
         }
     }
 }
 
-/// What two catalogues do not share.
+/// The differences between two catalogues.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Differences {
-    /// Heads that the peer has and we have not.
+    /// Heads that the peer has and we lack.
     pub theirs: Vec<Hash>,
-    /// How many it is the other way round.
+    /// The number of heads that we have and the peer lacks.
     pub ours: usize,
     pub rounds: usize,
 }
 
-/// A stream to a peer. One question at a time, except for heads.
+/// A stream to a peer. Requests are sent one at a time, except those for heads.
 pub struct SyncLink<S = Stream> {
     pub peer: PeerId,
     stream: S,
-    /// Bytes that went and came.
+    /// Bytes sent and received.
     pub bytes: u64,
     _busy: Busy,
 }
@@ -96,18 +96,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SyncLink<S> {
         }
     }
 
-    /// Finds out what differs; no more than `most` of what the peer has is taken note of.
+    /// Finds the differences. Fails if the peer claims more than `most` heads that we lack.
     ///
     /// # Errors
-    /// [`Stopped::Lied`] for a comparison that leads nowhere: one that repeats itself, has no end,
-    /// or claims more.
+    /// [`Stopped::Lied`] for a comparison that repeats itself, does not end, or claims too much.
     pub async fn compare(&mut self, set: Heads, most: usize) -> Result<Differences, Stopped> {
         let wrong = |_: negentropy::Error| Stopped::Lied("its comparison makes no sense");
         let mut comparing = Negentropy::owned(set, MAX_COMPARED as u64).map_err(wrong)?;
         let mut message = comparing.initiate().map_err(wrong)?;
         let mut asked = HashSet::new();
-        // In the order in which they are told of, which is nearly that of time: what was signed
-        // together is stored together.
+        // In the order of the messages, which is nearly that of time: records signed together are
+        // then stored together.
         let (mut ours, mut theirs, mut told) = (0, Vec::new(), HashSet::new());
         for round in 1..=MAX_ROUNDS {
             if !asked.insert(blake3::hash(&message)) {
@@ -117,7 +116,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SyncLink<S> {
             let Answer::Compare(answer) = self.receive().await? else {
                 return Err(Stopped::Lied("it answered what was not asked"));
             };
-            // Fingerprints of a large catalogue are not for the tasks that serve the network.
+            // Fingerprinting a large catalogue blocks, so it runs outside the tasks that serve the
+            // network.
             let compared = tokio::task::spawn_blocking(move || {
                 let (mut have, mut need): (Vec<Id>, Vec<Id>) = (Vec::new(), Vec::new());
                 let next = comparing.reconcile_with_ids(&answer, &mut have, &mut need);
@@ -134,7 +134,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SyncLink<S> {
                     .filter(|hash| told.insert(*hash)),
             );
             if theirs.len() > most {
-                return Err(Stopped::Lied("it claims to have more than there can be"));
+                return Err(Stopped::Lied("it claims more than there can be"));
             }
             match next.map_err(wrong)? {
                 Some(next) => message = next,
@@ -150,16 +150,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SyncLink<S> {
         Err(Stopped::Lied("its comparison has no end"))
     }
 
-    /// Asks for heads, [`MAX_WANTED`] at most; the next question may be asked before it is
-    /// answered.
+    /// Requests up to [`MAX_WANTED`] heads. The next request may be sent before the answer arrives.
     pub async fn want(&mut self, hashes: &[Hash]) -> Result<(), Stopped> {
         self.send(&Question::Want(hashes.to_vec())).await
     }
 
-    /// The answer to the oldest question for heads. Nothing in it is verified.
+    /// Reads the answer to the oldest request for heads. Nothing in it is verified.
     pub async fn records(&mut self) -> Result<Vec<Item>, Stopped> {
         let mut records = Vec::new();
-        // A head and a manifest fit into a frame many times over.
+        // One frame has room for many heads and manifests, so this is more than enough.
         for _ in 0..MAX_WANTED {
             let Answer::Records { items, more } = self.receive().await? else {
                 return Err(Stopped::Lied("it answered what was not asked"));
@@ -175,7 +174,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SyncLink<S> {
         Err(Stopped::Lied("it sent more than was asked for"))
     }
 
-    /// Tells the peer that it lacks what we have.
+    /// Tells the peer that it lacks heads of ours.
     pub async fn tell_lacking(&mut self) -> Result<(), Stopped> {
         self.send(&Question::Lacking).await
     }
@@ -193,7 +192,7 @@ mod tests {
     use super::*;
     use crate::net::content::{BusyPeers, closed::tests::Closed};
 
-    /// Has a peer compare that said something and closed the stream before it was asked.
+    /// Compares with a peer that sent `said` and closed the stream before it was asked.
     async fn compared_after(said: &[u8]) -> Stopped {
         let peer = PeerId::random();
         let stream = Closed(Cursor::new(said.to_vec()));

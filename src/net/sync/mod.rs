@@ -1,10 +1,10 @@
 //! The sync protocol, `/swarmdex/<network>/sync/3`: two catalogues are compared by ranges, and only
-//! what differs travels.
+//! the differences are transferred.
 //!
-//! What is compared are the hashes of current heads with the times they were signed at, by
+//! The comparison is over the hashes of current heads and their signing times, by
 //! [Negentropy](https://github.com/hoytech/negentropy/blob/master/docs/negentropy-protocol-v1.md).
-//! Who asks takes, and is given nothing that it did not ask for; who is asked is told when the
-//! asker has what it lacks, and may ask in turn.
+//! The asking node downloads, and gets nothing that it did not request. It tells the other node if
+//! that one lacks heads, which may then ask in turn.
 
 mod link;
 pub(crate) mod server;

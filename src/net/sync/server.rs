@@ -1,5 +1,5 @@
-//! Answering those who compare their catalogue with ours: one task for each, bounded in number, in
-//! rounds and in time.
+//! Answers peers that compare their catalogue with ours: one task for each, with bounds on number,
+//! rounds and time.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     bus::Tally,
-    domain::{hash::Hash, places::Size, record::Refusal},
+    domain::{hash::Hash, places::PoolSize, record::Refusal},
     metrics::{Metrics, TurnedAway},
     net::{
         pool::{Callers, Held, Pool},
@@ -30,32 +30,33 @@ use crate::{
     store::Store,
 };
 
-/// Comparisons at once, and those of one peer; each holds a set of the catalogue, which they share
-/// unless it changes.
-const SESSIONS: Size = Size {
+/// Most concurrent comparisons, in all and of one peer. They share one set of the catalogue unless
+/// it changes.
+const SESSIONS: PoolSize = PoolSize {
     places: 8,
     of_a_peer: 1,
     yields: true,
 };
-/// Times that a comparison may go through the whole set: a dozen rounds, each of which fingerprints
-/// what differs at most twice.
+/// A comparison may visit the whole set this many times: a dozen rounds, each of which fingerprints
+/// the differences at most twice.
 const PASSES: u64 = 24;
-/// A message lists a thousand hashes and fingerprints what is left, so that listing all of a set
-/// goes through half of it for every thousand; twice that is allowed.
+/// A message lists a thousand hashes and fingerprints the rest, so listing a whole set visits half
+/// of it for every thousand items; twice that is allowed.
 const LISTED: u64 = 1_000;
-/// Messages of one comparison. Each divides what differs by sixteen, or lists a thousand of it.
+/// Most messages of one comparison. Each divides the differences by sixteen, or lists a thousand of
+/// them.
 const MAX_ROUNDS: usize = 1_024;
-/// Questions for heads in one session: a catalogue of a million packages.
+/// Most requests for heads in one session: a catalogue of a million packages.
 const MAX_QUESTIONS: usize = 4_096;
-/// A question must come, and an answer leave, within this.
+/// Longest wait for a request, and for an answer to be sent.
 const SILENCE: Duration = Duration::from_secs(20);
-/// All of a session.
+/// Longest session.
 const MOST: Duration = Duration::from_secs(600);
-/// Between two sessions of one peer: whoever compares without end learns nothing new.
+/// Shortest time between two sessions of one peer, which learns nothing new sooner.
 const GAP: Duration = Duration::from_millis(500);
-/// Peers whose last session is remembered.
+/// Most peers whose last session is remembered.
 const REMEMBERED: usize = 1_024;
-/// Peers that have what we lack, until we ask them.
+/// Most peers in the queue of those that have what we lack.
 const LACKING: usize = 16;
 
 pub(crate) struct Shared {
@@ -64,7 +65,7 @@ pub(crate) struct Shared {
     pub tally: Tally,
     pub stop: CancellationToken,
     pub tasks: TaskTracker,
-    /// Told of peers that have what this node lacks.
+    /// Receives the peers that have what this node lacks.
     pub lacking: mpsc::Sender<PeerId>,
     pub callers: Callers,
     pub metrics: Metrics,
@@ -74,12 +75,12 @@ pub(crate) fn lacking() -> (mpsc::Sender<PeerId>, mpsc::Receiver<PeerId>) {
     mpsc::channel(LACKING)
 }
 
-/// Takes streams until told to stop.
+/// Accepts streams until told to stop.
 pub(crate) async fn serve(shared: Shared, mut incoming: libp2p_stream::IncomingStreams) {
     let shared = Arc::new(shared);
     let pool = Pool::new(SESSIONS);
     let mut lately = Lately::default();
-    // Drained at once: a stream for which the channel has no room is dropped by libp2p-stream.
+    // Accept without delay: libp2p-stream drops a stream that does not fit into its channel.
     while let Some(Some((peer, stream))) = shared.stop.run_until_cancelled(incoming.next()).await {
         let place = if lately.is_soon(&peer, Instant::now()) {
             None
@@ -95,7 +96,11 @@ pub(crate) async fn serve(shared: Shared, mut incoming: libp2p_stream::IncomingS
         let shared = shared.clone();
         shared.clone().tasks.spawn(async move {
             let session = timeout(MOST, session(&shared, peer, stream, &place));
-            let Some(session) = shared.stop.run_until_cancelled(place.end().run_until_cancelled(session)).await else {
+            let Some(session) = shared
+                .stop
+                .run_until_cancelled(place.end().run_until_cancelled(session))
+                .await
+            else {
                 return;
             };
             match session {
@@ -111,7 +116,7 @@ pub(crate) async fn serve(shared: Shared, mut incoming: libp2p_stream::IncomingS
                 }
                 Some(Ok(Ok(()))) => {}
                 None => {
-                    tracing::debug!(%peer, "a comparison on which nothing moved made room for another");
+                    tracing::debug!(%peer, "an idle comparison was ended for another");
                     shared.metrics.turned_away(TurnedAway::Idle);
                 }
             }
@@ -119,8 +124,8 @@ pub(crate) async fn serve(shared: Shared, mut incoming: libp2p_stream::IncomingS
     }
 }
 
-/// When peers began their last comparison. Whoever floods it with names only has its own forgotten
-/// sooner.
+/// The time at which each peer began its last comparison. A flood of identities only makes those
+/// identities' own entries expire sooner.
 #[derive(Default)]
 struct Lately {
     begun: HashMap<PeerId, Instant>,
@@ -147,7 +152,7 @@ impl Lately {
     }
 }
 
-/// Items of the set that a comparison may go through, by how many there are.
+/// Returns the number of items that a comparison may visit, for a set of this size.
 fn most_work(items: u64) -> u64 {
     items
         .saturating_mul(PASSES)
@@ -155,7 +160,7 @@ fn most_work(items: u64) -> u64 {
 }
 
 async fn refuse(mut stream: Stream) {
-    // Whoever does not hear it finds the stream closed.
+    // If the peer does not read it, it sees the stream close.
     let _ = wire::write(&mut stream, &Answer::Busy, Duration::from_secs(5)).await;
 }
 
@@ -174,11 +179,12 @@ async fn session(
                 if rounds > MAX_ROUNDS || message.len() > MAX_COMPARED {
                     return Err(io::Error::new(
                         io::ErrorKind::InvalidData,
-                        "more was compared than there can be",
+                        "too many or too long messages in one comparison",
                     ));
                 }
                 let (sets, held) = (shared.set.clone(), set.take());
-                // Fingerprints of a large catalogue are not for the tasks that serve the network.
+                // Fingerprinting a large catalogue blocks, so it runs outside the tasks that serve
+                // the network.
                 let compared = tokio::task::spawn_blocking(move || {
                     let set = match held {
                         Some(set) => set,
@@ -197,7 +203,7 @@ async fn session(
                 if questions > MAX_QUESTIONS || hashes.len() > MAX_WANTED {
                     return Err(io::Error::new(
                         io::ErrorKind::InvalidData,
-                        "more was asked for than there is",
+                        "too many heads were requested",
                     ));
                 }
                 let store = shared.store.clone();
@@ -215,15 +221,15 @@ async fn session(
                     );
                 }
             }
-            // As far as there is room: whoever knows more tells it again.
+            // If the queue is full, the message is dropped: a peer that has more says so again.
             Question::Lacking => drop(shared.lacking.try_send(peer)),
         }
     }
     Ok(())
 }
 
-/// Answers one message of a comparison that went through so many items before; returns how many it
-/// did in all.
+/// Answers one message of a comparison that visited `worked` items before. Returns the new total as
+/// well.
 fn compare(set: &Heads, message: &[u8], worked: u64) -> io::Result<(Vec<u8>, u64)> {
     let invalid =
         |error: negentropy::Error| io::Error::new(io::ErrorKind::InvalidData, error.to_string());
@@ -234,15 +240,15 @@ fn compare(set: &Heads, message: &[u8], worked: u64) -> io::Result<(Vec<u8>, u64
     if set.is_spent() {
         return Err(io::Error::new(
             io::ErrorKind::InvalidData,
-            "it had the whole catalogue gone through too often",
+            "the comparison went through the catalogue too often",
         ));
     }
     Ok((answer.map_err(invalid)?, set.worked()))
 }
 
-/// What is held of it, in frames; one at least.
+/// Returns the requested records that are held, in one or more frames.
 fn records(store: &Store, hashes: &[Hash]) -> crate::Result<Vec<Vec<Item>>> {
-    /// What CBOR adds to an item, generously.
+    /// A generous estimate of the bytes that CBOR adds to an item.
     const AROUND: usize = 32;
     let (mut frames, mut items, mut size) = (Vec::new(), Vec::new(), 0);
     for (head, manifest) in store.raw_heads(hashes)? {
@@ -285,8 +291,8 @@ mod tests {
         Heads::of((0..count).map(|n| (hash(n * step), Timestamp(u64::from(n * step))))).unwrap()
     }
 
-    /// Has an honest asker compare with us; returns how many items were gone through here, and how
-    /// many may be.
+    /// Runs an honest comparison with us. Returns the number of items visited here and the number
+    /// allowed.
     fn worked(ours: &Heads, theirs: &Heads) -> (u64, u64) {
         let mut asker = Negentropy::borrowed(theirs, MAX_COMPARED as u64).unwrap();
         let (mut message, mut worked) = (asker.initiate().unwrap(), 0);
@@ -317,7 +323,7 @@ mod tests {
             println!("{} items: {worked} of {most}", ours.len());
             assert!(worked * 2 <= most || ours.len() < 10, "{worked} of {most}");
         }
-        // Fingerprints of everything, again and again.
+        // A peer that requests fingerprints of everything, again and again.
         let (ours, mut worked, mut rounds) = (heads(20_000, 1), 0, 0);
         let question = Negentropy::borrowed(&heads(19_999, 1), MAX_COMPARED as u64)
             .unwrap()

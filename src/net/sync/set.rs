@@ -1,4 +1,4 @@
-//! The heads of the catalogue as a set that can be compared.
+//! The catalogue's heads as a set that can be compared.
 
 use std::{
     cell::Cell,
@@ -14,10 +14,10 @@ use crate::{
     store::Store,
 };
 
-/// A set that was not used for so long is not kept: it is 40 bytes a package.
+/// An unused set is freed after this long, because it takes 40 bytes per package.
 const KEEP: Duration = Duration::from_secs(60);
 
-/// Hashes and times of heads, in order. Cheap to clone.
+/// Hashes and signing times of heads, in order. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Heads(Arc<NegentropyStorageVector>);
 
@@ -45,14 +45,14 @@ impl NegentropyStorageBase for Heads {
 }
 
 impl Heads {
-    /// A set of these, each with when it was signed.
+    /// Creates a set of heads, each with its signing time.
     ///
     /// # Errors
-    /// None that a caller could do anything about.
+    /// Only internal ones of the set's implementation.
     pub fn of(heads: impl IntoIterator<Item = (Hash, Timestamp)>) -> Result<Self, Error> {
         let mut set = NegentropyStorageVector::new();
         for (hash, signed_at) in heads {
-            // The greatest of numbers stands for the end of time.
+            // The largest number is reserved for the end of time.
             set.insert(signed_at.0.min(u64::MAX - 1), Id::from_byte_array(hash.0))?;
         }
         set.seal()?;
@@ -63,8 +63,8 @@ impl Heads {
         self.0.size().map_or(0, |size| size as u64)
     }
 
-    /// The same set, for a comparison that went through so many items before and may do so for
-    /// `most`.
+    /// Returns the set for a comparison that visited `worked` items before and may visit `most` in
+    /// all.
     pub(super) fn counted(&self, worked: u64, most: u64) -> Counted<'_> {
         Counted {
             set: self,
@@ -74,7 +74,7 @@ impl Heads {
     }
 }
 
-/// A set that counts the items which a comparison goes through, and has enough of it.
+/// A set that counts the items that a comparison visits, and fails beyond a limit.
 pub(super) struct Counted<'a> {
     set: &'a Heads,
     worked: Cell<u64>,
@@ -88,7 +88,7 @@ impl Counted<'_> {
 
     fn work(&self) -> Result<(), Error> {
         self.worked.set(self.worked.get().saturating_add(1));
-        // Which error it is does not matter: `is_spent` is what tells.
+        // The kind of error does not matter: callers check `is_spent`.
         if self.is_spent() {
             Err(Error::BadRange)
         } else {
@@ -134,7 +134,7 @@ struct Made {
     set: Heads,
 }
 
-/// Makes the set when it is needed and the catalogue has changed since. Cheap to clone.
+/// Builds the set when it is needed and the catalogue has changed. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct HeadSet {
     store: Store,
@@ -149,9 +149,9 @@ impl HeadSet {
         }
     }
 
-    /// The set as it is now. Blocks.
+    /// Returns the current set. Blocks.
     pub fn get(&self) -> crate::Result<Heads> {
-        // Before the heads are read: what comes meanwhile makes the set an old one.
+        // Read before the heads, so that heads that arrive meanwhile make the set outdated.
         let version = self.store.heads_version();
         let mut held = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(made) = held.as_mut().filter(|made| made.version == version) {
@@ -171,7 +171,7 @@ impl HeadSet {
         Ok(set)
     }
 
-    /// Frees what was not used lately.
+    /// Frees the set if it was not used lately.
     pub fn sweep(&self) {
         let mut held = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if held.as_ref().is_some_and(|made| made.at.elapsed() > KEEP) {

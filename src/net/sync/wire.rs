@@ -1,4 +1,4 @@
-//! What goes over a stream of the sync protocol: frames of CBOR, each after its length (4 bytes,
+//! The wire format of the sync protocol: CBOR frames, each preceded by its length (4 bytes,
 //! big-endian).
 
 use std::{io, time::Duration};
@@ -20,34 +20,34 @@ use crate::{
 pub const MAX_FRAME: usize = 512 * 1_024;
 /// Longest message of the comparison, in bytes.
 pub const MAX_COMPARED: usize = 64 * 1_024;
-/// Most heads asked for in one frame.
+/// Most heads requested in one frame.
 pub const MAX_WANTED: usize = 256;
 
-/// What the asker sends.
+/// A message of the asking side.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Question {
     /// The next message of the comparison.
     Compare(ByteBuf),
-    /// Heads by their hashes, each with the manifest of its newest release.
+    /// A request for heads by their hashes, each with the manifest of its newest release.
     Want(Vec<Hash>),
-    /// I have what you lack.
+    /// The sender has heads that the receiver lacks.
     Lacking,
 }
 
-/// What is answered, in the order of the questions; nothing to [`Question::Lacking`].
+/// An answer. Answers come in the order of the requests; [`Question::Lacking`] gets none.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Answer {
     Compare(ByteBuf),
     Records {
         items: Vec<Item>,
-        /// The next frame has more of the answer to the same question.
+        /// True if the next frame continues the answer.
         more: bool,
     },
-    /// Not now; the stream ends.
+    /// The peer is busy, and the stream ends.
     Busy,
 }
 
-/// Writes one frame; returns its length.
+/// Writes one frame. Returns its length in bytes.
 pub async fn write<T: Serialize>(
     stream: &mut (impl AsyncWrite + Unpin),
     frame: &T,
@@ -73,8 +73,7 @@ pub async fn write<T: Serialize>(
 /// Reads one frame and its length; `None` at the end of the stream.
 ///
 /// # Errors
-/// `InvalidData` for what is too long or does not decode, `TimedOut` when it takes longer than
-/// `most`.
+/// `InvalidData` if it is too long or does not decode, `TimedOut` if it takes longer than `most`.
 pub async fn read<T: DeserializeOwned>(
     stream: &mut (impl AsyncRead + Unpin),
     most: Duration,
@@ -89,7 +88,7 @@ pub async fn read<T: DeserializeOwned>(
         if length as usize > MAX_FRAME {
             return Err(io::ErrorKind::InvalidData.into());
         }
-        // Grows as it comes: who says that much will follow may not send it.
+        // Grows with the data, because the peer may not send as much as it announces.
         let mut body = Vec::new();
         stream
             .take(u64::from(length))

@@ -1,4 +1,4 @@
-//! Who announced which content: whoever told of it first is likely to have it.
+//! Remembers the peers that announced a content first, because they are likely to have it.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -9,9 +9,9 @@ use libp2p::PeerId;
 
 use crate::domain::hash::ContentRoot;
 
-/// Contents remembered, the oldest going first.
+/// Most contents remembered; the oldest are dropped first.
 const MOST: usize = 8_192;
-/// Announcers of one content.
+/// Most announcers of one content.
 const EACH: usize = 4;
 
 #[derive(Default)]

@@ -1,4 +1,4 @@
-//! What peers ask of this node's catalogue, and its answers.
+//! Answers peers' requests about this node's catalogue.
 
 use std::{
     sync::Arc,
@@ -16,7 +16,7 @@ use tokio::{
 use super::Catalogue;
 use crate::{
     Result, clock,
-    domain::{query::could_match, record::consistent, release, time::Timestamp},
+    domain::{name::PackageId, query::could_match, record::consistent, release, time::Timestamp},
     net::{
         Answered,
         protocol::{Item, MAX_HEADS, MAX_RESPONSE, Request, Response},
@@ -24,11 +24,11 @@ use crate::{
     store::{Store, is_interrupted, processors},
 };
 
-/// Questions that wait longer for their turn are not answered: whoever asked does not wait either.
+/// Requests that wait longer than this are dropped: the peer does not wait longer, either.
 const TURN: Duration = Duration::from_secs(5);
 
-/// Questions are answered on so many threads at once: a processor each, and two at least. Peers
-/// that are unknown have half of them, so that good ones always find one.
+/// Limits the threads that answer requests: one per processor, and at least two. Unknown peers may
+/// use half of them, so that good ones always find one.
 #[derive(Clone)]
 pub struct Threads {
     all: Arc<Semaphore>,
@@ -61,8 +61,8 @@ impl Threads {
 }
 
 impl Catalogue {
-    /// Answers a peer's question within the time that the peer has left; `good` peers find a thread
-    /// also while others keep many busy.
+    /// Answers a peer's request within the time that the peer has left. Peers that are `good` get a
+    /// thread even while others keep many busy.
     pub fn answer(
         &self,
         from: PeerId,
@@ -73,7 +73,7 @@ impl Catalogue {
         let (store, threads) = (self.core.store.clone(), self.threads.clone());
         let now = self.core.now();
         Box::pin(async move {
-            // Without a reply the peer is told that we are busy.
+            // Without a reply, the peer is told that we are busy.
             let Some(turn) = threads.turn(good).await else {
                 return;
             };
@@ -101,7 +101,7 @@ impl Catalogue {
     }
 }
 
-/// Answers a question by what the store has.
+/// Answers a request from the store.
 pub(super) fn answer(store: &Store, request: Request, now: Timestamp) -> Result<Response> {
     let bytes = |envelope: &bytes::Bytes| ByteBuf::from(envelope.to_vec());
     Ok(match request {
@@ -122,7 +122,7 @@ pub(super) fn answer(store: &Store, request: Request, now: Timestamp) -> Result<
                 else {
                     continue;
                 };
-                // What an asker would not take is not sent, by the same rules.
+                // By the same rules, the peer would reject this hit, so it is not sent.
                 if consistent(&stored.head, &manifest).is_err()
                     || !could_match(&terms, &stored.head, &manifest)
                 {
@@ -146,25 +146,8 @@ pub(super) fn answer(store: &Store, request: Request, now: Timestamp) -> Result<
             let heads = store.heads_of_handle(&handle, MAX_HEADS)?;
             Response::Heads(heads.iter().map(|head| bytes(head.envelope())).collect())
         }
-        Request::Head(package) => {
-            let mut items = Vec::new();
-            if let Some(stored) = store.head(&package)? {
-                let manifest = stored
-                    .head
-                    .latest()
-                    .map(|entry| store.first_held(entry))
-                    .transpose()?
-                    .flatten();
-                let manifest =
-                    manifest.filter(|manifest| consistent(&stored.head, manifest).is_ok());
-                let manifest = manifest.map(|manifest| bytes(manifest.envelope()));
-                items.push(Item {
-                    head: bytes(stored.head.envelope()),
-                    manifest,
-                });
-            }
-            Response::Packages { items, more: false }
-        }
+        Request::Head(package) => packages(store, &[package])?,
+        Request::Heads(asked) => packages(store, &asked)?,
         Request::Objects(hashes) => {
             let mut objects = Vec::new();
             for hash in hashes {
@@ -179,4 +162,37 @@ pub(super) fn answer(store: &Store, request: Request, now: Timestamp) -> Result<
         // These are answered elsewhere.
         Request::Hello(_) | Request::Keep(_) => Response::Refused,
     })
+}
+
+/// Returns the held heads of these packages, with the manifests of their newest releases, as many
+/// as fit into an answer.
+fn packages(store: &Store, asked: &[PackageId]) -> Result<Response> {
+    let bytes = |envelope: &bytes::Bytes| ByteBuf::from(envelope.to_vec());
+    let (mut items, mut size, mut more) = (Vec::new(), 0, false);
+    for package in asked {
+        let Some(stored) = store.head(package)? else {
+            continue;
+        };
+        let manifest = stored
+            .head
+            .latest()
+            .map(|entry| store.first_held(entry))
+            .transpose()?
+            .flatten()
+            .filter(|manifest| consistent(&stored.head, manifest).is_ok());
+        let of_manifest = manifest
+            .as_ref()
+            .map_or(0, |manifest| manifest.envelope().len());
+        size += stored.head.envelope().len() + of_manifest + 32;
+        // A single one always fits.
+        if size as u64 > MAX_RESPONSE - 1024 && !items.is_empty() {
+            more = true;
+            break;
+        }
+        items.push(Item {
+            head: bytes(stored.head.envelope()),
+            manifest: manifest.map(|manifest| bytes(manifest.envelope())),
+        });
+    }
+    Ok(Response::Packages { items, more })
 }

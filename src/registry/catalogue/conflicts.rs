@@ -1,4 +1,4 @@
-//! What does not go together: kept when it comes, told once, listed and exported.
+//! Conflicts: stored when found, reported once, listed and exported.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -8,9 +8,9 @@ use tokio_util::sync::CancellationToken;
 use super::Catalogue;
 use crate::{
     Result,
-    bus::Event,
+    bus::BusEvent,
     domain::{
-        conflict::{Case, ConflictId, Conflicts, Evidence},
+        conflict::{Case, ConflictId, ConflictList, Evidence},
         manifest::Manifest,
         name::PublisherId,
         record::{Authorised, Head},
@@ -18,17 +18,18 @@ use crate::{
     },
 };
 
-/// Cases that are read at once.
+/// Cases read at once.
 const AT_ONCE: usize = 32;
-/// Cases of one publisher that are told while the node runs: more would say no more.
+/// Most cases of one publisher that a person is told of per run: more would add nothing.
 const TOLD_OF_ONE: usize = 4;
-/// Publishers whose cases are counted for that.
+/// Most publishers whose cases are counted for that.
 const MOST_TOLD: usize = 1_000;
-/// What is said to have failed; hundreds of rows take their time.
+/// The name of this work in errors. It may take a while, with hundreds of rows.
 const LOOKING: &str = "looking at conflicts";
 
 impl Catalogue {
-    /// Tells each new case once, until `stop` is called. Those of earlier runs were told then.
+    /// Reports each new case once, until `stop` is cancelled. Cases of earlier runs were reported
+    /// then.
     pub async fn run_conflicts(self: Arc<Self>, stop: CancellationToken) {
         let mut last = match self.core.store.last_case() {
             Ok(last) => last,
@@ -69,12 +70,12 @@ impl Catalogue {
         let count = told.entry(newest.publisher).or_default();
         *count += 1;
         if *count <= TOLD_OF_ONE {
-            tracing::warn!(id = %case.id, "{}", case.news());
-            self.core.bus.emit(Event::Conflict(Box::new(case)));
+            tracing::warn!(id = %case.id, "{}", case.headline());
+            self.core.bus.emit(BusEvent::Conflict(Box::new(case)));
         }
     }
 
-    pub async fn conflicts(&self) -> Result<Conflicts> {
+    pub async fn conflicts(&self) -> Result<ConflictList> {
         self.core.read(LOOKING, |store| store.cases()).await
     }
 
@@ -84,8 +85,8 @@ impl Catalogue {
             .await
     }
 
-    /// Takes a head that changes a version, with the manifest that came along: the evidence is kept
-    /// with it.
+    /// Accepts a head that changes a published version, and keeps the manifest that came with it as
+    /// evidence.
     pub(super) fn keep_evidence(
         self: &Arc<Self>,
         head: Authorised<Head>,

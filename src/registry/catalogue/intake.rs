@@ -1,5 +1,5 @@
-//! What peers announce, and what they want stored in the DHT. Everything is verified here before
-//! anything else.
+//! Takes peers' announcements and the records that they put into the DHT. Everything is verified
+//! here first.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use crate::{
 };
 
 impl Catalogue {
-    /// Judges an announcement; returns what is left to do once the verdict is told.
+    /// Judges an announcement. Returns the work that is left once the verdict is sent.
     pub fn hear(
         self: &Arc<Self>,
         data: &[u8],
@@ -35,7 +35,7 @@ impl Catalogue {
             .as_ref()
             .map_err(|refusal| *refusal)
             .and_then(|announcement| self.judge_announcement(announcement, via, now));
-        // The verdict comes before the commit: peers wait for it to pass the message on.
+        // Send the verdict before the commit: peers wait for it to pass the message on.
         let _ = verdict.send(judged.map(drop));
         let announcement = verified.ok()?;
         match judged {
@@ -56,7 +56,7 @@ impl Catalogue {
         }
     }
 
-    /// Judges a record that a peer wants stored in the DHT; returns what is left to do.
+    /// Judges a record that a peer puts into the DHT. Returns the work that is left.
     pub fn take_put(
         self: &Arc<Self>,
         key: &[u8],
@@ -118,7 +118,7 @@ impl Catalogue {
         }
     }
 
-    /// Notes that the latest release of a package is to be asked for, if its manifest is not here.
+    /// Notes that the manifest of a package's latest release must be fetched, if it is not here.
     fn note_latest(&self, head: &Authorised<Head>) -> Result<()> {
         let Some(latest) = head.latest() else {
             return Ok(());
@@ -135,8 +135,9 @@ fn unreadable(error: RegistryError) -> Refusal {
     Refusal::Busy
 }
 
-/// Decides if an announcement is passed on and taken, by the verdict on its head. In an ecosystem
-/// that `grows`, a release gets files later, so that only the manifest says if one was changed.
+/// Decides whether an announcement is passed on and accepted, by the verdict on its head. In an
+/// ecosystem that `grows`, a release may get files later, so only the manifest shows whether one
+/// was changed.
 fn decide(
     verdict: &HeadVerdict,
     grows: bool,
@@ -147,8 +148,8 @@ fn decide(
         return Err(refusal);
     }
     match verdict {
-        // What is announced is another release than the one that was seen first: nobody is told of
-        // it from here.
+        // The announcement is for another release than the one seen first, so this node does not
+        // spread it.
         HeadVerdict::Disputed(_) if !is_first()? => Err(Refusal::Conflict),
         HeadVerdict::Admitted(_) if grows && !is_first()? => Err(Refusal::Conflict),
         HeadVerdict::Admitted(Admission::Same) | HeadVerdict::Disputed(Admission::Same)
@@ -163,8 +164,8 @@ fn decide(
     }
 }
 
-/// What a peer wants stored in the DHT goes by the same rules as everything else, high-water marks
-/// included. With the record comes whether it is a head with entries that are not taken.
+/// Judges a record that a peer puts into the DHT, by the same rules as all others, including the
+/// high-water marks. The flag is true for a head with entries that are not accepted.
 pub(super) fn judge_put(
     store: &Store,
     key: &[u8],
@@ -188,7 +189,7 @@ pub(super) fn judge_put(
             disputed = matches!(verdict, HeadVerdict::Disputed(_));
         }
         Record::Manifest(manifest) => {
-            // Listed by the head that is held, but as another version.
+            // The stored head lists it, but as another version.
             let id = manifest.package().clone();
             let held = store.head(&id).map_err(unreadable)?;
             let lists = |stored: StoredHead| {
@@ -211,7 +212,8 @@ pub(super) fn judge_put(
 mod tests {
     use super::*;
 
-    /// The decision where the release is the first that was seen and the words are new, or not.
+    /// Decides with fixed answers: `is_first` if the release is the first one seen, `is_news` if
+    /// the announcement is new.
     fn decided(
         verdict: HeadVerdict,
         grows: bool,

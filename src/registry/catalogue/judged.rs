@@ -1,9 +1,9 @@
-//! What of a peer's answer holds, and what that says of the peer.
+//! Judges a peer's answer: which items are valid, and what that means for the peer.
 //!
-//! What others signed is no peer's doing: an item that breaks a rule is left out, and costs the
-//! peer only where most of its answer is like that. A signature that does not match its bytes is
-//! its doing, because no honest node takes, keeps or sends one. The rules are those by which every
-//! node takes what it then sends: see [`consistent`] and [`could_match`].
+//! A peer is not to blame for what others signed: an item that breaks a rule is left out, and costs
+//! the peer only if most of its answer does. It is to blame for a signature that does not match its
+//! bytes, because no honest node accepts, keeps or sends one. Every node accepts records by the
+//! same rules before it sends them: see [`consistent`] and [`could_match`].
 
 use std::collections::HashSet;
 
@@ -11,18 +11,18 @@ use crate::{
     domain::{
         hash::Hash,
         manifest::Manifest,
-        query::{Terms, could_match},
-        record::{Authorised, Class, Head, Horizon, Owned, Refusal, consistent},
+        query::{SearchTerms, could_match},
+        record::{Authorised, Class, Envelope, Head, Horizon, Keys, Owned, Refusal, consistent},
         reputation::Outcome,
     },
     net::protocol::Item,
 };
 
-/// An answer, item by item.
+/// An answer, judged item by item.
 #[derive(Debug)]
 pub struct Judged<T> {
     pub right: Vec<T>,
-    /// Why the others are left out.
+    /// The reasons for which items were left out.
     pub refused: Vec<Refusal>,
 }
 
@@ -41,7 +41,7 @@ impl<T> Judged<T> {
         judged
     }
 
-    /// How many items came, and how many of them break a rule.
+    /// Returns the number of items, and the number of those that break a rule.
     pub fn sent(&self) -> usize {
         self.right.len() + self.refused.len()
     }
@@ -53,7 +53,7 @@ impl<T> Judged<T> {
             .count()
     }
 
-    /// What the peer did. `None` where it sent nothing, or nothing that says anything of it.
+    /// Returns the outcome for the peer; `None` if it sent nothing that says anything about it.
     pub fn outcome(&self) -> Option<Outcome> {
         if self.refused.iter().any(|refusal| refusal.is_proven()) {
             Some(Outcome::RecordInvalid)
@@ -65,12 +65,12 @@ impl<T> Judged<T> {
     }
 }
 
-/// Whether more than half of what was sent breaks a rule.
+/// Returns true if more than half of the items break a rule.
 pub fn is_mostly_wrong(wrong: usize, sent: usize) -> bool {
     wrong.saturating_mul(2) > sent
 }
 
-/// Envelopes of one kind, each of which must be what was asked for.
+/// Judges envelopes of one kind, each of which must be one that was requested.
 pub fn envelopes<'a, T: Owned>(
     envelopes: impl Iterator<Item = &'a [u8]>,
     is_asked_for: impl Fn(&Authorised<T>) -> bool,
@@ -85,11 +85,11 @@ pub fn envelopes<'a, T: Owned>(
     }))
 }
 
-/// Hits of a search.
+/// Judges the hits of a search.
 pub fn hits(
     items: Vec<Item>,
     limit: usize,
-    terms: &Terms,
+    terms: &SearchTerms,
     horizon: Horizon,
 ) -> Judged<(Authorised<Head>, Authorised<Manifest>)> {
     Judged::of(items.into_iter().take(limit).map(|item| {
@@ -106,21 +106,33 @@ pub fn hits(
     }))
 }
 
-/// Records of a comparison of catalogues, of those that were asked for.
+/// Judges records from a comparison of catalogues, which must be among those requested; `keys` has
+/// the precomputed tables of keys that signed many of them.
 pub fn records(
-    items: Vec<Item>,
+    items: &[Item],
     asked: &HashSet<Hash>,
     horizon: Horizon,
+    keys: &Keys,
 ) -> Judged<(Authorised<Head>, Option<Authorised<Manifest>>)> {
-    Judged::of(items.into_iter().map(|item| {
-        let head = Authorised::<Head>::verify(&item.head)?;
+    let (mut heads, mut manifests): (Vec<Envelope<'_>>, Vec<Option<Envelope<'_>>>) = items
+        .iter()
+        .map(|item| {
+            let manifest = item.manifest.as_ref();
+            (
+                Envelope::of::<Head>(&item.head),
+                manifest.map(|bytes| Envelope::of::<Manifest>(bytes)),
+            )
+        })
+        .unzip();
+    keys.check(heads.iter_mut().chain(manifests.iter_mut().flatten()));
+    Judged::of(heads.iter().zip(&manifests).map(|(head, manifest)| {
+        let head = Authorised::<Head>::verify_checked(head)?;
         if !asked.contains(&head.hash()) {
             return Err(Refusal::Irrelevant);
         }
-        let manifest = item
-            .manifest
+        let manifest = manifest
             .as_ref()
-            .map(|bytes| Authorised::<Manifest>::verify(bytes))
+            .map(Authorised::<Manifest>::verify_checked)
             .transpose()?;
         manifest
             .as_ref()

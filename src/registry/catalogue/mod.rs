@@ -1,4 +1,5 @@
-//! The catalogue: takes what peers send of it, compares it with theirs, and keeps it in order.
+//! The catalogue: accepts records from peers, compares catalogues with them, and keeps its own
+//! tidy.
 
 mod announcers;
 mod answer;
@@ -33,24 +34,24 @@ use answer::Threads;
 use judged::Judged;
 use newcomers::Newcomers;
 use notices::Notices;
-pub use sync::SyncReport;
+pub use sync::{SyncReport, schedule};
 use unlisted::Unlisted;
 
-/// The packages that this node knows of, by what their publishers signed.
+/// The packages that this node knows, as signed by their publishers.
 pub(super) struct Catalogue {
     core: Arc<Core>,
-    /// Who announced which content.
+    /// The announcers of each content.
     pub announcers: Announcers,
-    /// Packages whose latest release is to be asked for.
+    /// Packages whose latest release must be fetched.
     pub unlisted: Unlisted,
     threads: Threads,
     newcomers: Newcomers,
     notices: Notices,
-    /// Packages came or went.
+    /// Signals that packages were added or removed.
     changed: Notify,
-    /// A fork of one of this node's own packages is there to be joined.
+    /// Signals a fork of one of this node's own packages, to be joined.
     forked: Notify,
-    /// Something was imported that others are to hear of.
+    /// Signals an import that others should hear of.
     imported: Notify,
 }
 
@@ -69,22 +70,22 @@ impl Catalogue {
         }
     }
 
-    /// Notes that packages came or went: they are counted soon.
+    /// Notes that packages were added or removed; they are counted soon.
     pub fn changed(&self) {
         self.changed.notify_one();
     }
 
-    /// Has this node's catalogue compared with others' soon, because much of it is new.
+    /// Makes this node compare its catalogue with others soon, because much of it is new.
     pub fn compare_soon(&self) {
         self.imported.notify_one();
     }
 
-    /// Waits until a fork of one of this node's own packages is there to be joined.
+    /// Waits until there is a fork of an own package to join.
     pub async fn wait_for_fork(&self) {
         self.forked.notified().await;
     }
 
-    /// The latest time that a record from the network may have.
+    /// Returns the latest date that a record from the network may have.
     pub fn horizon(&self, now: Timestamp) -> Horizon {
         let newest = self.core.store.newest_signed_at().unwrap_or_else(|error| {
             tracing::error!(%error, "the newest record could not be read");
@@ -94,7 +95,7 @@ impl Catalogue {
         Horizon::of(now, offset, newest)
     }
 
-    /// Refuses what is dated ahead. The disk is looked at only for that, because nearly nothing is.
+    /// Refuses records with a date in the future. The disk is read only for those, which are rare.
     fn check_dates(
         &self,
         head: &Authorised<Head>,
@@ -111,12 +112,12 @@ impl Catalogue {
         }
     }
 
-    /// Tells if a publisher is known, or `peer` may bring one more that is not.
+    /// Returns true if a publisher is known, or if `peer` may introduce one more unknown one.
     fn is_welcome(&self, publisher: &PublisherId, peer: PeerId) -> Result<bool> {
         Ok(self.core.store.knows(publisher)? || self.newcomers.admit(peer, Instant::now()))
     }
 
-    /// Takes a verified head of somebody else's, with what follows from it.
+    /// Accepts a verified head of another publisher, and triggers the follow-up work.
     pub async fn accept_head(
         &self,
         head: Authorised<Head>,
@@ -138,7 +139,8 @@ impl Catalogue {
         Ok(verdict)
     }
 
-    /// Does what follows from a head that was looked at; returns whether it was taken.
+    /// Triggers the follow-up work after the verdict on a head. Returns true if the head was
+    /// accepted.
     fn follow(&self, id: &PackageId, verdict: &HeadVerdict) -> bool {
         let taken = verdict.refusal().is_none();
         if taken {
@@ -153,23 +155,23 @@ impl Catalogue {
         taken
     }
 
-    /// Notes what of an answer was refused.
+    /// Counts the refused items of an answer.
     fn count_refused(&self, refused: &[Refusal]) {
         refused
             .iter()
             .for_each(|refusal| self.core.tally.refused(*refusal));
     }
 
-    /// Notes what of an answer was refused, and what it says of the peer. An empty one is right
-    /// too.
+    /// Counts the refused items of an answer, and records its outcome for the peer. An empty answer
+    /// is right, too.
     pub fn weigh<T>(&self, peer: PeerId, judged: &Judged<T>) {
         self.count_refused(&judged.refused);
         let outcome = judged.outcome().unwrap_or(Outcome::AnswerRight);
         self.core.net.observe(peer, outcome);
     }
 
-    /// The envelopes of an answer that verify and are what was asked for; what that says of the
-    /// peer is noted. An empty one says nothing.
+    /// Returns the requested envelopes of an answer that verify, and records the outcome for the
+    /// peer. An empty answer says nothing about it.
     pub fn verified<'a, T: Owned>(
         &self,
         peer: PeerId,

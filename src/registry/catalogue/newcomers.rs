@@ -1,8 +1,7 @@
-//! Publishers that nobody here has heard of: each peer may bring so many of them, and then a few at
-//! a time.
+//! Limits the unknown publishers that each peer may introduce: a burst, then a few at a time.
 //!
-//! A key costs nothing. Without a bound, one peer could fill the catalogue with publishers that it
-//! makes up, and put honest ones out of it.
+//! A key costs nothing. Without a limit, one peer could fill the catalogue with invented publishers
+//! and push honest ones out.
 
 use std::{
     collections::HashMap,
@@ -12,19 +11,19 @@ use std::{
 
 use libp2p::PeerId;
 
-/// Unknown publishers that a peer may bring at once: those of a large network, for a node that has
-/// just joined it.
+/// Unknown publishers that a peer may introduce at once: enough for a node that has just joined a
+/// large network.
 const AT_ONCE: f64 = 5_000.0;
-/// And after that, one more every so often.
+/// Interval at which it may introduce one more.
 const EVERY: Duration = Duration::from_secs(1);
-/// Peers that are remembered; those that brought least are forgotten first.
+/// Most peers remembered; those that introduced least are forgotten first.
 const MOST: usize = 1_024;
 
 #[derive(Default)]
 pub struct Newcomers(Mutex<HashMap<PeerId, (f64, Instant)>>);
 
 impl Newcomers {
-    /// Whether `peer` may bring one more publisher that is unknown.
+    /// Returns true if `peer` may introduce one more unknown publisher.
     pub fn admit(&self, peer: PeerId, now: Instant) -> bool {
         let mut peers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let left = |(left, at): &(f64, Instant)| {

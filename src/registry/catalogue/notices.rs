@@ -1,4 +1,4 @@
-//! Which announcements are news: of each package the newest time that its publisher signed one for.
+//! Recognises repeated announcements by the newest signing time of each package.
 
 use std::{
     collections::HashMap,
@@ -7,15 +7,15 @@ use std::{
 
 use crate::domain::{name::PackageId, record::Announcement, time::Timestamp};
 
-/// Packages of which it is remembered; all are forgotten together when there are more. A replay is
-/// then passed on once more, within the ten minutes in which it is valid at all.
+/// Most packages remembered. Beyond that all are forgotten, and a replay is passed on once more
+/// within its validity of ten minutes.
 const REMEMBERED: usize = 65_536;
 
 #[derive(Default)]
 pub struct Notices(Mutex<HashMap<PackageId, Timestamp>>);
 
 impl Notices {
-    /// Whether the publisher said this later than anything that was heard of the package.
+    /// Returns true if the announcement was signed later than any other of its package.
     pub fn is_news(&self, announcement: &Announcement) -> bool {
         self.held()
             .get(&id(announcement))

@@ -1,5 +1,5 @@
-//! After the catalogue has changed: who depends on whom, room for what comes next, whom this node
-//! knows, and how much there is.
+//! Follow-up work after a change of the catalogue: reverse dependencies, eviction, known
+//! publishers, and counts.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,19 +8,18 @@ use tokio_util::sync::CancellationToken;
 use super::Catalogue;
 use crate::Result;
 
-/// Publishers that are known are looked through this often.
+/// Interval at which the known publishers are updated.
 const KNOWN_EVERY: Duration = Duration::from_secs(600);
-/// A publisher is known that was seen first so long ago: making a key costs nothing, and waiting
+/// A publisher is known this long after it was first seen: a new key costs nothing, but waiting
 /// does.
 const KNOWN_AFTER: Duration = Duration::from_secs(24 * 3_600);
-/// Publishers that are known at most, those seen first before others: each is a hundred bytes of
-/// memory.
+/// Most known publishers, those seen first before others. Each takes a hundred bytes of memory.
 const MAX_KNOWN: usize = 100_000;
-/// Counting waits this long for more to come.
+/// Delay before counting, so that several changes are counted together.
 const COUNT_DELAY: Duration = Duration::from_millis(200);
 
 impl Catalogue {
-    /// Runs until `stop` is called. Waits for nobody in the network.
+    /// Runs until `stop` is cancelled. Does not wait for the network.
     pub async fn run_tidy(self: Arc<Self>, stop: CancellationToken) {
         let mut knowing = tokio::time::interval(KNOWN_EVERY);
         loop {
@@ -45,7 +44,7 @@ impl Catalogue {
         Ok(())
     }
 
-    /// Looks through whom this node knows of the publishers.
+    /// Updates the set of known publishers.
     pub async fn know(&self) -> Result<()> {
         let before = self.core.now().before(KNOWN_AFTER);
         let known = self.core.read("reading the publishers", move |store| {

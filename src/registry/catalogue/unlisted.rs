@@ -1,8 +1,8 @@
-//! Packages that are listed by another release than their latest, because its manifest is not here:
-//! it is to be asked for.
+//! Packages that are listed by another release than their latest, because its manifest must still
+//! be fetched.
 //!
-//! An announcement brings the manifest of the release that it is about, which after a fix of an
-//! older line, or a yank, is not the latest.
+//! An announcement brings the manifest of the release that it is about. After a fix of an older
+//! version, or a yank, that is not the latest one.
 
 use std::{collections::VecDeque, sync::Mutex};
 
@@ -11,8 +11,8 @@ use tokio::sync::Notify;
 use super::super::core::lock;
 use crate::domain::name::PackageId;
 
-/// Packages that wait to be asked for. Who announces more of them at once is listed by what was
-/// announced.
+/// Most packages that wait to be fetched. Beyond that, a package stays listed by the announced
+/// release.
 const MOST: usize = 256;
 
 #[derive(Default)]
@@ -30,10 +30,10 @@ impl Unlisted {
         }
     }
 
-    /// Waits for the next one.
+    /// Waits for the next package.
     pub async fn next(&self) -> PackageId {
         loop {
-            // The guard is gone before anything is waited for.
+            // Release the lock before waiting.
             let next = lock(&self.waiting).pop_front();
             match next {
                 Some(id) => return id,

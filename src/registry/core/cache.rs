@@ -1,10 +1,10 @@
-//! Packages asked for lately: the first tier of a get.
+//! A cache of packages requested lately: the first tier of a get.
 
 use std::collections::HashMap;
 
 use crate::domain::{freshness::CONFIRMED_FOR, name::PackageId, package::Package, time::Timestamp};
 
-/// Packages kept.
+/// Most packages kept.
 const CAPACITY: usize = 512;
 
 #[derive(Default)]
@@ -36,7 +36,7 @@ impl Cache {
         self.packages.remove(id);
     }
 
-    /// Trust is part of an answer, and a person has just changed it.
+    /// Drops everything: trust is part of the answers, and a person has just changed it.
     pub fn clear(&mut self) {
         self.packages.clear();
     }

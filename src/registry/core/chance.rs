@@ -1,4 +1,4 @@
-//! Randomness that is passed in, so that a test can repeat what a seed brought.
+//! A source of randomness that is passed in, so that a test can repeat a run by its seed.
 
 use std::{
     ops::Range,
@@ -12,14 +12,14 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 pub struct Chance(Arc<Mutex<StdRng>>);
 
 impl Default for Chance {
-    /// A source that nobody can foresee.
+    /// Creates a source seeded by the operating system.
     fn default() -> Self {
         Self(Arc::new(Mutex::new(rand::make_rng())))
     }
 }
 
 impl Chance {
-    /// A source that draws the same numbers for the same seed.
+    /// Creates a source with a fixed seed.
     pub fn seeded(seed: u64) -> Self {
         Self(Arc::new(Mutex::new(StdRng::seed_from_u64(seed))))
     }
@@ -29,7 +29,7 @@ impl Chance {
         self.with(|rng| rng.random())
     }
 
-    /// Draws one of these numbers; the first where there is none.
+    /// Draws a number from the range, or its start if it is empty.
     pub fn below(&self, numbers: Range<u64>) -> u64 {
         match numbers.is_empty() {
             true => numbers.start,
@@ -37,7 +37,7 @@ impl Chance {
         }
     }
 
-    /// Draws a share from 0 up to 1.
+    /// Draws a number from 0 up to, but not including, 1.
     pub fn share(&self) -> f64 {
         self.with(|rng| rng.random_range(0.0..1.0))
     }

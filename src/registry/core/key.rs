@@ -1,4 +1,4 @@
-//! The key by which this node publishes, if it has one.
+//! The key that this node publishes with, if it has one.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use crate::{
     store::{Store, keys},
 };
 
-/// Reads the publisher's key where there is one, and has the store know whose it is.
+/// Reads the publisher's key, if there is one, and tells the store its owner.
 pub(super) async fn read(store: &Store, data_dir: &std::path::Path) -> Result<Option<Keypair>> {
     let key = keys::load(&keys::publisher_path(data_dir))?;
     if let Some(key) = &key {
@@ -23,7 +23,7 @@ pub(super) async fn read(store: &Store, data_dir: &std::path::Path) -> Result<Op
 }
 
 impl Core {
-    /// The file in which the publisher's key is, or will be.
+    /// Returns the path of the publisher's key file, which may not exist yet.
     pub fn publisher_path(&self) -> PathBuf {
         keys::publisher_path(&self.data_dir)
     }
@@ -32,7 +32,7 @@ impl Core {
         lock(&self.publisher).clone()
     }
 
-    /// The publisher's key if it is the one that owns these packages.
+    /// Returns the publisher's key if it owns the packages of `owner`.
     pub fn key_of(&self, owner: &PublisherId) -> Option<Keypair> {
         self.publisher_key()
             .filter(|key| PublisherId::of(&key.public()) == *owner)
@@ -43,10 +43,10 @@ impl Core {
             .map(|key| PublisherId::of(&key.public()))
     }
 
-    /// The publisher's key, and where it is when this made it.
+    /// Returns the publisher's key, and the path of its file if this call created it.
     ///
     /// # Errors
-    /// [`RegistryError::LostKey`](crate::RegistryError::LostKey) when there was another one and its
+    /// [`RegistryError::LostKey`](crate::RegistryError::LostKey) if there was another key whose
     /// file is gone.
     pub async fn publisher_or_new(&self) -> Result<(Keypair, Option<PathBuf>)> {
         let path = self.publisher_path();
@@ -62,14 +62,14 @@ impl Core {
         };
         let id = PublisherId::of(&key.public());
         self.store.set_own_publisher(id);
-        // If this fails, the next start remembers the file that is there.
+        // If this fails, the next start remembers the key in the file.
         self.store
             .remember_key(Role::Publisher, &id.to_string())
             .await?;
         Ok((key, Some(path)))
     }
 
-    /// The owner under which a draft is checked before there is a publisher's key.
+    /// Returns the owner under which a draft is checked before a publisher's key exists.
     pub fn owner_to_be(&self) -> PublisherId {
         PublisherId::from(self.net.peer_id())
     }

@@ -1,4 +1,4 @@
-//! The ground floor of the registry: what all of its services stand on.
+//! The foundation of the registry, which all of its services use.
 
 mod cache;
 mod chance;
@@ -19,10 +19,10 @@ pub use options::RegistryOptions;
 
 use crate::{
     RegistryError, Result,
-    bus::{Bus, Event, Level, Notice, Tally},
+    bus::{Bus, BusEvent, Level, Notice, Tally},
     clock::Clock,
     domain::{
-        announced::Announced,
+        announced::ReceivedAnnouncement,
         content::ContentOptions,
         record::Announcement,
         release::{self, ReleaseEntry},
@@ -34,7 +34,7 @@ use crate::{
 };
 use cache::Cache;
 
-/// Where a registry reads, whom it asks, and whom it tells.
+/// The store, network and bus that the services share.
 pub(super) struct Core {
     pub net: Net,
     pub store: Store,
@@ -48,13 +48,15 @@ pub(super) struct Core {
     chance: Chance,
     cache: Mutex<Cache>,
     publisher: Mutex<Option<Keypair>>,
-    /// Threads on which this node's own questions and listings read the store at once.
+    /// Limits the threads on which this node's own requests read the store.
     reading: Semaphore,
 }
 
 impl Core {
+    /// Creates the core.
+    ///
     /// # Errors
-    /// [`RegistryError::Key`] when there is a publisher key that cannot be read.
+    /// [`RegistryError::Key`] if there is a publisher key that cannot be read.
     pub async fn new(
         (net, store): (Net, Store),
         (bus, tally, metrics): (Bus, Tally, Metrics),
@@ -80,7 +82,7 @@ impl Core {
         })
     }
 
-    /// The time by this node's clock.
+    /// Returns the time of this node's clock.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
@@ -89,35 +91,35 @@ impl Core {
         &self.chance
     }
 
-    /// Packages that were asked for lately.
+    /// Returns the packages requested lately.
     pub fn cache(&self) -> MutexGuard<'_, Cache> {
         lock(&self.cache)
     }
 
-    /// Tells whoever watches what a person should know.
+    /// Shows a warning to the readers of the bus.
     pub fn warn(&self, text: String) {
         tracing::warn!("{text}");
         self.notice(Level::Warning, text);
     }
 
-    /// Tells whoever watches what a person may like to know.
+    /// Shows a remark to the readers of the bus.
     pub fn note(&self, text: String) {
         self.notice(Level::Info, text);
     }
 
     fn notice(&self, level: Level, text: String) {
         let at = self.now();
-        self.bus.emit(Event::Notice(Notice { at, level, text }));
+        self.bus.emit(BusEvent::Notice(Notice { at, level, text }));
     }
 
-    /// Tells peers how many packages are here now.
+    /// Tells peers the number of packages here.
     pub fn count(&self) {
         if let Ok(packages) = self.store.package_count() {
             self.net.greet(|greeting| greeting.packages = packages);
         }
     }
 
-    /// Shows an announcement to whoever watches.
+    /// Shows an announcement to the readers of the bus.
     pub fn tell(&self, announcement: &Announcement, via: Option<PeerId>, verified_at: Timestamp) {
         let travelled = verified_at.since(announcement.announced_at());
         self.tally.announced(via.map(|_| travelled), verified_at);
@@ -129,32 +131,33 @@ impl Core {
         }
         let (head, manifest) = (&announcement.head, &announcement.manifest);
         let entry = release::find(&head.ecosystem, &head.releases, &manifest.version);
-        self.bus.emit(Event::Announced(Box::new(Announced {
-            at: verified_at,
-            package: head.package().clone(),
-            handle: head.handle.clone(),
-            trust: self
-                .store
-                .trust(&head.owner(), head.handle.as_ref())
-                .unwrap_or_default(),
-            version: manifest.version.clone(),
-            summary: manifest.summary().to_string(),
-            yanked: entry.is_some_and(ReleaseEntry::is_yanked),
-            via,
-            delay: verified_at.since(head.signed_at),
-            travelled,
-            seq: head.seq,
-        })));
+        self.bus
+            .emit(BusEvent::Announced(Box::new(ReceivedAnnouncement {
+                at: verified_at,
+                package: head.package().clone(),
+                handle: head.handle.clone(),
+                trust: self
+                    .store
+                    .trust(&head.owner(), head.handle.as_ref())
+                    .unwrap_or_default(),
+                version: manifest.version.clone(),
+                summary: manifest.summary().to_string(),
+                yanked: entry.is_some_and(ReleaseEntry::is_yanked),
+                via,
+                delay: verified_at.since(head.signed_at),
+                travelled,
+                seq: head.seq,
+            })));
     }
 
-    /// Reads the store on a thread that may wait for the disk; `what` is what is said to have
-    /// failed if it ends before it is done.
+    /// Reads the store on a blocking thread. `what` names the work in the error if the thread ends
+    /// early.
     pub async fn read<T: Send + 'static>(
         &self,
         what: &'static str,
         read: impl FnOnce(&Store) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        // Waits here and not on a thread, however much is asked at once.
+        // Wait for a permit here, so that many requests do not occupy as many threads.
         let _turn = self
             .reading
             .acquire()
@@ -165,8 +168,8 @@ impl Core {
     }
 }
 
-/// Runs what reads or writes much on a thread that may wait; `what` is what is said to have failed
-/// if it ends before it is done.
+/// Runs long reads or writes on a blocking thread. `what` names the work in the error if the thread
+/// ends early.
 pub(super) async fn blocking<T: Send + 'static>(
     what: &'static str,
     work: impl FnOnce() -> Result<T> + Send + 'static,
@@ -180,7 +183,8 @@ pub(super) async fn blocking<T: Send + 'static>(
     })
 }
 
-/// A poisoned lock only means that another thread panicked between two assignments of plain values.
+/// Locks a mutex and ignores poisoning: another thread panicked, but only between two assignments
+/// of plain values.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

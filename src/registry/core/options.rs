@@ -4,33 +4,31 @@ use std::time::Duration;
 
 use crate::domain::{catalogue::CatalogueScope, name::Handle, names::NameRule};
 
-/// Settings of what a node publishes, and of what it keeps of the network's catalogue and for
-/// others.
+/// Settings for publishing, for the catalogue, and for what is kept for others.
 #[derive(Clone, Debug)]
 pub struct RegistryOptions {
-    /// The name that this node's publisher goes by, unless a draft gives another one.
+    /// The handle of this node's publisher, unless a draft gives another one.
     pub handle: Option<Handle>,
     /// The part of the network's catalogue that is kept.
     pub catalogue: CatalogueScope,
-    /// Most bytes of records in the catalogue. The default has room for 400,000 packages.
+    /// Most bytes of records in the catalogue. The default is enough for 400,000 packages.
     pub catalogue_bytes: u64,
-    /// Most packages in the catalogue. The default takes about 1.5 GiB of disk.
+    /// Most packages in the catalogue. At the default they take about 1.5 GiB of disk.
     pub catalogue_max: u64,
-    /// The catalogue is compared with others this often, a little earlier or later. Comparing equal
-    /// catalogues costs a KiB, and gossip brings what is new at once.
+    /// Interval at which the catalogue is compared with others, varied slightly. Comparing equal
+    /// catalogues costs a KiB, and gossip brings news at once.
     pub sync_every: Duration,
-    /// Other nodes that are to have the bytes of each own release. By default two: one of them may
-    /// leave, and a third node has the bytes.
+    /// Number of other nodes that should have the bytes of each own release. The default is two: if
+    /// one leaves, the other still has them.
     pub copies: usize,
-    /// Most bytes that are kept for others, of the quota of content. By default a tenth of it.
+    /// Most bytes kept for others, out of the content quota. The default is a tenth of it.
     pub keep_for_others: u64,
-    /// A copy on a node that is gone for so long is lost, and made anew. By default a day: a laptop
-    /// comes back within it.
+    /// A copy counts as lost, and is replaced, once its node is gone for this long. The default is
+    /// a day, because a laptop is back within it.
     pub copy_lost_after: Duration,
-    /// The node is there for longer than one thing that a person asks for: only then others may
-    /// have something kept here.
+    /// True if the node runs for longer than one command. Only such a node keeps copies for others.
     pub stays: bool,
-    /// Whose packages bare names are, by the settings.
+    /// The settings' rules that map bare names to owners.
     pub names: Vec<NameRule>,
 }
 

@@ -1,4 +1,4 @@
-//! Content as users of a node ask for it: put, fetched, read, kept.
+//! Implements the users' interface to contents: put, fetch, read, keep.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,11 +22,11 @@ use crate::{
 /// Pieces of 1 MiB that are read ahead of a reader.
 const PIECES: usize = 2;
 const A_MINUTE: Duration = Duration::from_secs(60);
-/// What is left of a fetch that nobody has gone on with is removed after this time.
+/// The remains of a fetch that was not resumed are removed after this time.
 const LEFT_FOR: Duration = Duration::from_secs(7 * 24 * 3_600);
 
-/// The most bytes and the age of what is left, beyond which a clean-up removes it: by the quota, or
-/// `all` that may be.
+/// Returns the bytes and age of contents beyond which a clean-up removes them: by the quota, or
+/// `all` that may be removed.
 fn removed_beyond(all: bool, quota: u64) -> (u64, Duration) {
     match all {
         true => (0, A_MINUTE),
@@ -35,7 +35,7 @@ fn removed_beyond(all: bool, quota: u64) -> (u64, Duration) {
 }
 
 impl Fetcher {
-    /// Takes bytes to be published.
+    /// Stores bytes to be published.
     pub async fn put(&self, bytes: impl AsyncRead + Unpin + Send + 'static) -> Result<Content> {
         let reader = SyncIoBridge::new(bytes);
         self.contents
@@ -43,7 +43,7 @@ impl Fetcher {
             .await
     }
 
-    /// Fetches what is not here, and returns when all of it is here and verified.
+    /// Fetches a content, and returns when all of it is here and verified.
     pub async fn fetch(
         self: &Arc<Self>,
         wanted: Wanted,
@@ -53,7 +53,7 @@ impl Fetcher {
         self.fetch_content(wanted, progress).await
     }
 
-    /// Fetches what is small and travels beside files, many at once.
+    /// Fetches many small companion files at once.
     pub async fn gather(&self, wanted: Vec<Wanted>, within: Duration) -> Result<()> {
         for one in &wanted {
             self.core.store.asked_for(one.content.root).await?;
@@ -61,7 +61,7 @@ impl Fetcher {
         self.gather_contents(wanted, within).await
     }
 
-    /// Begins to fetch, and does not wait.
+    /// Starts a fetch without waiting for it.
     pub async fn start_fetch(self: &Arc<Self>, wanted: Wanted) -> Result<()> {
         self.core.store.asked_for(wanted.content.root).await?;
         if self.contents.get(&wanted.content.root)?.is_none() {
@@ -70,7 +70,7 @@ impl Fetcher {
         Ok(())
     }
 
-    /// The verified bytes of content that is here, in pieces.
+    /// Returns the verified bytes of a content that is here, in pieces.
     pub async fn read(&self, root: ContentRoot) -> Result<mpsc::Receiver<Result<Bytes>>> {
         let held = self
             .contents
@@ -95,7 +95,7 @@ impl Fetcher {
         Ok(receiver)
     }
 
-    /// The verified bytes of content from an offset on, as they come.
+    /// Returns the verified bytes of a content from an offset on, as they arrive.
     pub async fn stream(
         self: &Arc<Self>,
         wanted: Wanted,
@@ -105,19 +105,19 @@ impl Fetcher {
         self.stream_content(wanted, from).await
     }
 
-    /// Keeps content for a release whatever the quota says, or no longer.
+    /// Pins a content for a release, or unpins it.
     pub async fn pin(&self, root: ContentRoot, release: String, pinned: bool) -> Result<bool> {
         self.core.store.asked_for(root).await?;
         self.contents.set_pinned(root, release, pinned).await
     }
 
-    /// Removes what is neither own nor pinned.
+    /// Removes contents that are neither own nor pinned.
     pub async fn clean_up(&self, all: bool) -> Result<Freed> {
         let (most, age) = removed_beyond(all, self.contents.usage()?.quota);
         self.contents.gc(most, age).await
     }
 
-    /// Reads and verifies one content; false when it was damaged.
+    /// Reads and verifies one content. Returns false if it was damaged.
     pub async fn check(&self, root: ContentRoot) -> Result<bool> {
         let held = self
             .contents
@@ -126,11 +126,11 @@ impl Fetcher {
         self.contents.verify(held.content).await
     }
 
-    /// Tells a fetch what to do; false when there is none that it could be told.
+    /// Controls a fetch. Returns false if there is no such fetch.
     pub async fn direct(self: &Arc<Self>, id: TransferId, order: Order) -> Result<bool> {
         match id {
             TransferId::Fetch { root } => self.direct_fetch(root, order).await,
-            // What others fetch is theirs to stop.
+            // A transfer to another node is that node's to stop.
             TransferId::Serve { .. } => Ok(false),
         }
     }

@@ -1,4 +1,4 @@
-//! Small contents: many questions are on their way on each stream before the first is answered.
+//! Fetches many small contents: each stream carries many requests before the first is answered.
 
 use std::{
     collections::HashSet,
@@ -17,7 +17,7 @@ use crate::{
     Result,
     domain::{
         content::groups,
-        held::{Origin, Share},
+        held::{FetchOrigin, Share},
         manifest::Content,
         record::Refusal,
         reputation::Outcome,
@@ -27,28 +27,27 @@ use crate::{
     store::content::{SMALL, Small},
 };
 
-/// A peer takes four streams, and one is left for what is fetched alone.
+/// A peer accepts four streams; the others are left for contents that are fetched alone.
 const PACE: Pace = Pace { lanes: 2, most: 64 };
-/// Fewer are fetched one by one, and found by the DHT too.
+/// Fewer than this are fetched one by one, and with the DHT's help.
 const FEW: usize = 2;
-/// Bytes that one stream may have brought before they are written.
+/// Bytes that one stream may hold before they are written.
 const HELD: usize = 1 << 20;
 
-/// Contents of one stream.
+/// The contents that one stream supplied.
 #[derive(Default)]
 struct Got {
     /// Verified, and not written yet.
     held: Vec<(usize, Small)>,
     held_bytes: usize,
-    /// Of all that came.
+    /// Bytes of all contents that arrived.
     bytes: u64,
     count: usize,
 }
 
 impl Fetcher {
-    /// Fetches those of these contents that are small and not here, within this time, from peers
-    /// that are connected. What travels beside a file is offered to nobody by itself, and so
-    /// nothing else is fetched like this.
+    /// Fetches the small contents that are not here from connected peers, within this time. It is
+    /// meant only for companion files, which are not announced themselves.
     pub async fn gather_contents(&self, wanted: Vec<Wanted>, within: Duration) -> Result<()> {
         let mut missing = Vec::new();
         for one in wanted
@@ -64,7 +63,7 @@ impl Fetcher {
         }
         self.contents
             .check_room(missing.iter().map(|one| one.content.size).sum())?;
-        // What came by then counts.
+        // Keep what arrived by then.
         timeout(within, self.ask_for_contents(&missing))
             .await
             .unwrap_or(Ok(()))
@@ -108,7 +107,7 @@ impl Fetcher {
         Ok(())
     }
 
-    /// Asks a peer for all of these on one stream.
+    /// Requests all of these from a peer on one stream.
     async fn ask_peer_for_contents(
         &self,
         many: &Many,
@@ -116,7 +115,7 @@ impl Fetcher {
         wanted: &[(usize, &Wanted)],
     ) -> Said {
         let links = &self.fetches.links;
-        // A stream that was kept may have been closed by the other side.
+        // The other side may have closed a kept stream.
         for fresh in [false, true] {
             let Ok((link, place)) = links.take(&self.core.net, peer, REACH, fresh).await else {
                 return Said::Nothing;
@@ -145,8 +144,8 @@ impl Fetcher {
         Said::Nothing
     }
 
-    /// Keeps what a stream brought. What cannot be kept is not noted: whoever then fetches it alone
-    /// is told why.
+    /// Stores what a stream supplied. A failure is not noted here: fetching that content alone
+    /// reports it.
     async fn keep_small(&self, many: &Many, got: &mut Got) {
         got.held_bytes = 0;
         let (things, small): (Vec<usize>, Vec<Small>) = got.held.drain(..).unzip();
@@ -162,7 +161,7 @@ impl Fetcher {
     fn judge(&self, peer: PeerId, broken: &Broken) {
         tracing::debug!(%peer, %broken, "a peer gives no more of many contents");
         match broken {
-            // A stream that is reset is nobody's fault.
+            // A stream that is reset is no fault of the peer.
             Broken::Lost(_) => {}
             Broken::Silent => self.core.net.observe(peer, Outcome::ContentLate),
             Broken::Lied => {
@@ -172,8 +171,8 @@ impl Fetcher {
         }
     }
 
-    /// Asks for everything, and reads the answers in their order; `None` in the place of the stream
-    /// when the peer is busy.
+    /// Sends all requests, and reads the answers in order. Returns `None` in place of the stream if
+    /// the peer is busy.
     async fn converse(
         &self,
         many: &Many,
@@ -204,7 +203,7 @@ impl Fetcher {
                     }];
                     (got.count, got.bytes) = (got.count + 1, got.bytes + content.size);
                     got.held_bytes += bytes.len();
-                    let origin = Origin {
+                    let origin = FetchOrigin {
                         shares,
                         millis,
                         resumed: 0,
@@ -230,7 +229,7 @@ impl Fetcher {
     }
 }
 
-/// Writes what was verified to its place.
+/// Copies verified bytes to their position.
 fn put(bytes: &mut [u8], item: &BaoContentItem) {
     let BaoContentItem::Leaf(leaf) = item else {
         return;

@@ -1,4 +1,4 @@
-//! The bytes of releases: fetched from peers, offered to them, and kept with them.
+//! The bytes of releases: fetched from peers, provided to peers, and replicated.
 
 mod contents;
 mod copies;
@@ -19,12 +19,12 @@ use safety::Looking;
 /// Time to reach a peer.
 const REACH: Duration = Duration::from_secs(5);
 
-/// Content on this node and at others.
+/// Content on this node and on others.
 pub(super) struct Fetcher {
     core: Arc<Core>,
     catalogue: Arc<Catalogue>,
     pub contents: ContentStore,
-    /// What runs, for whoever looks.
+    /// The running transfers, for display.
     pub board: Board,
     fetches: Fetches,
     providing: Providing,
@@ -51,7 +51,7 @@ impl Fetcher {
         }
     }
 
-    /// Waits until no own release is being given to others any more.
+    /// Waits until no own release is being offered any more.
     pub async fn wait_copied(&self) {
         self.copying.idle().await;
     }

@@ -1,10 +1,10 @@
-//! What a registry does for content by itself: tell the DHT what is here, go on with fetches, have
-//! damaged content again.
+//! Background work on contents: announces them in the DHT, resumes fetches, and restores damaged
+//! ones.
 
 use std::{
     collections::{BTreeSet, HashSet, VecDeque},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{sync::Notify, time::MissedTickBehavior};
@@ -21,27 +21,29 @@ use crate::domain::{
     transfer::Wanted,
 };
 
-/// Contents that are told of at once.
+/// Contents announced at once.
 const AT_ONCE: usize = 4;
-/// Between two of them: everything at once is what brings a small network down.
+/// Pause between two announcements: announcing everything at once would bring down a small network.
 const PACE: Duration = Duration::from_millis(20);
-/// Everything is told of again this often: twice in the life of a record.
+/// The pause while something is being fetched that a person may wait for.
+const PACE_BESIDE: Duration = Duration::from_secs(1);
+/// Interval at which everything is announced again: twice in the life of a record.
 const ROUND: Duration = Duration::from_secs(12 * 3_600);
-/// Words of new packages are looked for this often.
+/// Interval at which words of new packages are announced.
 const WORDS: Duration = Duration::from_secs(600);
-/// A word that more packages have is at every peer one may ask.
+/// A word of more packages than this is found at any peer.
 const RARE: u64 = 3;
-/// Words that are told of: of this node's own packages, and of others.
+/// Most announced words: of this node's own packages, and of others.
 const OWN_WORDS: usize = 1_000;
 const RARE_WORDS: usize = 1_000;
-/// What was not used is closed.
+/// Interval at which unused streams and files are closed.
 const SWEEP: Duration = Duration::from_secs(20);
-/// What was damaged is looked for this often, until somebody gives it.
+/// Interval at which damaged contents are fetched again, until a peer supplies them.
 const HEAL: Duration = Duration::from_secs(60);
-/// Contents that wait to be told of; more are told of in the next round.
+/// Most contents that wait to be announced; more are announced in the next round.
 const MOST: usize = 100_000;
 
-/// Contents of which the DHT is to be told, each with what it is called.
+/// Contents to announce in the DHT, each with its name.
 #[derive(Default)]
 pub struct Providing {
     waiting: Mutex<Waiting>,
@@ -76,7 +78,7 @@ impl Providing {
     }
 }
 
-/// The words that are told of: own ones, and of the rare ones those that are nearest to this node.
+/// Returns the words to announce: the own ones, and the rare ones that are nearest to this node.
 fn told_words<'a>(
     own: &'a BTreeSet<String>,
     rare: &'a [String],
@@ -90,15 +92,14 @@ fn told_words<'a>(
     own.chain(rare).collect()
 }
 
-/// Tells if others may have a content of this node: what is its own, and the rest unless it is not
-/// offered.
+/// Returns true if other nodes may fetch a content: own ones always, and the rest if `provide` is
+/// true.
 fn is_offered(held: &Held, provide: bool) -> bool {
     held.own || provide
 }
 
 impl Fetcher {
-    /// The DHT is told that this node has a content, by what it is called, before those that are
-    /// only told of again.
+    /// Queues the announcement of a content, with its name, before those that are only renewed.
     pub fn provide_soon(&self, root: ContentRoot, what: &str) {
         self.providing.add(
             DhtKey::of_content(&root),
@@ -107,7 +108,7 @@ impl Fetcher {
         );
     }
 
-    /// As [`Self::provide_soon`] for every file that a manifest lists.
+    /// As [`Self::provide_soon`], for every file that a manifest lists.
     pub fn provide_files_soon(&self, manifest: &Manifest) {
         let what = format!("{} {}", manifest.name, manifest.version);
         manifest
@@ -116,7 +117,7 @@ impl Fetcher {
             .for_each(|file| self.provide_soon(file.root, &what));
     }
 
-    /// Runs until `stop` is called.
+    /// Runs until `stop` is cancelled.
     pub async fn run_contents(self: Arc<Self>, stop: CancellationToken) {
         if let Err(error) = self.tidy_copies().await {
             tracing::error!(%error, "what is kept for others could not be looked through");
@@ -133,6 +134,7 @@ impl Fetcher {
             Vec::new()
         });
         let mut telling = tokio::task::JoinSet::new();
+        let mut told_at = Instant::now();
         let mut idle = false;
         let mut new_words = tokio::time::interval(WORDS);
         let mut told = HashSet::new();
@@ -162,13 +164,18 @@ impl Fetcher {
                 changed = joined.changed() => if changed.is_err() { break },
                 () = self.providing.added.notified(), if idle => idle = false,
                 Some(_) = telling.join_next(), if !telling.is_empty() => {}
-                _ = pace.tick(), if !idle && !alone && telling.len() < AT_ONCE => match self.providing.next() {
-                    Some((key, what)) => {
-                        let net = self.core.net.clone();
-                        telling.spawn(async move { net.provide(key, what.into()).await });
+                _ = pace.tick(), if !idle && !alone && telling.len() < AT_ONCE => {
+                    if self.is_fetching() && told_at.elapsed() < PACE_BESIDE {
+                        continue;
                     }
-                    None => idle = true,
-                },
+                    let Some((key, what)) = self.providing.next() else {
+                        idle = true;
+                        continue;
+                    };
+                    told_at = Instant::now();
+                    let net = self.core.net.clone();
+                    telling.spawn(async move { net.provide(key, what.into()).await });
+                }
             }
         }
         let fetches = &self.fetches;
@@ -177,7 +184,7 @@ impl Fetcher {
         fetches.tasks.wait().await;
     }
 
-    /// Everything that others may have of this node.
+    /// Queues the announcement of everything that other nodes may fetch.
     pub fn provide_everything(&self) {
         match self.contents.list() {
             Ok(held) => {
@@ -197,9 +204,9 @@ impl Fetcher {
         }
     }
 
-    /// Words of packages that this node knows, for those who know few: its own packages' at once,
-    /// and of the rare ones of all the catalogue those that are nearest to it, so that nodes share
-    /// the work without a word.
+    /// Announces words of packages for nodes that know few: all words of its own packages, and of
+    /// the catalogue's rare words those that are nearest to it, so that nodes share the work
+    /// without coordination.
     async fn provide_words(&self, told: &mut HashSet<DhtKey>) {
         let full = self.core.options.catalogue == CatalogueScope::Full;
         let read = self
@@ -224,7 +231,7 @@ impl Fetcher {
         }
     }
 
-    /// Words of a package that was just published.
+    /// Announces the words of a package that was just published.
     pub fn provide_words_soon(&self, text: &str) {
         words(text).for_each(|word| {
             self.providing.add(
@@ -235,7 +242,8 @@ impl Fetcher {
         });
     }
 
-    /// What came from others can come from them again; what was put here may be with them by now.
+    /// Restores damaged contents from other nodes: fetched ones come from there, and own ones may
+    /// have been copied.
     fn heal(self: &Arc<Self>) {
         let lost = self.contents.lost().unwrap_or_else(|error| {
             tracing::error!(%error, "what was damaged could not be listed");

@@ -1,4 +1,4 @@
-//! Which of this node's own packages would be lost with it.
+//! Finds this node's own packages that would be lost with it.
 
 use std::{
     collections::BTreeMap,
@@ -24,37 +24,37 @@ use crate::{
     net::Safety,
 };
 
-/// Own packages are looked through this often; each costs a question to the DHT.
+/// Interval of the checks; each package costs a DHT lookup.
 const ROUND: Duration = Duration::from_secs(300);
-/// Looked at in a round. The next goes on where it ended.
+/// Packages per check. The next check continues after them.
 const A_ROUND: usize = 50;
-/// Nodes that must have a content, this one counted.
+/// Nodes that must have a content, including this one.
 const ENOUGH: usize = 2;
-/// A head that expires so soon was not renewed in time: that is due at a third of its life.
+/// A head that expires within this time was not renewed in time; that is due after a third of its
+/// life.
 const SOON: Duration = Duration::from_secs(10 * 86_400);
-/// Nobody can be expected to have a release that is younger.
+/// A release must be older than this before other nodes can be expected to have it.
 const YOUNG: Duration = Duration::from_secs(86_400);
-/// Those that are named.
+/// Most packages that are named.
 const NAMED: usize = 20;
 
 #[derive(Default)]
 pub(super) struct Looking {
-    /// Somebody wants to know now.
+    /// Signals that a check is wanted now.
     again: Notify,
     at: AtomicUsize,
-    /// Those that were alone, or expire soon, when they were looked at last; with their names.
+    /// The packages that were endangered at the last check, with their names.
     found: Mutex<BTreeMap<PackageId, String>>,
 }
 
 impl Fetcher {
-    /// Tells the DHT again of everything that is here, and looks again at which of it is kept
-    /// elsewhere.
+    /// Announces everything again in the DHT, and checks again which of it others have.
     pub fn offer_everything(&self) {
         self.provide_everything();
         self.looking.again.notify_one();
     }
 
-    /// Runs until `stop` is called.
+    /// Runs until `stop` is cancelled.
     pub async fn run_safety(self: Arc<Self>, stop: CancellationToken) {
         let mut joined = self.core.net.joined();
         let mut round = tokio::time::interval(ROUND);
@@ -62,7 +62,7 @@ impl Fetcher {
             tokio::select! {
                 () = stop.cancelled() => return,
                 _ = round.tick() => {}
-                // Who came may have what nobody else has.
+                // A new peer may have what no other peer has.
                 changed = joined.changed() => if changed.is_err() { return },
                 () = self.looking.again.notified() => {}
             }
@@ -76,10 +76,10 @@ impl Fetcher {
             match looked {
                 Ok(safety) => self.core.net.tell_safety(safety),
                 Err(error) => {
-                    tracing::debug!(%error, "who else has what is ours could not be found out")
+                    tracing::debug!(%error, "the holders of own packages could not be checked")
                 }
             }
-            // What comes and goes at once is looked at once.
+            // Several changes in a short time are checked together.
             const REST: Duration = Duration::from_secs(10);
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -101,7 +101,7 @@ impl Fetcher {
         let looking = &self.looking;
         let found = || looking.found.lock().unwrap_or_else(PoisonError::into_inner);
         if heads.len() >= own {
-            // What is not own any more goes.
+            // Drop packages that are no longer own.
             found().clear();
         }
         for stored in &heads {
@@ -126,8 +126,8 @@ impl Fetcher {
         })
     }
 
-    /// Whether too few nodes have the content of a package's newest release, although they had time
-    /// to fetch it.
+    /// Returns true if too few nodes have the content of a package's newest release, although they
+    /// had time to fetch it.
     async fn is_alone(&self, head: &Authorised<Head>, now: Timestamp) -> Result<bool> {
         let Some(entry) = head.latest() else {
             return Ok(false);

@@ -1,4 +1,4 @@
-//! Get: memory, then the store, then the network.
+//! Gets packages: from memory, then from the store, then from the network.
 
 use futures::{StreamExt, stream};
 use tracing::field::Empty;
@@ -21,10 +21,10 @@ use crate::{
     store::StoredHead,
 };
 
-/// Manifests of one release that are asked for at once.
+/// Manifests of one release that are requested at once.
 const MANIFESTS_AT_ONCE: usize = 8;
 
-/// What a get came to, for who counts.
+/// Classifies the outcome of a get, for the metrics.
 fn provenance(got: Result<Source, &RegistryError>) -> GetSource {
     match got {
         Ok(Source::Cache) => GetSource::Memory,
@@ -36,16 +36,16 @@ fn provenance(got: Result<Source, &RegistryError>) -> GetSource {
     }
 }
 
-/// The place of the manifest that says what a release is: the first that does more than describe
-/// it, because what an index says of a release counts as long as there is nothing else.
+/// Returns the position of the manifest that describes a release: the first one that is more than a
+/// description, because an index's description counts only while there is nothing else.
 fn said_by<'a>(mut manifests: impl Iterator<Item = &'a Manifest>) -> usize {
     manifests
         .position(|manifest| !manifest.is_description())
         .unwrap_or(0)
 }
 
-/// The time since which a package's state is believed for a while; none where nobody has confirmed
-/// it, so that it is asked for again.
+/// Returns the time since which a package's state is believed; `None` if no peer has confirmed it,
+/// so that peers are asked again.
 fn believed_since(held: &StoredHead, now: Timestamp) -> Option<Timestamp> {
     match held.own {
         true => Some(now),
@@ -54,7 +54,7 @@ fn believed_since(held: &StoredHead, now: Timestamp) -> Option<Timestamp> {
 }
 
 impl Packages {
-    /// The current state of a package, in a span that ends with what came of it.
+    /// Returns the current state of a package, in a span that records the outcome.
     pub async fn get(&self, package: &PackageRef) -> Result<Package> {
         let get = async {
             let id = self.resolve(package).await?;
@@ -63,7 +63,7 @@ impl Packages {
         self.traced_get(package, get, |found| found.source).await
     }
 
-    /// As [`Self::get`], the highest release that matches.
+    /// As [`Self::get`], for the highest release that matches.
     pub async fn get_version(
         &self,
         package: &PackageRef,
@@ -73,7 +73,7 @@ impl Packages {
         self.traced_get(package, get, |found| found.source).await
     }
 
-    /// Tells if there is such a package.
+    /// Returns true if the package exists.
     pub async fn exists(&self, package: &PackageRef) -> Result<bool> {
         match self.get(package).await {
             Ok(_) => Ok(true),
@@ -82,7 +82,7 @@ impl Packages {
         }
     }
 
-    /// What the manifest of one version says.
+    /// Returns the manifest of one version.
     pub async fn metadata(&self, package: &PackageRef, version: &VersionText) -> Result<Manifest> {
         let found = self.get(package).await?;
         let entry = release::find(found.id.name.ecosystem(), &found.releases, version);
@@ -93,7 +93,7 @@ impl Packages {
         Ok(self.files_of(&found.id, entry).await?.0.into_value())
     }
 
-    /// Runs a get in a span that ends with what came of it, and counts it.
+    /// Runs a get in a span that records the outcome, and counts it.
     async fn traced_get<T>(
         &self,
         package: &PackageRef,
@@ -123,7 +123,7 @@ impl Packages {
         got
     }
 
-    /// The highest release that matches, after asking the network for one that is not held.
+    /// Returns the highest release that matches. Asks the network if none is held.
     async fn release(
         &self,
         package: &PackageRef,
@@ -134,7 +134,7 @@ impl Packages {
         let asked = requirement.read(ecosystem)?;
         let mut found = self.package(&id).await?;
         if release::resolve(ecosystem, &found.releases, Some(&asked)).is_none() {
-            // What is held may lack the newest release.
+            // The held state may lack the newest release.
             found = self.package_from_network(&id).await.unwrap_or(found);
         }
         let entry =
@@ -161,11 +161,11 @@ impl Packages {
         })
     }
 
-    /// The files of a release, by the manifests of it that can be had; the first of these, which
-    /// says what it is, and how many cannot.
+    /// Returns the files of a release from its available manifests: the one that describes it, all
+    /// files, and the number of manifests that are missing.
     ///
     /// # Errors
-    /// [`RegistryError::NotFound`] where none can be had.
+    /// [`RegistryError::NotFound`] if no manifest is available.
     pub async fn files_of(
         &self,
         id: &PackageId,
@@ -200,8 +200,8 @@ impl Packages {
         Ok((first, files, missing))
     }
 
-    /// The package's state: memory, then the store while it is fresh, then the network, then the
-    /// store however old.
+    /// Returns the package's state: from memory, from the store while it is fresh, from the
+    /// network, or else from the store however old.
     pub async fn package(&self, id: &PackageId) -> Result<Package> {
         let now = self.core.now();
         if let Some(package) = self.core.cache().get(id, now) {
@@ -222,7 +222,7 @@ impl Packages {
         }
     }
 
-    /// Looks for the newest head and takes it.
+    /// Finds the newest head in the network and accepts it.
     pub async fn package_from_network(&self, id: &PackageId) -> Result<Package> {
         let (source, asked) = self.refresh_head(id).await?;
         let missing = || RegistryError::NotFound {
@@ -234,7 +234,7 @@ impl Packages {
         self.assemble(&held, source).await
     }
 
-    /// The package as a head tells it.
+    /// Builds the package from a head.
     async fn assemble(&self, held: &StoredHead, source: Source) -> Result<Package> {
         let head = &held.head;
         let id = head.package().clone();

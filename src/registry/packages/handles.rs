@@ -4,18 +4,18 @@ use super::Packages;
 use crate::{
     RegistryError, Result,
     domain::{
-        dependency::{Dependency, On, labelled},
+        dependency::{Dependency, DependencyOn, labelled},
         manifest::{Draft, Manifest},
         name::{Handle, PackageId, PackageName, PublisherId},
         query::{LookAlike, name_publishers},
         record::{Authorised, Head},
-        trust::{self, Bound, Claims, MAX_HANDLES, Meaning},
+        trust::{self, Bound, Claims, HandleMeaning, MAX_HANDLES},
     },
     net::protocol::{Request, Response},
 };
 
 impl Packages {
-    /// Collects what is known of a handle; with `ask`, peers are asked first who claims it.
+    /// Collects the known claimants of a handle; with `ask`, peers are asked for claimants first.
     pub async fn claims_of(&self, handle: &Handle, ask: bool) -> Result<Claims> {
         let bound = self.bound(handle)?;
         let (answered, needed) = if ask {
@@ -36,8 +36,8 @@ impl Packages {
         })
     }
 
-    /// The key that a handle means here whatever others claim: one's own handle always means one's
-    /// own key.
+    /// Returns the key that a handle is bound to here, whatever others claim. One's own handle is
+    /// always bound to one's own key.
     fn bound(&self, handle: &Handle) -> Result<Option<(PublisherId, Bound)>> {
         if let Some(own) = self.core.publisher_id()
             && (self.core.options.handle.as_ref() == Some(handle)
@@ -52,7 +52,7 @@ impl Packages {
             .map(|publisher| (publisher, Bound::Pinned)))
     }
 
-    /// A search's text with the publishers that are bound here named by their keys.
+    /// Replaces bound handles in a search's text by their keys.
     pub fn name_publishers(&self, text: &str) -> String {
         name_publishers(text, |handle| {
             let bound = self.bound(&handle.parse().ok()?).ok().flatten();
@@ -60,34 +60,35 @@ impl Packages {
         })
     }
 
-    /// Refuses to bind one's own handle to somebody else's key.
+    /// Refuses to bind one's own handle to another key.
     fn not_own(&self, handle: &Handle, publisher: PublisherId) -> Result<()> {
         match self.bound(handle)? {
             Some((own, Bound::Own)) if own != publisher => Err(RegistryError::Usage(format!(
-                "{handle} is what you call yourself, and means your own key here; pin {publisher} under another handle"
+                "{handle} is your own handle and means your own key here; pin {publisher} under \
+                 another handle"
             ))),
             _ => Ok(()),
         }
     }
 
-    /// Resolves a handle that somebody looks at to a key; pins nothing.
+    /// Resolves a handle to a key for display; pins nothing.
     pub async fn publisher_called(&self, handle: &Handle) -> Result<PublisherId> {
         let mut claims = self.claims_of(handle, false).await?;
-        if claims.meaning() == Meaning::Nobody {
+        if claims.meaning() == HandleMeaning::Nobody {
             claims = self.claims_of(handle, true).await?;
         }
         match claims.meaning() {
-            Meaning::Bound(publisher) | Meaning::One(publisher) => Ok(publisher),
-            Meaning::Several(claimants) => Err(RegistryError::AmbiguousHandle {
+            HandleMeaning::Bound(publisher) | HandleMeaning::One(publisher) => Ok(publisher),
+            HandleMeaning::Several(claimants) => Err(RegistryError::AmbiguousHandle {
                 handle: handle.clone(),
                 claimants,
             }),
-            Meaning::Nobody => Err(RegistryError::UnknownHandle(handle.clone())),
+            HandleMeaning::Nobody => Err(RegistryError::UnknownHandle(handle.clone())),
         }
     }
 
-    /// Asks peers who claims a handle, and takes what they show. Returns how many different ones
-    /// have answered, and how many had to for the answer to count.
+    /// Asks peers for the claimants of a handle, and accepts those with proof. Returns the number
+    /// of peers that answered, and the number required for the answer to count.
     async fn ask_for_claimants(&self, handle: &Handle) -> Result<(usize, usize)> {
         let now = self.core.now();
         let needed = trust::needed(*self.core.net.joined().borrow());
@@ -103,7 +104,7 @@ impl Packages {
                 heads.iter().map(|head| head.as_slice()),
                 |head| head.handle.as_ref() == Some(handle),
             );
-            // A peer that shows something else has not answered.
+            // A peer that returns anything else has not answered.
             answered += usize::from(heads.len() == shown && self.core.net.counts(&peer));
             for head in heads {
                 self.take_claim(head, now).await?;
@@ -128,12 +129,12 @@ impl Packages {
         Ok(())
     }
 
-    /// Names the dependencies of a draft by key. One's own handle is one's own key, and what the
-    /// package's last release called a key it still means in the next.
+    /// Replaces the handles in a draft's dependencies by keys. One's own handle is one's own key,
+    /// and the handles in the package's last release keep their keys.
     ///
     /// # Errors
     /// [`RegistryError::AmbiguousHandle`], [`RegistryError::UnknownHandle`], or
-    /// [`RegistryError::UnpinnedHandle`] for one that a person has to agree to first.
+    /// [`RegistryError::UnpinnedHandle`] if a person must first agree to the key.
     pub async fn by_key(
         &self,
         draft: Draft,
@@ -169,14 +170,13 @@ impl Packages {
         if let Some(publisher) = agreed(handle, own, &claims.meaning(), last) {
             return Ok(publisher);
         }
-        if claims.meaning() == Meaning::Nobody {
+        if claims.meaning() == HandleMeaning::Nobody {
             claims = self.claims_of(handle, true).await?;
         }
         Err(not_agreed(handle, claims.meaning()))
     }
 
-    /// Before anything is signed under a handle: whether the key may claim one more, if it is one
-    /// more.
+    /// Checks, before anything is signed under a handle, whether the key may claim one more.
     pub fn check_handles(&self, own: &PublisherId, handle: Option<&Handle>) -> Result<()> {
         let Some(handle) = handle else { return Ok(()) };
         let handles = self.core.store.handles_of(own)?;
@@ -189,8 +189,8 @@ impl Packages {
         })
     }
 
-    /// The package that this node's person knows and that one called `name` may be taken for; one of
-    /// `publisher`, or one that this node is to publish.
+    /// Returns a package known to this node's person that one called `name` could be mistaken for.
+    /// The new package is of `publisher`, or one that this node is about to publish.
     pub fn look_alike(
         &self,
         name: &PackageName,
@@ -219,7 +219,7 @@ impl Packages {
         self.judge_anew().await
     }
 
-    /// Takes a distrust back; with a handle, that means this key on this node from now on.
+    /// Removes a distrust; with a handle, also binds the handle to this key on this node.
     pub async fn trust(&self, publisher: PublisherId, handle: Option<&Handle>) -> Result<()> {
         handle
             .map(|handle| self.not_own(handle, publisher))
@@ -238,50 +238,51 @@ impl Packages {
         self.judge_anew().await
     }
 
-    /// Forgets answers that say whom a person trusted before.
+    /// Drops cached answers, which contain the old trust.
     async fn judge_anew(&self) -> Result<()> {
         self.core.cache().clear();
         self.catalogue.know().await
     }
 }
 
-/// The key that a handle in a draft means without anybody's being asked: one's own for one's own
-/// handle, the one that is bound here, or the one that the package's last release called so.
+/// Returns the key that a handle in a draft means without asking a person: one's own key, the key
+/// that it is bound to here, or the key that the package's last release used it for.
 fn agreed(
     handle: &Handle,
     (own, called): (&PublisherId, Option<&Handle>),
-    meaning: &Meaning,
+    meaning: &HandleMeaning,
     last: Option<&Manifest>,
 ) -> Option<PublisherId> {
     if called == Some(handle) {
         return Some(*own);
     }
     match meaning {
-        Meaning::Bound(publisher) => Some(*publisher),
+        HandleMeaning::Bound(publisher) => Some(*publisher),
         _ => last.and_then(|last| labelled(&last.dependencies, handle)),
     }
 }
 
-/// The error for a handle that a person has to agree to before a dependency is signed under it.
-fn not_agreed(handle: &Handle, meaning: Meaning) -> RegistryError {
+/// Returns the error for a handle whose key a person must agree to before a dependency is signed
+/// under it.
+fn not_agreed(handle: &Handle, meaning: HandleMeaning) -> RegistryError {
     let handle = handle.clone();
     match meaning {
-        Meaning::Several(claimants) => RegistryError::AmbiguousHandle { handle, claimants },
-        Meaning::Bound(publisher) | Meaning::One(publisher) => {
+        HandleMeaning::Several(claimants) => RegistryError::AmbiguousHandle { handle, claimants },
+        HandleMeaning::Bound(publisher) | HandleMeaning::One(publisher) => {
             RegistryError::UnpinnedHandle { handle, publisher }
         }
-        Meaning::Nobody => RegistryError::UnknownHandle(handle),
+        HandleMeaning::Nobody => RegistryError::UnknownHandle(handle),
     }
 }
 
-/// Gives a dependency by key the handle that the last release called that key by. A form that
-/// starts from the last release has its keys, and not its handles.
+/// Gives a dependency the handle that the last release used for its key. A form that is filled in
+/// from the last release has keys without handles.
 fn keep_label(dependency: &mut Dependency, last: Option<&Manifest>) {
     let before = last.and_then(|last| {
         let mut known = last.dependencies.iter();
         known.find(|one| one.written() == dependency.written())
     });
-    if let On::Package { handle: label, .. } = &mut dependency.on
+    if let DependencyOn::Package { handle: label, .. } = &mut dependency.on
         && label.is_none()
     {
         *label = before.and_then(|before| before.label().cloned());
@@ -306,7 +307,7 @@ mod tests {
         PublisherId::from(PeerId::random())
     }
 
-    /// A release that depends on a package of this key, which it calls `bob`.
+    /// Returns a release that depends on a package of this key, under the handle `bob`.
     fn release_with(bob: PublisherId) -> Manifest {
         let mut draft = Draft::of(
             Ecosystem::Generic,
@@ -326,17 +327,23 @@ mod tests {
         let (own, bound, before) = (somebody(), somebody(), somebody());
         let (alice, bob) = (handle("alice"), handle("bob"));
         let last = release_with(before);
-        let agreed = |handle: &Handle, meaning: Meaning, last: Option<&Manifest>| {
+        let agreed = |handle: &Handle, meaning: HandleMeaning, last: Option<&Manifest>| {
             agreed(handle, (&own, Some(&alice)), &meaning, last)
         };
-        assert_eq!(agreed(&alice, Meaning::Bound(bound), None), Some(own));
+        assert_eq!(agreed(&alice, HandleMeaning::Bound(bound), None), Some(own));
         assert_eq!(
-            agreed(&bob, Meaning::Bound(bound), Some(&last)),
+            agreed(&bob, HandleMeaning::Bound(bound), Some(&last)),
             Some(bound)
         );
-        assert_eq!(agreed(&bob, Meaning::One(bound), Some(&last)), Some(before));
-        assert_eq!(agreed(&bob, Meaning::One(bound), None), None);
-        assert_eq!(agreed(&handle("carol"), Meaning::Nobody, Some(&last)), None);
+        assert_eq!(
+            agreed(&bob, HandleMeaning::One(bound), Some(&last)),
+            Some(before)
+        );
+        assert_eq!(agreed(&bob, HandleMeaning::One(bound), None), None);
+        assert_eq!(
+            agreed(&handle("carol"), HandleMeaning::Nobody, Some(&last)),
+            None
+        );
     }
 
     #[test]
@@ -347,10 +354,10 @@ mod tests {
             since: Timestamp(1),
         };
         let code = |meaning| not_agreed(&bob, meaning).code().to_owned();
-        assert_eq!(code(Meaning::One(somebody())), "unpinned_handle");
-        let several = Meaning::Several(vec![claimant(), claimant()]);
+        assert_eq!(code(HandleMeaning::One(somebody())), "unpinned_handle");
+        let several = HandleMeaning::Several(vec![claimant(), claimant()]);
         assert_eq!(code(several), "ambiguous_handle");
-        assert_eq!(code(Meaning::Nobody), "unknown_handle");
+        assert_eq!(code(HandleMeaning::Nobody), "unknown_handle");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The newest head of a package, from the DHT and from peers at once.
+//! Finds the newest head of a package, in the DHT and at peers at once.
 
 use std::collections::HashMap;
 
@@ -6,51 +6,50 @@ use futures::FutureExt;
 use libp2p::PeerId;
 use tracing::Span;
 
-use super::Packages;
+use super::{
+    Packages,
+    together::{Asking, Heard},
+};
 use crate::{
     Result,
     domain::{
         freshness::{QUORUM, confirms},
+        hash::Hash,
         manifest::Manifest,
         name::PackageId,
         package::{Source, claimed},
         record::{Authorised, DhtKey, Head, Record, consistent, select},
-        reputation::Outcome,
         time::Timestamp,
     },
-    net::{
-        Want,
-        protocol::{Request, Response},
-    },
+    net::Want,
     store::HeadVerdict,
 };
 
-/// What a fan-out for a head brought.
+/// The results of a lookup for a head.
 #[derive(Default)]
 struct FoundHeads {
-    /// By who gave it; a peer that answers twice is one peer.
+    /// By the peer that gave it; a peer that answers twice counts once.
     heads: HashMap<PeerId, (Authorised<Head>, Source)>,
-    /// Manifests that came with them.
+    /// Manifests that arrived with them.
     manifests: Vec<Authorised<Manifest>>,
     asked: usize,
 }
 
-/// A head that is to be believed before the others.
+/// The head to believe first.
 struct Best {
     head: Authorised<Head>,
     source: Source,
-    /// Peers that gave it, of those that count.
+    /// Number of peers that gave it, among those that count.
     holding: usize,
 }
 
 impl FoundHeads {
-    /// Tells if fewer have answered than a quorum, of those that count.
+    /// Returns true if fewer peers than a quorum have answered, among those that count.
     fn is_short(&self, counts: impl Fn(&PeerId) -> bool) -> bool {
         self.heads.keys().filter(|peer| counts(peer)).count() < QUORUM
     }
 
-    /// Takes out the head to believe, by what was seen of the package before; whoever gave it has
-    /// been heard.
+    /// Removes and returns the head to believe, given the highest `seq` seen of the package before.
     fn take_best(
         &mut self,
         floor: u64,
@@ -74,7 +73,7 @@ impl FoundHeads {
         taken
     }
 
-    /// The manifests that came along and are listed by a head.
+    /// Returns the manifests that arrived with the heads and are listed by this one.
     fn listed_by(&self, head: &Authorised<Head>) -> Vec<Authorised<Manifest>> {
         let listed = self.manifests.iter();
         listed
@@ -85,13 +84,13 @@ impl FoundHeads {
 }
 
 impl Packages {
-    /// Asks the network for a package's head and takes the one to believe, if any is held now:
-    /// where it came from, and how many were asked.
+    /// Asks the network for a package's head and accepts the one to believe. Returns its source, if
+    /// one is held now, and the number of peers asked.
     pub async fn refresh_head(&self, id: &PackageId) -> Result<(Option<Source>, usize)> {
         let now = self.core.now();
         let (net, store) = (&self.core.net, &self.core.store);
         let mut found = self.find_heads(id).await?;
-        // Of the get or publish that wants to know.
+        // The span of the get or publish that called this.
         Span::current()
             .record("asked", found.asked)
             .record("answered", found.heads.len());
@@ -106,6 +105,10 @@ impl Packages {
         }) = found.take_best(floor, now, |peer| net.counts(peer))
         {
             let (hash, listed) = (head.hash(), found.listed_by(&head));
+            if self.is_held(id, &hash, &listed)? {
+                self.confirm(id, hash, (holding, connected)).await?;
+                return Ok((Some(source), found.asked));
+            }
             match self.catalogue.accept_head(head, listed, now).await? {
                 verdict @ (HeadVerdict::Inconsistent
                 | HeadVerdict::Ahead
@@ -114,10 +117,7 @@ impl Packages {
                     refusal.for_each(|refusal| self.core.tally.refused(refusal));
                 }
                 HeadVerdict::Admitted(_) | HeadVerdict::Disputed(_) => {
-                    if confirms(holding, connected) {
-                        store.confirm(id.clone(), hash, holding, now).await?;
-                        self.core.cache().forget(id);
-                    }
+                    self.confirm(id, hash, (holding, connected)).await?;
                     return Ok((Some(source), found.asked));
                 }
             }
@@ -125,13 +125,45 @@ impl Packages {
         Ok((None, found.asked))
     }
 
-    /// Asks different peers at once, the DHT and the best we are connected to, until a quorum of
-    /// distinct peers has answered or everybody has.
+    /// Returns true if a head is the stored one and all that came with it is here, so that nothing
+    /// needs storing.
+    fn is_held(
+        &self,
+        id: &PackageId,
+        hash: &Hash,
+        listed: &[Authorised<Manifest>],
+    ) -> Result<bool> {
+        let store = &self.core.store;
+        if store.held_hash(id)?.as_ref() != Some(hash) {
+            return Ok(false);
+        }
+        let listed: Vec<Hash> = listed.iter().map(|manifest| manifest.hash()).collect();
+        Ok(store.missing_manifests(&listed)?.is_empty())
+    }
+
+    /// Records that this many peers hold this head, if they are enough of those connected.
+    async fn confirm(
+        &self,
+        id: &PackageId,
+        hash: Hash,
+        (holding, connected): (usize, usize),
+    ) -> Result<()> {
+        if confirms(holding, connected) {
+            let (store, now) = (&self.core.store, self.core.now());
+            store.confirm(id.clone(), hash, holding, now).await?;
+            self.core.cache().forget(id);
+        }
+        Ok(())
+    }
+
+    /// Asks the DHT and the best connected peers at once, until a quorum of different peers has
+    /// answered or all have. While other packages are requested too, the DHT is left alone as long
+    /// as peers answer: one request to a peer covers many packages, and a lookup covers one.
     async fn find_heads(&self, id: &PackageId) -> Result<FoundHeads> {
         let timeout = self.core.net.query_timeout();
         let key = DhtKey::of_head(id);
         let mut found = FoundHeads::default();
-        let mut direct = self.ask_best(Request::Head(id.clone())).await?;
+        let Asking { mut heard, alone } = self.together.ask(id);
         let what = Some(format!("head of {}", claimed(id, None)));
         let mut dht = self
             .core
@@ -139,11 +171,14 @@ impl Packages {
             .find(key, Want::Quorum(QUORUM), what, timeout)
             .boxed()
             .fuse();
-        let mut dht_done = false;
+        let late = tokio::time::sleep(self.times.late());
+        tokio::pin!(late);
+        let (mut dht_asked, mut dht_done, mut direct) = (alone, false, 0);
+        let mut direct_over = false;
         let counts = |peer: &PeerId| self.core.net.counts(peer);
-        while found.is_short(counts) && !(dht_done && direct.is_over()) {
+        while found.is_short(counts) && !(dht_done && direct_over) {
             tokio::select! {
-                lookup = &mut dht, if !dht_done => {
+                lookup = &mut dht, if dht_asked && !dht_done => {
                     dht_done = true;
                     let lookup = lookup?;
                     found.asked += lookup.asked;
@@ -153,40 +188,19 @@ impl Packages {
                         }
                     }
                 }
-                Some((peer, response)) = direct.next(), if !direct.is_over() => {
-                    let Ok(Response::Packages { items, .. }) = response else { continue };
-                    let Some(item) = items.first() else { continue };
-                    let is_it = |head: &Authorised<Head>| head.package() == id;
-                    for head in self.catalogue.verified::<Head>(peer, std::iter::once(item.head.as_slice()), is_it) {
-                        found.manifests.extend(self.manifest_beside(peer, &head, item.manifest.as_deref()));
-                        found.heads.insert(peer, (head, Source::Peer(peer)));
+                said = heard.recv(), if !direct_over => match said {
+                    Some(Heard::Asked(peers)) => direct = peers,
+                    Some(Heard::Head { peer, head, manifest }) => {
+                        found.manifests.extend(manifest.map(|manifest| *manifest));
+                        found.heads.insert(peer, (*head, Source::Peer(peer)));
                     }
-                }
+                    None => (direct_over, dht_asked) = (true, true),
+                },
+                () = &mut late, if !dht_asked => dht_asked = true,
             }
         }
-        found.asked += direct.asked;
+        found.asked += direct;
         Ok(found)
-    }
-
-    /// The manifest that came with a head, if it is one of the head's. One that is not costs the
-    /// peer nothing: the head, which is half of its answer, is right.
-    fn manifest_beside(
-        &self,
-        peer: PeerId,
-        head: &Authorised<Head>,
-        bytes: Option<&Vec<u8>>,
-    ) -> Option<Authorised<Manifest>> {
-        let manifest = Authorised::<Manifest>::verify(bytes?);
-        match manifest.and_then(|manifest| consistent(head, &manifest).map(|()| manifest)) {
-            Ok(manifest) => Some(manifest),
-            Err(refusal) => {
-                self.core.tally.refused(refusal);
-                if refusal.is_proven() {
-                    self.core.net.observe(peer, Outcome::RecordInvalid);
-                }
-                None
-            }
-        }
     }
 }
 
@@ -197,7 +211,6 @@ mod tests {
     use super::*;
     use crate::{
         domain::{
-            hash::Hash,
             record::{DEFAULT_LIFE, HeadState},
             release::ReleaseEntry,
         },

@@ -1,4 +1,5 @@
-//! Asking several peers the same at once, and others in the place of those that fail or dawdle.
+//! Hedged requests: asks several peers the same at once, and others in place of those that fail or
+//! are slow.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -19,12 +20,12 @@ use crate::{
     },
 };
 
-/// Answers whose time is remembered, and what is late before there are enough of them.
+/// Answer times remembered, and the time that counts as late before there are enough.
 const REMEMBERED: usize = 64;
 const ENOUGH: usize = 8;
 const LATE: Duration = Duration::from_millis(300);
 
-/// How long peers took to answer lately.
+/// The answer times of peers.
 #[derive(Clone, Default)]
 pub struct Answers(Arc<Mutex<VecDeque<Duration>>>);
 
@@ -37,8 +38,8 @@ impl Answers {
         times.push_back(took);
     }
 
-    /// What nine of ten answers took no longer than.
-    fn late(&self) -> Duration {
+    /// Returns the 90th percentile of the answer times.
+    pub fn late(&self) -> Duration {
         let mut times: Vec<_> = self
             .0
             .lock()
@@ -56,9 +57,9 @@ impl Answers {
     }
 }
 
-/// Who is asked next, and who was asked before.
+/// The peers to ask next, and those asked before.
 struct Turns {
-    /// To be asked in the place of others, the best first.
+    /// Peers to ask in place of others, best first.
     spare: VecDeque<PeerId>,
     met: HashSet<PeerId>,
 }
@@ -71,7 +72,7 @@ impl Turns {
         }
     }
 
-    /// Returns whether a peer may be asked, which it may once.
+    /// Returns true if a peer may be asked, which it may once.
     fn meet(&mut self, peer: PeerId) -> bool {
         self.met.insert(peer)
     }
@@ -81,10 +82,10 @@ impl Turns {
     }
 }
 
-/// What one of them answered.
+/// A peer's answer.
 pub type Answer = Result<Response, AskError>;
 
-/// Peers that are asked the same.
+/// The peers that are asked the same.
 pub struct Hedged {
     net: Net,
     request: Request,
@@ -94,12 +95,12 @@ pub struct Hedged {
     open: FuturesUnordered<BoxFuture<'static, (PeerId, Duration, Result<Answer>)>>,
     late: Pin<Box<Sleep>>,
     is_late: bool,
-    /// How many were asked.
+    /// Number of peers asked.
     pub asked: usize,
 }
 
 impl Hedged {
-    /// Asks the best of the peers of at least `min_reputation`; `spare` more may be asked in their
+    /// Asks the best peers of at least `min_reputation`; up to `spare` more may be asked in their
     /// place.
     pub async fn of_best(
         net: &Net,
@@ -125,7 +126,7 @@ impl Hedged {
         Ok(hedged)
     }
 
-    /// Asks one more peer; false if it was asked already, or there is no time left.
+    /// Asks one more peer. Returns false if it was asked already or no time is left.
     pub fn ask(&mut self, peer: PeerId) -> bool {
         let left = self.deadline.saturating_duration_since(Instant::now());
         if left.is_zero() || !self.turns.meet(peer) {
@@ -142,7 +143,7 @@ impl Hedged {
         true
     }
 
-    /// Asks another one in the place of one that was of no use.
+    /// Asks another peer in place of one that was of no use.
     pub fn replace(&mut self) {
         while let Some(peer) = self.turns.next() {
             if self.ask(peer) {
@@ -151,21 +152,21 @@ impl Hedged {
         }
     }
 
-    /// Whether all have answered, or will not.
+    /// Returns true if no answer is outstanding.
     pub fn is_over(&self) -> bool {
         self.open.is_empty()
     }
 
-    /// The next that answers, or of which it is known that it will not; `None` when all have. Those
-    /// that take longer than nearly all did lately are still waited for, beside as many others.
+    /// Returns the next peer that answers or fails; `None` once all have. A slow peer is still
+    /// waited for, but another one is asked as well.
     pub async fn next(&mut self) -> Option<(PeerId, Answer)> {
         loop {
             tokio::select! {
                 biased;
                 answer = self.open.next() => {
                     let (peer, took, answer) = answer?;
-                    // Only a node that ends has none at all; whoever waits for more goes on until
-                    // it has heard of all.
+                    // Without an answer, the node is shutting down; the caller continues until it
+                    // has heard of all peers.
                     let answer = answer.unwrap_or(Err(AskError::Unreachable));
                     match &answer {
                         Ok(_) => self.times.note(took),

@@ -1,5 +1,4 @@
-//! Packages that are listed by another release than their latest: the manifest of that is asked
-//! for.
+//! Fetches the latest manifest of packages that are listed by another release.
 
 use std::sync::Arc;
 
@@ -9,7 +8,7 @@ use super::Packages;
 use crate::{Result, domain::name::PackageId};
 
 impl Packages {
-    /// Asks for what was noted, one after the other, until `stop` is called.
+    /// Fetches the noted packages one by one, until `stop` is cancelled.
     pub async fn run_latest(self: Arc<Self>, stop: CancellationToken) {
         loop {
             let Some(id) = stop
@@ -27,7 +26,7 @@ impl Packages {
         }
     }
 
-    /// Has the package listed by its latest release.
+    /// Fetches a package's latest release, so that it is listed by that one.
     async fn fetch_latest(&self, id: &PackageId) -> Result<()> {
         let Some(held) = self.core.store.head(id)? else {
             return Ok(());

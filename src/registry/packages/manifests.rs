@@ -1,4 +1,4 @@
-//! Manifests of one package, by their hashes.
+//! Fetches the manifests of one package by their hashes.
 
 use std::{
     collections::HashMap,
@@ -25,18 +25,18 @@ use crate::{
     },
 };
 
-/// As many questions as a peer answers at once beside others of this node.
+/// As many requests as a peer answers at once beside others of this node.
 const PACE: Pace = Pace {
     lanes: 4,
     most: MAX_OBJECTS,
 };
-/// Fewer are asked for one by one, and found in the DHT too.
+/// Fewer than this are fetched one by one, and with the DHT's help.
 const FEW: usize = 2;
-/// Manifests that are written together.
+/// Manifests written together.
 const TOGETHER: usize = 512;
 
-/// Manifests that came and are not written yet: to write some costs a look at all that is known of
-/// the package.
+/// Manifests that arrived and are not written yet: each write reads all that is known of the
+/// package.
 #[derive(Default)]
 struct Came(Mutex<Vec<Authorised<Manifest>>>);
 
@@ -45,7 +45,7 @@ impl Came {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds these, and returns all once there are many.
+    /// Adds manifests. Returns all of them once there are enough to write.
     fn add(&self, manifests: Vec<Authorised<Manifest>>) -> Vec<Authorised<Manifest>> {
         let mut came = self.lock();
         came.extend(manifests);
@@ -58,8 +58,8 @@ impl Came {
 }
 
 impl Packages {
-    /// The manifests with these hashes that can be had within this time; those that are not held
-    /// are asked of several peers.
+    /// Returns the manifests with these hashes that can be had within this time. Several peers are
+    /// asked for those that are not held.
     pub async fn gather_manifests(
         &self,
         id: &PackageId,
@@ -69,7 +69,7 @@ impl Packages {
         let missing = self.core.store.missing_manifests(hashes)?;
         if missing.len() >= FEW {
             let came = Came::default();
-            // What came by then counts.
+            // Keep what arrived by then.
             let asked = timeout(within, self.ask_for_manifests(id, &missing, &came)).await;
             let rest = std::mem::take(&mut *came.lock());
             self.core
@@ -110,7 +110,7 @@ impl Packages {
                     Ok(Some(manifests)) => manifests,
                     Ok(None) => return Said::Busy,
                     Err(error) => {
-                        tracing::debug!(%peer, %error, "manifests were asked of it for nothing");
+                        tracing::debug!(%peer, %error, "a peer did not supply manifests");
                         return Said::Nothing;
                     }
                 };
@@ -135,7 +135,7 @@ impl Packages {
         Ok(())
     }
 
-    /// What a peer gives of these; `None` when it has no time.
+    /// Requests these from a peer and returns what it supplies; `None` if it is busy.
     async fn ask_peer_for_manifests(
         &self,
         id: &PackageId,
@@ -156,7 +156,7 @@ impl Packages {
             Err(AskError::Busy) => return Ok(None),
             Ok(_) => return Ok(Some(Vec::new())),
             Err(error) => {
-                tracing::debug!(%peer, %error, "manifests were asked of it for nothing");
+                tracing::debug!(%peer, %error, "a peer did not supply manifests");
                 return Ok(Some(Vec::new()));
             }
         };

@@ -1,4 +1,4 @@
-//! Packages by their names: memory, then the store, then the DHT and peers at once.
+//! Gets packages by name: from memory, the store, or the DHT and peers at once.
 
 mod get;
 mod handles;
@@ -9,6 +9,7 @@ mod manifests;
 mod names;
 mod objects;
 mod resolve;
+mod together;
 
 use std::sync::Arc;
 
@@ -16,31 +17,36 @@ use super::{catalogue::Catalogue, core::Core};
 use crate::{Result, net::protocol::Request};
 pub use hedged::{Answers, Hedged};
 use names::ToldNames;
+use together::Together;
 
-/// Peers asked directly beside the DHT, and others that may be asked in their place.
+/// Peers asked directly besides the DHT, and others that may be asked in their place.
 pub(crate) const FAN_OUT: usize = 3;
 const SPARE: usize = 3;
 
-/// Packages as they are asked for by name.
+/// The packages as users request them by name.
 pub(super) struct Packages {
     core: Arc<Core>,
     catalogue: Arc<Catalogue>,
-    /// How long peers took to answer.
+    /// The answer times of peers.
     times: Answers,
     told_names: ToldNames,
+    together: Arc<Together>,
 }
 
 impl Packages {
     pub fn new(core: Arc<Core>, catalogue: Arc<Catalogue>) -> Self {
+        let times = Answers::default();
+        let together = Together::new(core.clone(), catalogue.clone(), times.clone());
         Self {
             core,
             catalogue,
-            times: Answers::default(),
+            times,
+            together: Arc::new(together),
             told_names: ToldNames::default(),
         }
     }
 
-    /// Puts one question to the best peers.
+    /// Sends a request to the best peers.
     async fn ask_best(&self, request: Request) -> Result<Hedged> {
         let (times, timeout) = (self.times.clone(), self.core.net.query_timeout());
         let count = (FAN_OUT, SPARE);

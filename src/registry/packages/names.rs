@@ -1,5 +1,4 @@
-//! Whose package a bare name is on this node: what is known is gathered here, and the rule is in
-//! the domain.
+//! Maps bare names to owners on this node: collects the facts for the rule in the domain.
 
 use std::{collections::HashSet, sync::Mutex};
 
@@ -11,13 +10,13 @@ use crate::{
     domain::{
         name::{PackageId, PackageName, PublisherId},
         names::{
-            By, Decided, Known, Meaning, NamePattern, NameRule, NameTable, TrustedKey, Written,
-            decide,
+            By, NameDecision, NameFacts, NameMeaning, NamePattern, NameRule, NameTable, RuleAuthor,
+            TrustedKey, decide,
         },
     },
 };
 
-/// Trusted keys that the network is asked about for a name that nobody here is known to have.
+/// Most trusted keys that the network is asked about for a name that no known owner has.
 const ASKED: usize = 16;
 
 impl Packages {
@@ -27,13 +26,13 @@ impl Packages {
         Ok(rules)
     }
 
-    async fn decided(&self, name: &PackageName, ask: bool) -> Result<Decided> {
+    async fn decided(&self, name: &PackageName, ask: bool) -> Result<NameDecision> {
         let (rules, trusted) = (self.all_rules()?, self.core.store.trusted_keys()?);
         let blocks = self.core.store.blocks(Some(name))?;
         let own = self.core.publisher_id();
         let mut claimants = self.core.store.publishers_of(name)?;
         let decide = |claimants: &[PublisherId]| {
-            let known = Known {
+            let known = NameFacts {
                 rules: &rules,
                 trusted: &trusted,
                 own,
@@ -44,25 +43,25 @@ impl Packages {
             Ok::<_, RegistryError>(decide(name, &known))
         };
         let mut decided = decide(&claimants)?;
-        if let (Meaning::Nobody(_), true) = (&decided.meaning, ask) {
+        if let (NameMeaning::Nobody(_), true) = (&decided.meaning, ask) {
             let asked = self.find_among_trusted(name, &trusted).await?;
             if asked {
                 claimants = self.core.store.publishers_of(name)?;
                 decided = decide(&claimants)?;
             }
         }
-        if let Meaning::Owner { owner, .. } = decided.meaning
+        if let NameMeaning::Owner { owner, .. } = decided.meaning
             && self.core.store.is_distrusted(&owner)?
         {
             let why = format!(
                 "its owner {owner} is distrusted here, which `swarmdex trust {owner}` takes back"
             );
-            decided.meaning = Meaning::Blocked(why);
+            decided.meaning = NameMeaning::Blocked(why);
         }
         Ok(decided)
     }
 
-    /// Looks in the network for packages of this name that trusted keys have; false when nobody
+    /// Looks for packages of this name under trusted keys in the network. Returns false if no peer
     /// could be asked.
     async fn find_among_trusted(&self, name: &PackageName, trusted: &[TrustedKey]) -> Result<bool> {
         if *self.core.net.joined().borrow() == 0 {
@@ -92,9 +91,9 @@ impl Packages {
         Ok(found.iter().any(Result::is_ok))
     }
 
-    /// Tells a person, once for each, whom a name is not served from although they trust them.
-    fn tell_passed_over(&self, decided: &Decided) {
-        let (Meaning::Owner { owner, by }, name) = (&decided.meaning, &decided.name) else {
+    /// Tells a person, once for each, of trusted owners that a name is not served from.
+    fn tell_passed_over(&self, decided: &NameDecision) {
+        let (NameMeaning::Owner { owner, by }, name) = (&decided.meaning, &decided.name) else {
             return;
         };
         for other in &decided.passed_over {
@@ -103,32 +102,29 @@ impl Packages {
             }
             let how = match by {
                 By::Own => "your own package is served".to_owned(),
-                _ => format!(
-                    "it goes on being served from {} ({})",
-                    owner,
-                    decided.reason()
-                ),
+                _ => format!("it is still served from {} ({})", owner, decided.reason()),
             };
             let (key, fingerprint) = (other, other.fingerprint());
             self.core.warn(format!(
-                "{name} is published by {key} ({fingerprint}) too, whom this node trusts; {how}; `swarmdex names set {name} \
+                "{name} is published by {key} ({fingerprint}) too, whom this node trusts; {how}; \
+                 `swarmdex names set {name} \
                  {key}` changes that"
             ));
         }
     }
 
-    /// Decides whose package a name is; asks the network where nobody here is known to have it.
-    pub async fn why(&self, name: &PackageName) -> Result<Decided> {
+    /// Decides which owner a name belongs to; asks the network if no known owner has it.
+    pub async fn why(&self, name: &PackageName) -> Result<NameDecision> {
         self.decided(name, true).await
     }
 
-    /// As [`Self::why`], by what is known here.
-    pub async fn known(&self, name: &PackageName) -> Result<Decided> {
+    /// As [`Self::why`], without asking the network.
+    pub async fn known(&self, name: &PackageName) -> Result<NameDecision> {
         self.decided(name, false).await
     }
 
-    /// As [`Self::why`], for somebody who is served by it: who is first to be served keeps the name.
-    pub async fn serve(&self, name: &PackageName) -> Result<Decided> {
+    /// As [`Self::why`], for a client that is served: the first owner served keeps the name.
+    pub async fn serve(&self, name: &PackageName) -> Result<NameDecision> {
         let decided = self.decided(name, true).await?;
         if let Some(owner) = decided.owner() {
             if self.core.store.first_served(name)?.is_none() {
@@ -142,7 +138,7 @@ impl Packages {
         Ok(decided)
     }
 
-    /// All that a person said of names, and what was served.
+    /// Returns all decisions of the person about names, and the owners served.
     pub fn name_table(&self) -> Result<NameTable> {
         Ok(NameTable {
             rules: self.all_rules()?,
@@ -152,7 +148,7 @@ impl Packages {
         })
     }
 
-    /// Has names be this key's from now on, unless the settings say otherwise.
+    /// Assigns names to this key, unless the settings say otherwise.
     pub async fn set_name(&self, pattern: NamePattern, owner: PublisherId) -> Result<()> {
         let settings = self
             .core
@@ -161,9 +157,10 @@ impl Packages {
             .iter()
             .find(|rule| rule.pattern == pattern);
         if let Some(rule) = settings.filter(|rule| rule.owner != owner) {
-            debug_assert_eq!(rule.written, Written::Settings);
+            debug_assert_eq!(rule.written, RuleAuthor::Settings);
             return Err(RegistryError::Usage(format!(
-                "the settings say that {pattern} is {}; change it there, under [names], and restart the node",
+                "the settings say that {pattern} is {}; change it there, under [names], and \
+                 restart the node",
                 rule.owner
             )));
         }
@@ -179,12 +176,12 @@ impl Packages {
     }
 }
 
-/// What a person was told of names since the start.
+/// The messages about names that a person got since the start.
 #[derive(Default)]
 pub struct ToldNames(Mutex<HashSet<(PackageName, PublisherId)>>);
 
 impl ToldNames {
-    /// Notes it and returns whether it is news; all is forgotten when there is very much.
+    /// Notes a message and returns true if it is new. All are forgotten when there are too many.
     fn note(&self, name: &PackageName, key: &PublisherId) -> bool {
         const MOST: usize = 4_096;
         let mut told = lock(&self.0);

@@ -1,4 +1,4 @@
-//! What never changes, from the store, the DHT and peers: manifests, and pages of older releases.
+//! Immutable records, from the store, the DHT and peers: manifests, and pages of older releases.
 
 use futures::FutureExt;
 
@@ -18,11 +18,11 @@ use crate::{
     },
 };
 
-/// Pages fetched by one get: about 3,000 releases.
+/// Most pages fetched by one get: about 3,000 releases.
 const MAX_PAGES: usize = 64;
 
 impl Packages {
-    /// Asks different peers at once for something that never changes: the first valid answer wins.
+    /// Requests an immutable record from several peers at once; the first valid answer wins.
     async fn find_object<T: Owned + Clone + Send + 'static>(
         &self,
         key: DhtKey,
@@ -61,7 +61,7 @@ impl Packages {
         Ok(None)
     }
 
-    /// A manifest, from the store or the network.
+    /// Returns a manifest from the store or the network.
     pub async fn manifest(&self, id: &PackageId, hash: &Hash) -> Result<Authorised<Manifest>> {
         if let Some(manifest) = self.core.store.manifest(hash)? {
             return Ok(manifest);
@@ -88,7 +88,7 @@ impl Packages {
         Ok(manifest)
     }
 
-    /// Fetches the pages a head links to that are not held.
+    /// Fetches the pages that a head links to and that are not held.
     pub async fn fetch_pages(&self, id: &PackageId, head: &Head) -> Result<()> {
         let mut next = head.older;
         for _ in 0..MAX_PAGES {

@@ -1,32 +1,32 @@
-//! Whose package is meant, and which of those that are called so.
+//! Resolves package references to ids: by owner, and by ecosystem if the reference leaves it open.
 
 use futures::future::join_all;
 
 use super::Packages;
 use crate::{
     RegistryError, Result,
-    domain::name::{Asked, Owner, PackageId, PackageName, PackageRef, PublisherId, WrittenName},
+    domain::name::{NameRef, Owner, PackageId, PackageName, PackageRef, PublisherId, WrittenName},
     ecosystem::Ecosystem,
 };
 
 impl Packages {
-    /// Whose package is meant.
+    /// Resolves a package reference to an id.
     pub async fn resolve(&self, package: &PackageRef) -> Result<PackageId> {
         let owner = match &package.owner {
             Owner::Publisher(publisher) => *publisher,
             Owner::Handle(handle) => self.publisher_called(handle).await?,
         };
         match &package.name {
-            Asked::Exactly(name) => Ok(PackageId {
+            NameRef::Exactly(name) => Ok(PackageId {
                 owner,
                 name: name.clone(),
             }),
-            Asked::Bare(name) => self.only_one(owner, name).await,
+            NameRef::Bare(name) => self.only_one(owner, name).await,
         }
     }
 
-    /// The only package of an owner that is called so, in whatever ecosystem: by what is held, else
-    /// by what the network has. Where there is none, it is one of `generic` that nobody has.
+    /// Returns the only package of an owner with this name, in whatever ecosystem: among those
+    /// held, else in the network. If there is none, returns an id in `generic` that does not exist.
     async fn only_one(&self, owner: PublisherId, name: &WrittenName) -> Result<PackageId> {
         let names = Ecosystem::KNOWN
             .iter()
@@ -50,8 +50,8 @@ impl Packages {
         one_of(there, owner, name)
     }
 
-    /// Names a package that is not there, and those that the same owner has under that name in
-    /// other ecosystems: an id without one means `generic`.
+    /// Names a missing package, and the owner's packages of that name in other ecosystems: an id
+    /// without an ecosystem means `generic`.
     pub fn missing(&self, id: &PackageId) -> String {
         let Some(name) = id
             .name
@@ -81,11 +81,11 @@ impl Packages {
     }
 }
 
-/// The only one of the packages that are there and called so. Where there is none, it is one of
-/// `generic` that nobody has.
+/// Returns the only one of these packages. If there is none, returns an id in `generic` that does
+/// not exist.
 ///
 /// # Errors
-/// [`RegistryError::AmbiguousName`] where there are several.
+/// [`RegistryError::AmbiguousName`] if there are several.
 fn one_of(there: Vec<PackageId>, owner: PublisherId, name: &WrittenName) -> Result<PackageId> {
     match <[PackageId; 1]>::try_from(there) {
         Ok([only]) => Ok(only),

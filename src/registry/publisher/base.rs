@@ -1,10 +1,10 @@
-//! The states of a package that follow from one another.
+//! The successive states of a package.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Mutex};
 
 use libp2p::identity::Keypair;
 
-use super::{Progress, Publisher, tell};
+use super::{super::core::lock, Progress, Publisher, tell};
 use crate::{
     RegistryError, Result,
     domain::{
@@ -13,7 +13,7 @@ use crate::{
         name::{Handle, PackageId, WrittenName},
         receipt::PublishStep,
         record::{Announcement, Authorised, DEFAULT_LIFE, Head, HeadState, MAX_PREV, Refusal},
-        release::{Entries, ReleaseEntry},
+        release::{HeadEntries, ReleaseEntry},
         time::Timestamp,
         version::VersionText,
     },
@@ -21,7 +21,7 @@ use crate::{
     store::HeadVerdict,
 };
 
-/// Everything known of a package's state when the next one is made.
+/// The known state of a package from which the next one is made.
 pub struct Base {
     /// As the publisher writes it.
     pub name: WrittenName,
@@ -29,20 +29,25 @@ pub struct Base {
     pub seq: u64,
     /// The heads that the next one follows.
     pub prev: Vec<Hash>,
-    pub entries: Entries,
-    /// The newest page that there is.
+    pub entries: HeadEntries,
+    /// The newest page.
     pub older: Option<Hash>,
-    /// False when the oldest of them are not held.
+    /// False if the oldest releases are not held.
     pub complete: bool,
     pub handle: Option<Handle>,
     pub tags: BTreeMap<String, VersionText>,
 }
 
 impl Base {
-    /// The state that follows.
-    pub fn next(mut self, ecosystem: &Ecosystem) -> HeadState {
+    /// Returns the next state.
+    pub fn next(self, ecosystem: &Ecosystem) -> HeadState {
+        self.next_with_list(ecosystem).0
+    }
+
+    /// Returns the next state, and everything that it and its pages list.
+    fn next_with_list(mut self, ecosystem: &Ecosystem) -> (HeadState, Vec<ReleaseEntry>) {
         self.entries.keep_latest(ecosystem);
-        HeadState {
+        let state = HeadState {
             ecosystem: ecosystem.clone(),
             name: self.name,
             handle: self.handle,
@@ -51,16 +56,17 @@ impl Base {
             releases: self.entries.recent,
             older: self.older,
             tags: self.tags,
-        }
+        };
+        (state, self.entries.all)
     }
 
-    /// Tells if the next head follows this one too, which lost a fork: it has the same number, and
-    /// there is room to name it.
+    /// Returns true if the next head should also follow this one, which lost a fork: it has the
+    /// same number, and there is room to name it.
     pub fn is_to_join(&self, loser: &Head) -> bool {
         loser.seq == self.seq && self.prev.len() < MAX_PREV
     }
 
-    /// Joins a head that lost a fork: what it lists, and its tags where there are none of that name.
+    /// Joins a head that lost a fork: adds its releases, and its tags unless they exist.
     pub fn join(
         &mut self,
         ecosystem: &Ecosystem,
@@ -77,17 +83,37 @@ impl Base {
     }
 }
 
-/// A head of this node's own, signed and committed.
+/// Most releases of the last published package that are kept in memory.
+const KEPT: usize = 8_192;
+
+/// The releases that the last signed head and its pages list. A publisher that uploads one release
+/// after the other extends this list, instead of reading all pages again for each.
+#[derive(Default)]
+pub struct LastList(Mutex<Option<(Hash, Vec<ReleaseEntry>)>>);
+
+impl LastList {
+    /// Removes and returns the list of the head with this hash.
+    fn take(&self, head: &Hash) -> Option<Vec<ReleaseEntry>> {
+        let mut last = lock(&self.0);
+        last.take_if(|(hash, _)| *hash == *head).map(|(_, all)| all)
+    }
+
+    fn keep(&self, head: Hash, all: Vec<ReleaseEntry>) {
+        *lock(&self.0) = (all.len() <= KEPT).then_some((head, all));
+    }
+}
+
+/// An own head, signed and committed.
 #[derive(Clone, Debug)]
 pub struct Taken {
     pub seq: u64,
     pub handle: Option<Handle>,
-    /// When it went into the outbox.
+    /// The time at which it entered the outbox.
     pub since: Timestamp,
 }
 
 impl Publisher {
-    /// Asks the network for a newer head of a package: that makes forks rare.
+    /// Asks the network for a newer head of a package, which makes forks rare.
     pub async fn refresh(&self, id: &PackageId) -> Result<()> {
         if *self.core.net.joined().borrow() > 0 {
             self.packages.refresh_head(id).await?;
@@ -95,7 +121,7 @@ impl Publisher {
         Ok(())
     }
 
-    /// What the next head follows, with the older releases where they can be had.
+    /// Returns the base for the next head, with the older releases if they can be had.
     pub async fn whole_base(&self, id: &PackageId) -> Result<Base> {
         let base = self.base(id)?;
         if base.complete {
@@ -107,13 +133,13 @@ impl Publisher {
         self.base(id)
     }
 
-    /// What the next head of a package follows, by what is held.
+    /// Returns the base for the next head of a package from what is held.
     pub fn base(&self, id: &PackageId) -> Result<Base> {
         let mut base = Base {
             name: id.name.bare().parse()?,
             seq: 0,
             prev: Vec::new(),
-            entries: Entries::default(),
+            entries: HeadEntries::default(),
             older: None,
             complete: true,
             handle: None,
@@ -123,7 +149,10 @@ impl Publisher {
             (base.seq, base.prev) = (mark.seq, vec![mark.hash]);
         }
         if let Some(held) = self.core.store.head(id)? {
-            (base.entries.all, base.complete) = self.core.store.listed(&held.head)?;
+            (base.entries.all, base.complete) = match self.last.take(&held.head.hash()) {
+                Some(all) => (all, true),
+                None => self.core.store.listed(&held.head)?,
+            };
             base.entries.recent.clone_from(&held.head.releases);
             base.older = held.head.older;
             base.handle.clone_from(&held.head.handle);
@@ -139,7 +168,7 @@ impl Publisher {
         Ok(base)
     }
 
-    /// Signs the state that follows `base` and commits it: from here on it is not lost.
+    /// Signs the state that follows `base` and commits it. From here on it cannot be lost.
     pub async fn take_next(
         &self,
         key: &Keypair,
@@ -150,7 +179,8 @@ impl Publisher {
         progress: Progress<'_>,
     ) -> Result<Taken> {
         let now = self.core.now();
-        let state = base.next(id.name.ecosystem());
+        let complete = base.complete;
+        let (state, all) = base.next_with_list(id.name.ecosystem());
         let taken = Taken {
             seq: state.seq,
             handle: state.handle.clone(),
@@ -180,6 +210,9 @@ impl Publisher {
                     .map_or(Ok(()), |refusal| Err(refused(refusal)))?;
             }
         }
+        if complete {
+            self.last.keep(ours.0.hash(), all);
+        }
         tell(progress, PublishStep::Stored);
         self.core.count();
         if let (head, Some(manifest)) = ours {
@@ -204,7 +237,7 @@ mod tests {
             name: "web".parse().unwrap(),
             seq: 3,
             prev: vec![Hash::of(b"held")],
-            entries: Entries::default(),
+            entries: HeadEntries::default(),
             older: None,
             complete: true,
             handle: None,
@@ -261,6 +294,23 @@ mod tests {
             .map(|entry| entry.version.to_string())
             .collect();
         assert_eq!(versions.len(), 3, "{versions:?}");
+    }
+
+    #[test]
+    fn only_the_list_of_the_head_that_is_held_is_taken_and_a_long_one_is_not_kept() {
+        let (last, [one, other]) = (LastList::default(), [b"1", b"2"].map(|n| Hash::of(n)));
+        let list = base(&["1.0.0"]).entries.all;
+        last.keep(one, list.clone());
+        assert_eq!(last.take(&other), None);
+        assert_eq!(last.take(&one), Some(list.clone()));
+        assert_eq!(
+            last.take(&one),
+            None,
+            "it is with whoever makes the next state"
+        );
+        last.keep(one, list.clone());
+        last.keep(other, vec![list[0].clone(); KEPT + 1]);
+        assert_eq!((last.take(&one), last.take(&other)), (None, None));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Says something else of releases that there are: yanks, deprecations, tags.
+//! Changes the state of existing releases: yanks, deprecations, tags.
 
 use std::{sync::Arc, time::Instant};
 
@@ -22,7 +22,7 @@ use crate::{
 };
 
 impl Publisher {
-    /// Changes what is said of an own package, on a task of its own, as [`Self::publish`].
+    /// Changes the state of an own package, in a task of its own, as [`Self::publish`].
     pub async fn change(self: &Arc<Self>, package: &PackageRef, change: Change) -> Result<Receipt> {
         let (publisher, package) = (self.clone(), package.clone());
         let ending = ending(change.verb(), &package, change.about());
@@ -30,7 +30,7 @@ impl Publisher {
         detached(traced(ending, change)).await
     }
 
-    /// Signs a state in which something else is said of what there is.
+    /// Signs a new state of the package.
     async fn change_state(
         self: &Arc<Self>,
         package: &PackageRef,
@@ -47,7 +47,7 @@ impl Publisher {
                 package: package.to_string(),
                 publisher: id.owner,
             })?;
-        // From here on the outbox leaves it to this.
+        // From here on the outbox leaves the delivery to this task.
         let _delivering = self.underway.begin(&id);
         let looked = Instant::now();
         self.refresh(&id).await?;
@@ -63,7 +63,7 @@ impl Publisher {
         let taken = self
             .take_next(&key, &id, base, None, &version, None)
             .await?;
-        // Nobody waits for this one's network.
+        // Others need not wait for this one's network requests.
         drop(one_at_a_time);
         let steps = Steps {
             lookup,
@@ -79,7 +79,7 @@ impl Publisher {
         self.finish(published, steps, None, None).await
     }
 
-    /// The names of the files of the release of which a change yanks one.
+    /// Returns the names of the release's files if the change yanks one of them.
     async fn files_meant(
         &self,
         id: &PackageId,
@@ -110,8 +110,8 @@ fn unknown(package: &PackageRef, version: &VersionText) -> RegistryError {
     }
 }
 
-/// Makes a change of state, and tells which version it is about; `files` are the names of those of
-/// the release of which one is yanked.
+/// Applies a change to a state and returns the version concerned. `files` are the names of the
+/// release's files, if one of them is yanked.
 fn apply(
     change: &Change,
     package: &PackageRef,
@@ -155,7 +155,8 @@ fn apply(
                 && entry.yanked_files.iter().all(|one| one.name != *file)
             {
                 let why = format!(
-                    "{MAX_YANKED_FILES} files of {package} {version} are yanked, which is the most; yank the version"
+                    "{MAX_YANKED_FILES} files of {package} {version} are yanked, which is the \
+                     most; yank the version"
                 );
                 return Err(RegistryError::Usage(why));
             }
@@ -202,14 +203,14 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::domain::{hash::Hash, release::Entries};
+    use crate::domain::{hash::Hash, release::HeadEntries};
 
     fn base() -> Base {
         let mut base = Base {
             name: "web".parse().unwrap(),
             seq: 1,
             prev: Vec::new(),
-            entries: Entries::default(),
+            entries: HeadEntries::default(),
             older: None,
             complete: true,
             handle: None,

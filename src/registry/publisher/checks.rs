@@ -1,4 +1,4 @@
-//! What may be added to a package.
+//! Checks that a release or file may be added to a package.
 
 use crate::{
     RegistryError, Result,
@@ -10,7 +10,7 @@ use crate::{
     },
 };
 
-/// A file is added to a release, and never changed: its name must be none that there is.
+/// Checks that added files have new names: a file of a release never changes.
 pub(crate) fn check_files<'a>(
     package: &PackageName,
     version: &VersionText,
@@ -30,8 +30,8 @@ pub(crate) fn check_files<'a>(
     }
 }
 
-/// A release is added, in whatever order, and never changed: its version must be none that
-/// there is. Where not all of `releases` are known, only one above them is certain not to be there.
+/// Checks that a release has a new version; releases may come in any order and never change. If not
+/// all of `releases` are known, the version must be higher than all of them to be certainly new.
 pub(crate) fn check_version(
     name: &PackageName,
     version: &VersionText,
@@ -42,7 +42,7 @@ pub(crate) fn check_version(
     let (given, key) = (version.read(ecosystem)?, version.key(ecosystem));
     if releases
         .iter()
-        .any(|there| there.version.key(ecosystem) == key)
+        .any(|there| there.version.has_key(ecosystem, &key))
     {
         return Err(RegistryError::VersionTaken {
             package: name.clone(),

@@ -1,4 +1,4 @@
-//! Delivery: put into the DHT, read back from others, announced.
+//! Delivers a release: puts it into the DHT, reads it back from others, and announces it.
 
 use std::time::{Duration, Instant};
 
@@ -19,28 +19,28 @@ use crate::{
     net::{ClockOffset, Want, what_of},
 };
 
-/// Peers that are asked to show the records back.
+/// Peers that are asked to return the records.
 const READ_BACK: usize = 3;
-/// Before each attempt to read back: a peer that is busy takes a moment to verify what it was sent.
+/// Pause before each attempt to read back: a busy peer takes a moment to verify what it got.
 const READ_BACK_PAUSES: [Duration; 3] = [
     Duration::ZERO,
     Duration::from_millis(150),
     Duration::from_millis(600),
 ];
 
-/// What is to be delivered.
+/// A delivery to make.
 #[derive(Clone, Debug)]
 pub struct Due {
     pub package: PackageId,
-    /// The release that it is about.
+    /// The release concerned.
     pub version: VersionText,
-    /// The manifest to announce; none for the one that was added last to the version.
+    /// The manifest to announce; `None` for the one added last to the version.
     pub manifest: Option<Hash>,
-    /// When it went into the outbox: what goes in later is another delivery's.
+    /// The time at which it entered the outbox. A later entry is another delivery.
     pub since: Timestamp,
 }
 
-/// How far a delivery got.
+/// The result of a delivery.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Delivered {
     pub replicas: usize,
@@ -48,25 +48,26 @@ pub struct Delivered {
 }
 
 impl Delivered {
-    /// Somebody else holds it, and somebody heard of it.
+    /// Returns true if another node holds it and a peer got the announcement.
     pub fn is_done(self) -> bool {
         self.replicas > 0 && self.announced > 0
     }
 }
 
-/// What a person is to know of a clock that peers measured, if they refuse what it signs.
+/// Returns the warning about a clock so wrong that others refuse what this node signs.
 fn wrong_clock(ClockOffset { ms, peers }: ClockOffset) -> Option<String> {
     let off = Duration::from_millis(ms.unsigned_abs());
     let way = if ms > 0 { "ahead of" } else { "behind" };
     let told = format!(
-        "your clock is {} {way} {peers} peers': they refuse this announcement; set the clock, and it is sent then",
+        "your clock is {} {way} {peers} peers': they refuse this announcement; set the clock, and \
+         it is sent then",
         Ago(off)
     );
     (off > VALIDITY).then_some(told)
 }
 
 impl Publisher {
-    /// The manifest that was added last to a version, of those that are held.
+    /// Returns the manifest that was added last to a version, among those held.
     fn listed_last(&self, head: &Authorised<Head>, version: &VersionText) -> Result<Option<Hash>> {
         let (ecosystem, manifests) = (&head.ecosystem, |entry: &ReleaseEntry| {
             entry.manifests.last().copied()
@@ -80,12 +81,12 @@ impl Publisher {
         }
     }
 
-    /// What a person is to know of this machine's clock before others refuse what it signs.
+    /// Returns the warning about this machine's clock, before others refuse what it signs.
     pub fn wrong_clock(&self) -> Option<String> {
         self.core.net.clock_offset().and_then(wrong_clock)
     }
 
-    /// Puts head, manifest and pages into the DHT, reads them back from others, and announces.
+    /// Puts head, manifest and pages into the DHT, reads them back from others, and announces them.
     pub async fn deliver(&self, due: &Due, progress: Progress<'_>) -> Result<Delivered> {
         let (id, since) = (&due.package, due.since);
         let Some(held) = self.core.store.head(id)? else {
@@ -115,7 +116,7 @@ impl Publisher {
         }
         let wrong_clock = self.wrong_clock();
         let announce = async {
-            // Whoever hears it refuses it, and nobody is to be told that they heard.
+            // Peers would refuse the announcement, so none counts as having got it.
             if let Some(told) = &wrong_clock {
                 tracing::warn!(package = %id, "{told}");
                 return Ok(0);
@@ -127,7 +128,7 @@ impl Publisher {
                     refusal,
                 })?;
             let peers = self.core.net.announce(data).await?;
-            // Of a connection that is dead nobody knows yet.
+            // A dead connection is not noticed at once, so wait for signs of life.
             self.core
                 .net
                 .alive(&peers, Instant::now(), self.core.net.query_timeout())
@@ -146,7 +147,7 @@ impl Publisher {
                 .flatten()
             {
                 next = page.older;
-                // It was put when it was cut, and so were those before it.
+                // This page was put when it was created, and so were the older ones.
                 if self
                     .core
                     .store
@@ -173,8 +174,8 @@ impl Publisher {
             )
             .await;
             tell(progress, PublishStep::Put);
-            // Acknowledged is not kept: whoever filters what it stores acknowledges all the same,
-            // and looks at it first.
+            // An acknowledgement does not mean that the record is kept: a peer with a filter
+            // acknowledges first and verifies later.
             let mut replicas = 0;
             for pause in READ_BACK_PAUSES {
                 tokio::time::sleep(pause).await;
@@ -186,8 +187,8 @@ impl Publisher {
             tell(progress, PublishStep::ReadBack { replicas });
             Ok::<_, RegistryError>(replicas)
         };
-        // Whoever hears of it looks for its bytes; to tell everybody may take as long as a peer
-        // that is gone takes to be given up.
+        // Start providing first: peers that get the announcement look for the bytes, and announcing
+        // can block on dead peers.
         self.fetcher.provide_files_soon(&manifest);
         self.fetcher
             .provide_words_soon(&[manifest.name.as_str(), &manifest.tags.join(" ")].join(" "));
@@ -212,7 +213,7 @@ impl Publisher {
         Ok(delivered)
     }
 
-    /// How many peers have all of these records.
+    /// Returns the number of peers that have all of these records.
     async fn read_back(
         &self,
         keys: &[(DhtKey, String)],

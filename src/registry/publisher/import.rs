@@ -1,4 +1,4 @@
-//! Many small releases at once: an index that somebody else made, signed as this node's own.
+//! Imports many small releases at once: signs an index that somebody else made as this node's own.
 
 use std::{collections::HashSet, fmt::Display, sync::Arc, time::Duration};
 
@@ -24,38 +24,45 @@ use crate::{
 
 /// Most releases in one batch.
 pub const MAX_BATCH: usize = 1_000;
-/// Between two packages that are put into the DHT: twenty a second disturb nobody.
+/// Pause between two packages that are put into the DHT: twenty a second disturb nobody.
 const PACE: Duration = Duration::from_millis(50);
 
-/// A release whose content is a short text, to be taken with many others.
+/// A release whose content is a short text, to be imported in a batch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Bundle {
+    /// The draft that is signed.
     pub draft: Draft,
-    /// What the content is called as a file.
+    /// The file name of the content.
     pub file: String,
+    /// The content.
     pub text: String,
 }
 
-/// What became of one of a batch.
+/// The result for one release of a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "outcome")]
 pub enum Imported {
+    /// Signed, and its package's latest.
     Taken,
-    /// Taken, and another release of the package stays its latest, because its version is higher.
+    /// Imported, but another release with a higher version stays the latest.
     Behind {
+        /// Its own version.
         version: VersionText,
+        /// The package's latest.
         latest: VersionText,
     },
-    /// This very release was there before.
+    /// This very release existed before.
     Known,
+    /// Not signed.
     Refused {
+        /// The reason, as a clause for people.
         why: String,
     },
 }
 
-/// The reason for which a release of a batch is not signed.
+/// The reason why a release of a batch is not signed.
 enum Unsigned {
-    /// The others of its batch are.
+    /// Only this release is not signed.
     This(Imported),
     /// The whole batch fails.
     All(RegistryError),
@@ -75,15 +82,15 @@ fn refuse(why: impl Display) -> Unsigned {
 }
 
 impl Publisher {
-    /// Signs many small releases at once; returns what became of each.
+    /// Signs many small releases at once, and returns the result for each.
     ///
     /// # Errors
-    /// [`RegistryError::Usage`] for more than [`MAX_BATCH`]; whatever keeps the key from being read
-    /// or the releases from being stored.
+    /// [`RegistryError::Usage`] for more than [`MAX_BATCH`]; fails if the key cannot be read or the
+    /// releases cannot be stored.
     pub async fn import(self: &Arc<Self>, batch: Vec<Bundle>) -> Result<Vec<Imported>> {
         if batch.len() > MAX_BATCH {
             return Err(RegistryError::Usage(format!(
-                "a batch has {} releases, and {MAX_BATCH} at most",
+                "the batch has {} releases; at most {MAX_BATCH} are allowed",
                 batch.len()
             )));
         }
@@ -137,8 +144,8 @@ impl Publisher {
         Ok((releases, outcomes))
     }
 
-    /// The release as this node's own, by what it knows of the package: the network is not asked
-    /// for each of thousands.
+    /// Returns the release as this node's own, from its local knowledge of the package: asking the
+    /// network for each of thousands would take too long.
     fn sign_bundle(
         &self,
         key: &Keypair,
@@ -148,7 +155,7 @@ impl Publisher {
         let (artifacts, text) = (file_of(&bundle), bundle.text);
         if text.len() as u64 >= SMALL {
             return Err(refuse(format!(
-                "it has {} bytes, and may have {SMALL}",
+                "it has {} bytes; at most {SMALL} are allowed",
                 text.len()
             )));
         }
@@ -187,7 +194,7 @@ impl Publisher {
         })
     }
 
-    /// Tells if a release may be added to a package's.
+    /// Checks that a release may be added to a package.
     fn check_next(
         &self,
         id: &PackageId,
@@ -212,8 +219,8 @@ impl Publisher {
         }
     }
 
-    /// Puts what was imported into the DHT, a little at a time, until `stop` is called; goes on
-    /// where an earlier run ended.
+    /// Puts imported packages into the DHT, slowly, until `stop` is cancelled. Resumes where an
+    /// earlier run ended.
     pub async fn run_spreading(self: Arc<Self>, stop: CancellationToken) {
         let mut pace = tokio::time::interval(PACE);
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -222,7 +229,7 @@ impl Publisher {
             let next = match *joined.borrow_and_update() {
                 0 => None,
                 _ => self.core.store.next_unspread().unwrap_or_else(|error| {
-                    tracing::error!(%error, "what is not in the DHT yet could not be read");
+                    tracing::error!(%error, "imported packages could not be read");
                     None
                 }),
             };
@@ -272,20 +279,20 @@ impl Publisher {
     }
 }
 
-/// What becomes of a release whose version is there already. Not everything in a version of another
-/// ecosystem's can be said in one of ours.
+/// Returns the result for a release whose version exists already. A version of another ecosystem
+/// may lose details in one of ours, so different releases can meet here.
 fn again(version: &VersionText, there: Option<&Manifest>, given: &Manifest) -> Imported {
     match there {
-        // Its package was published, which says as much.
+        // The package was published, which says at least as much.
         Some(there) if !there.is_description() => Imported::Known,
         Some(there) if there.content() != given.content() => Imported::Refused {
-            why: format!("{version} is there already and is another text; a release never changes"),
+            why: format!("{version} is there already with another text; a release never changes"),
         },
         _ => Imported::Known,
     }
 }
 
-/// What becomes of a release that is signed.
+/// Returns the result for a signed release.
 fn taken(head: &Head, manifest: &Manifest) -> Imported {
     let read = |version: &VersionText| version.read(&head.ecosystem).ok();
     match head.latest() {
@@ -297,13 +304,13 @@ fn taken(head: &Head, manifest: &Manifest) -> Imported {
     }
 }
 
-/// The draft with its dependencies by key. A batch is one publisher's, so no handle but its own is
-/// looked up.
+/// Replaces the handles in a draft's dependencies by keys. A batch is one publisher's, so only its
+/// own handle is resolved.
 fn own_by_key(draft: Draft, own: &PublisherId, called: Option<&Handle>) -> Result<Draft, String> {
     let meaning = |handle: &Handle| match called {
         Some(called) if called == handle => Ok(*own),
         _ => Err(format!(
-            "it needs packages of {handle}; name them by key, as publisher-id/name"
+            "it depends on packages of {handle}; name them by key, as publisher-id/name"
         )),
     };
     let by_key = draft
@@ -360,7 +367,7 @@ mod tests {
         )
     }
 
-    /// A release of one file called `tool` and this ending.
+    /// Returns a release of one file called `tool` with this ending.
     fn release(version: &str, ending: &str, text: &str) -> Manifest {
         let file = File::of(&Ecosystem::Debian, format!("tool{ending}"), text.as_bytes());
         draft(version).into_manifest(own(), file, NOW).unwrap()

@@ -1,4 +1,5 @@
-//! What this node publishes: signed, delivered, renewed, and told of its own.
+//! Publishes this node's packages: signs, delivers and renews them, and tells peers whose node this
+//! is.
 
 mod base;
 mod change;
@@ -26,31 +27,34 @@ use crate::{
         record::{NodeClaim, Signed},
     },
 };
+use base::LastList;
 pub(crate) use checks::{check_files, check_version};
 pub use import::{Bundle, Imported, MAX_BATCH};
 use underway::Underway;
 
-/// Publishes, and whatever follows from that.
+/// Publishes releases, and does the follow-up work.
 pub(super) struct Publisher {
     core: Arc<Core>,
     catalogue: Arc<Catalogue>,
     packages: Arc<Packages>,
     fetcher: Arc<Fetcher>,
-    /// Held while a head is made: two at once would fork. Nobody waits for the network with it.
+    /// Held while a head is created: two at once would fork. Never held while waiting for the
+    /// network.
     signing: Mutex<()>,
+    last: LastList,
     underway: Underway,
-    /// A publish went on its way, or arrived.
+    /// Signals that a publish was queued or delivered.
     outbox: Notify,
-    /// Something is on its way that nobody delivers yet.
+    /// Signals that the outbox has entries that nothing delivers yet.
     due: Notify,
-    /// Something imported is to be put into the DHT.
+    /// Signals that imported packages must be put into the DHT.
     spreading: Notify,
 }
 
 type Progress<'a> = Option<&'a mpsc::Sender<PublishStep>>;
 
 fn tell(progress: Progress<'_>, step: PublishStep) {
-    // A reader that is slow misses a step; the receipt has them all.
+    // A slow reader misses a step; the receipt has them all.
     progress.map(|progress| progress.try_send(step));
 }
 
@@ -67,6 +71,7 @@ impl Publisher {
             packages,
             fetcher,
             signing: Mutex::default(),
+            last: LastList::default(),
             underway: Underway::default(),
             outbox: Notify::new(),
             due: Notify::new(),
@@ -74,7 +79,7 @@ impl Publisher {
         }
     }
 
-    /// Tells peers whose node this is, as the settings have it or as the last publish had.
+    /// Tells peers whose node this is, with the handle of the settings or of the last publish.
     pub fn introduce(&self) -> Result<()> {
         let handle = match &self.core.options.handle {
             Some(handle) => Some(handle.clone()),
@@ -87,7 +92,7 @@ impl Publisher {
         Ok(())
     }
 
-    /// Tells peers whose node this is, if there is a publisher and it calls itself something.
+    /// Tells peers whose node this is, if there is a publisher with a handle.
     fn claim_node(&self, handle: Option<&Handle>) {
         let claim = handle
             .zip(self.core.publisher_key())

@@ -1,19 +1,19 @@
-//! The outbox: what the network did not take yet is tried again until it has.
+//! The outbox: retries publishes until the network has accepted them.
 
 use std::{sync::Arc, time::Duration};
 
+use futures::{FutureExt, StreamExt, stream};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Publisher, deliver::Due};
 use crate::{RegistryError, Result, store::Pending};
 
-/// First wait before the network is tried again while something is on its way out; it doubles with
-/// each.
+/// First wait before a retry; it doubles with each.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
 
-/// When the network is tried again.
+/// The time of the next retry.
 struct Retry {
     wait: Duration,
     at: Instant,
@@ -27,34 +27,41 @@ impl Retry {
         }
     }
 
-    /// Notes an attempt: the next one is later.
+    /// Notes an attempt; the next one is later.
     fn tried(&mut self, now: Instant) {
         self.wait = (self.wait * 2).min(LONGEST_RETRY);
         self.at = now + self.wait;
     }
 }
 
-/// What came of one of the outbox.
+/// The result for one entry of the outbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Turn {
-    /// It was tried.
+    /// A delivery was attempted.
     Tried,
-    /// Somebody else delivers it.
+    /// Another task delivers it.
     Left,
-    /// There is nobody to deliver anything to.
+    /// No peer is connected.
     Over,
 }
 
-/// Delivers one after the other. What fails is told with its package, and the next one is tried.
-/// Returns whether any was tried.
-async fn each_in_turn<F: Future<Output = Result<Turn>>>(
+/// Most packages delivered at once, because each may wait for peers that are gone.
+const AT_ONCE: usize = 8;
+
+/// Delivers several entries at once, in order. A failure is reported with its package, and the
+/// others are tried. Returns true if any was tried.
+async fn several_at_once<F: Future<Output = Result<Turn>>>(
     pending: Vec<Pending>,
     deliver: impl Fn(Pending) -> F,
 ) -> bool {
-    let mut any = false;
-    for one in pending {
+    let named = |one: Pending| {
         let package = one.package.clone();
-        match deliver(one).await {
+        deliver(one).map(move |turn| (package, turn))
+    };
+    let mut turns = stream::iter(pending).map(named).buffer_unordered(AT_ONCE);
+    let mut any = false;
+    while let Some((package, turn)) = turns.next().await {
+        match turn {
             Ok(Turn::Tried) => any = true,
             Ok(Turn::Left) => {}
             Ok(Turn::Over) | Err(RegistryError::Closed) => break,
@@ -68,13 +75,12 @@ async fn each_in_turn<F: Future<Output = Result<Turn>>>(
 }
 
 impl Publisher {
-    /// Delivers what is on its way out until `stop` is called: when peers appear, and every so
-    /// often.
+    /// Delivers the entries until `stop` is cancelled: when peers connect, and at intervals.
     pub async fn run_outbox(self: Arc<Self>, stop: CancellationToken) {
         let mut joined = self.core.net.joined();
         let mut retry = Retry::new(Instant::now());
         loop {
-            // Listened to before the outbox is looked at, so that nothing falls between the two.
+            // Listen before reading the outbox, so that no change is missed.
             let changed = self.outbox.notified();
             let outbox = self.pending().await;
             let pending = outbox.is_ok_and(|pending| !pending.is_empty());
@@ -89,7 +95,7 @@ impl Publisher {
                 },
                 () = tokio::time::sleep_until(retry.at), if pending => {}
                 () = self.due.notified() => {}
-                // Something is on its way out, or arrived: whether to try again is decided anew.
+                // An entry was added or delivered: decide anew whether to retry.
                 () = changed => continue,
             }
             match stop.run_until_cancelled(self.deliver_outbox()).await {
@@ -109,10 +115,10 @@ impl Publisher {
         outbox.await
     }
 
-    /// Tries what is still on its way out; returns whether anything was.
+    /// Attempts all entries; returns true if there were any.
     async fn deliver_outbox(&self) -> Result<bool> {
         let pending = self.pending().await?;
-        Ok(each_in_turn(pending, |one| self.deliver_one(one)).await)
+        Ok(several_at_once(pending, |one| self.deliver_one(one)).await)
     }
 
     async fn deliver_one(&self, pending: Pending) -> Result<Turn> {
@@ -131,7 +137,7 @@ impl Publisher {
         self.deliver(&due, None).await.map(|_| Turn::Tried)
     }
 
-    /// Waits until the network has taken every publish.
+    /// Waits until all publishes are delivered.
     pub async fn wait_published(&self) {
         loop {
             let changed = self.outbox.notified();
@@ -145,9 +151,13 @@ impl Publisher {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use std::sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    };
 
     use libp2p::identity::Keypair;
+    use tokio::sync::Semaphore;
 
     use super::*;
     use crate::domain::{
@@ -170,17 +180,17 @@ mod tests {
         names.iter().map(one).collect()
     }
 
-    /// The names that were tried, and whether any was, where each comes to what `result` says.
+    /// Returns the names that were tried and whether any was, if each has the result of `result`.
     async fn delivered(
         names: &[&str],
         result: impl Fn(&str) -> Result<Turn>,
     ) -> (Vec<String>, bool) {
         let tried = Mutex::new(Vec::new());
-        let any = each_in_turn(pending(names), |one| {
+        let any = several_at_once(pending(names), async |one| {
             let name = one.package.name.bare().to_owned();
             let result = result(&name);
             tried.lock().unwrap().push(name);
-            async { result }
+            result
         })
         .await;
         (tried.into_inner().unwrap(), any)
@@ -197,6 +207,27 @@ mod tests {
             (tried, any),
             (vec!["bad".into(), "web".into(), "lib".into()], true)
         );
+    }
+
+    #[tokio::test]
+    async fn those_that_wait_for_a_dead_peer_hold_up_no_other_and_have_a_bound() {
+        let names: Vec<String> = (0..3 * AT_ONCE).map(|at| format!("web-{at}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let (under_way, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        // They wait until the last one has been delivered beside them.
+        let (dead, answers) = (AT_ONCE - 1, Semaphore::new(0));
+        let any = several_at_once(pending(&names), async |one| {
+            most.fetch_max(under_way.fetch_add(1, Relaxed) + 1, Relaxed);
+            match one.package.name.bare()[4..].parse::<usize>().unwrap() {
+                at if at < dead => answers.acquire().await.unwrap().forget(),
+                at if at == names.len() - 1 => answers.add_permits(dead),
+                _ => tokio::task::yield_now().await,
+            }
+            under_way.fetch_sub(1, Relaxed);
+            Ok(Turn::Tried)
+        });
+        assert!(any.await);
+        assert_eq!(most.load(Relaxed), AT_ONCE);
     }
 
     #[tokio::test]

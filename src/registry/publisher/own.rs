@@ -7,30 +7,30 @@ use crate::{
     Result,
     domain::{
         name::PublisherId,
-        package::{self, Own, OwnPackage},
+        package::{self, OwnPackage, OwnPackages},
         record::Authorised,
         release::{self, ReleaseEntry},
     },
 };
 
 impl Publisher {
-    /// This node's publisher; makes its key where there is none.
-    pub async fn publisher(&self) -> Result<package::Publisher> {
+    /// Returns this node's publisher; creates its key if there is none.
+    pub async fn publisher(&self) -> Result<package::OwnPublisher> {
         let (key, new_key) = self.core.publisher_or_new().await?;
-        Ok(package::Publisher {
+        Ok(package::OwnPublisher {
             id: PublisherId::of(&key.public()),
             new_key,
         })
     }
 
-    /// This node's publisher and its packages.
-    pub async fn own(self: &Arc<Self>) -> Result<Own> {
+    /// Returns this node's publisher and its packages.
+    pub async fn own(self: &Arc<Self>) -> Result<OwnPackages> {
         let publisher = self.core.publisher_id();
         let this = self.clone();
         let listed = blocking("listing the own packages", move || {
             publisher.map_or_else(|| Ok(Vec::new()), |publisher| this.packages_of(&publisher))
         });
-        Ok(Own {
+        Ok(OwnPackages {
             publisher,
             key: self.core.publisher_path(),
             packages: listed.await?,

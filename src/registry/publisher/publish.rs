@@ -1,4 +1,4 @@
-//! Publish: check, sign, store, deliver.
+//! Publishes releases: check, sign, store, deliver.
 
 use std::{fmt::Display, path::PathBuf, sync::Arc, time::Instant};
 
@@ -31,16 +31,16 @@ use crate::{
     ending::Ending,
 };
 
-/// A state of a package that is signed and committed, and is to be delivered.
+/// A signed and committed state of a package that is to be delivered.
 pub struct Published {
     pub id: PackageId,
-    /// The release that it is about.
+    /// The release concerned.
     pub version: VersionText,
     pub manifest: Hash,
     pub taken: Taken,
 }
 
-/// A span for what makes a receipt.
+/// Creates the span of a publish or change.
 pub fn ending(what: &'static str, package: impl Display, version: impl Display) -> Ending {
     Ending::of(tracing::info_span!(
         "publish",
@@ -58,7 +58,7 @@ pub fn ending(what: &'static str, package: impl Display, version: impl Display) 
     ))
 }
 
-/// Runs it in its span, which ends with how far it got.
+/// Runs a publish or change in its span, which records the result.
 pub async fn traced(
     ending: Ending,
     publish: impl Future<Output = Result<Receipt>>,
@@ -81,8 +81,8 @@ pub async fn traced(
 }
 
 impl Publisher {
-    /// Publishes a release, on a task of its own: whoever asked may stop waiting, and what is signed
-    /// must still be delivered.
+    /// Publishes a release in a task of its own: the caller may stop waiting, but a signed release
+    /// must be delivered.
     pub async fn publish(
         self: &Arc<Self>,
         draft: Draft,
@@ -122,7 +122,7 @@ impl Publisher {
             name,
         };
 
-        // From here on the outbox leaves it to this.
+        // From here on the outbox leaves the delivery to this task.
         let _delivering = self.underway.begin(&id);
         let looked = Instant::now();
         self.refresh(&id).await?;
@@ -142,7 +142,7 @@ impl Publisher {
         let manifest = Authorised::sign(&key, manifest).map_err(refused)?;
         base.entries
             .add(id.name.ecosystem(), &version, manifest.hash());
-        // From here on no quota takes them.
+        // From here on the quota does not evict them.
         let what = format!("{} {version}", claimed(&id, base.handle.as_ref()));
         try_join_all(
             bytes
@@ -155,7 +155,7 @@ impl Publisher {
         let taken = self
             .take_next(&key, &id, base, Some(manifest), &version, progress)
             .await?;
-        // Nobody waits for this one's network.
+        // Others need not wait for this one's network requests.
         drop(one_at_a_time);
         let steps = Steps {
             lookup,
@@ -172,7 +172,7 @@ impl Publisher {
         self.finish(published, steps, new_key, progress).await
     }
 
-    /// Tells if every content of a release was put here before.
+    /// Checks that every content of a release was put here before.
     fn check_put(&self, contents: &[Content]) -> Result<()> {
         for content in contents {
             let held = self.fetcher.contents.get(&content.root)?;
@@ -183,8 +183,8 @@ impl Publisher {
         Ok(())
     }
 
-    /// The key that signs, and where its file is if it is new. A publish that is refused makes
-    /// none: what can be said against the draft is said before.
+    /// Returns the signing key, and the path of its file if it is new. A refused publish creates no
+    /// key, so the draft is checked first.
     async fn key_for(
         &self,
         draft: &Draft,
@@ -202,7 +202,8 @@ impl Publisher {
         self.core.publisher_or_new().await
     }
 
-    /// The manifest of a release that may be added to a package's, with its dependencies by key.
+    /// Returns the manifest of a release that may be added to a package, with its dependencies by
+    /// key.
     async fn addition(
         &self,
         id: &PackageId,
@@ -232,8 +233,8 @@ impl Publisher {
         manifest_of(draft, id.owner, artifacts, now)
     }
 
-    /// The artifacts with the digests that clients of the ecosystem check, of the bytes that are
-    /// here.
+    /// Adds the digests that the ecosystem's clients check to the artifacts, computed from the
+    /// bytes here.
     async fn hashed(&self, draft: &Draft, artifacts: Artifacts) -> Result<Artifacts<File>> {
         let (contents, ecosystem) = (self.fetcher.contents.clone(), draft.ecosystem.clone());
         let called = file_of(&draft.name, &draft.version);
@@ -256,8 +257,8 @@ impl Publisher {
         .await
     }
 
-    /// A version is added, in whatever order, and never changed; where releases grow, files may be
-    /// added to one.
+    /// Checks that the release may be added: versions may come in any order and never change, but
+    /// in ecosystems whose releases grow, files may be added to one.
     async fn check_addition(
         &self,
         id: &PackageId,
@@ -278,7 +279,7 @@ impl Publisher {
             .map(|file| file.name.clone())
             .collect();
         let (listing, missing) = self.core.store.listing_files(id, there, &names)?;
-        // Of what is held, only the manifests that list such a file are read: a release may have
+        // Of the held manifests, only those that list such a file are read: a release may have
         // thousands.
         let (mut files, mut unknown) = (Vec::new(), false);
         for hash in listing.into_iter().chain(missing) {
@@ -304,8 +305,8 @@ impl Publisher {
         }
     }
 
-    /// Has other nodes take the bytes of a new release, and tells how many have them once all that
-    /// are to have them do, or after the deadline of a query; the rest goes on.
+    /// Replicates the bytes of a new release. Reports the number of copies once there are enough,
+    /// or after the deadline of a query; the rest continues in the background.
     async fn copied(
         &self,
         release: &Authorised<Manifest>,
@@ -325,7 +326,7 @@ impl Publisher {
         self.fetcher.copies_of(&hash).unwrap_or(0)
     }
 
-    /// Delivers and writes the receipt.
+    /// Delivers the release and writes the receipt.
     pub async fn finish(
         self: &Arc<Self>,
         Published {
@@ -351,7 +352,7 @@ impl Publisher {
         );
         let delivered = delivered.unwrap_or_else(|error| {
             match error {
-                // Kept in the outbox; the next start delivers it.
+                // It stays in the outbox, and the next start delivers it.
                 RegistryError::Closed => {
                     tracing::debug!(package = %id, "published while shutting down")
                 }
@@ -382,7 +383,7 @@ impl Publisher {
     }
 }
 
-/// Runs it on a task of its own.
+/// Runs a publish or change in a task of its own.
 pub async fn detached(
     publish: impl Future<Output = Result<Receipt>> + Send + 'static,
 ) -> Result<Receipt> {

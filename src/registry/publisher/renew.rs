@@ -1,4 +1,4 @@
-//! Own heads are signed anew before they expire, and forks of own packages joined.
+//! Signs own heads anew before they expire, and joins forks of own packages.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,32 +11,33 @@ use crate::{
     store::StoredHead,
 };
 
-/// Own heads are looked through for renewal this often.
+/// Interval at which own heads are checked for renewal.
 const RENEWAL_ROUND: Duration = Duration::from_secs(3_600);
-/// Earlier by so much of their life at most, and no more of them in a round.
+/// Heads are renewed earlier by up to this share of their life, so that they are not all due at
+/// once.
 const RENEWAL_JITTER: f64 = 0.1;
 const MAX_RENEWED: usize = 1_000;
 
-/// The age at which a head is signed anew: a third of its life, less this share of it.
+/// Returns the age at which a head is renewed: a third of its life, less this share of it.
 fn renewed_after(jitter: f64) -> Duration {
     DEFAULT_LIFE.mul_f64(1.0 / 3.0 - jitter)
 }
 
-/// Tells if a head is to be signed anew, a little earlier or later by its hash, so that not all of
-/// them are at once.
+/// Returns true if a head is due for renewal. The time varies by its hash, so that heads are not
+/// all due at once.
 fn is_due(head: &Hash, signed_at: Timestamp, now: Timestamp) -> bool {
     let share = f64::from(head.0.first().copied().unwrap_or_default()) / 255.0;
     now.since(signed_at) >= renewed_after(share * RENEWAL_JITTER)
 }
 
-/// Tells if this node joins a fork, by whether it signed the loser: exactly one of the nodes that
-/// published at once, so that joining does not fork again.
+/// Returns true if this node should join a fork: it does if it signed the losing head, so that
+/// exactly one of the nodes that published at once joins, and the join does not fork again.
 fn is_to_join(own: bool, loser: u64, held: u64) -> bool {
     own && loser == held
 }
 
 impl Publisher {
-    /// Runs until `stop` is called. Nothing here waits for the network; the outbox delivers.
+    /// Runs until `stop` is cancelled. Nothing here waits for the network: the outbox delivers.
     pub async fn run_renewals(self: Arc<Self>, stop: CancellationToken) {
         let mut renewal = tokio::time::interval(RENEWAL_ROUND);
         loop {
@@ -74,12 +75,11 @@ impl Publisher {
         Ok(())
     }
 
-    /// Signs own heads anew once a third of their life is over, a little earlier or later by
-    /// package.
+    /// Renews own heads after a third of their life, a little earlier or later by package.
     async fn renew(&self) -> Result<()> {
         let now = self.core.now();
-        // Verifying what is read takes its time, and thousands of packages may have been imported
-        // at once.
+        // On a blocking thread: verifying takes a while, and thousands of packages may have been
+        // imported at once.
         let before = now.before(renewed_after(RENEWAL_JITTER));
         let due = self.core.read("renewing heads", move |store| {
             store.own_heads_before(before, MAX_RENEWED)
@@ -94,7 +94,7 @@ impl Publisher {
         Ok(())
     }
 
-    /// Signs the package's state as it is, as its next head.
+    /// Signs the unchanged state of the package as its next head.
     async fn sign_again(&self, id: &PackageId) -> Result<()> {
         let Some(key) = self.core.key_of(&id.owner) else {
             return Ok(());

@@ -1,4 +1,4 @@
-//! Packages that somebody delivers now: the outbox leaves them alone.
+//! Packages that are being delivered now, which the outbox leaves alone.
 
 use std::{
     collections::HashMap,
@@ -8,18 +8,18 @@ use std::{
 use super::super::core::lock;
 use crate::domain::name::PackageId;
 
-/// How many deliver each package now. Clones share it.
+/// The number of running deliveries of each package. Clones share it.
 #[derive(Clone, Default)]
 pub struct Underway(Arc<Mutex<HashMap<PackageId, usize>>>);
 
-/// A delivery of a package, which ends with this.
+/// A running delivery of a package, which ends when this is dropped.
 pub struct Delivering {
     underway: Underway,
     package: PackageId,
 }
 
 impl Underway {
-    /// Begins to deliver a package, whoever else does.
+    /// Starts a delivery of a package, even if others are running.
     pub fn begin(&self, package: &PackageId) -> Delivering {
         *lock(&self.0).entry(package.clone()).or_default() += 1;
         Delivering {
@@ -28,9 +28,9 @@ impl Underway {
         }
     }
 
-    /// Begins to deliver a package that nobody delivers.
+    /// Starts a delivery of a package if none is running.
     pub fn begin_alone(&self, package: &PackageId) -> Option<Delivering> {
-        // One lock for both, so that of two only one begins.
+        // Check and insert under one lock, so that only one of two callers starts.
         let mut underway = lock(&self.0);
         if underway.contains_key(package) {
             return None;

@@ -1,5 +1,5 @@
-//! Search: the local catalogue at once, then what peers answer, until they all have or the time is
-//! up.
+//! Search: returns local hits at once, then those of peers as they answer, until all have or the
+//! time is up.
 
 mod peers;
 mod shown;
@@ -26,16 +26,15 @@ use crate::{
 use peers::Asking;
 use shown::{Found, Shown};
 
-/// Updates waiting for a reader; one that falls further behind gets a search that is cut short, and
-/// says so.
+/// Updates waiting for a reader. If it falls further behind, the search is cut short and says so.
 const BUFFER: usize = 64;
 
-/// Searches, here and at others.
+/// Searches this node's catalogue and those of peers.
 pub(super) struct Search {
     core: Arc<Core>,
     catalogue: Arc<Catalogue>,
     packages: Arc<Packages>,
-    /// How long peers took to answer.
+    /// The answer times of peers.
     times: Answers,
 }
 
@@ -49,7 +48,7 @@ impl Search {
         }
     }
 
-    /// Searches and collects until enough peers answered or the timeout ran out.
+    /// Searches and collects results until enough peers answered or the timeout ran out.
     pub async fn collect(self: &Arc<Self>, query: &Query) -> SearchResults {
         let query = query.clone().bounded();
         let mut updates = self.stream(query.clone());
@@ -60,10 +59,10 @@ impl Search {
         shown::page(results, &query)
     }
 
-    /// Searches and streams; dropping the receiver ends the search.
+    /// Searches and streams results; dropping the receiver ends the search.
     pub fn stream(self: &Arc<Self>, query: Query) -> mpsc::Receiver<SearchUpdate> {
         let (sender, receiver) = mpsc::channel(BUFFER);
-        // How many words, and not which: what a person looks for is nobody else's.
+        // Record the number of words but not the words: a person's search is private.
         let ending = Ending::of(tracing::info_span!(
             "search",
             words = query.terms().words().count(),
@@ -93,16 +92,17 @@ impl Search {
         receiver
     }
 
-    async fn run(&self, query: Query, updates: mpsc::Sender<SearchUpdate>) -> Found {
+    async fn run(self: &Arc<Self>, query: Query, updates: mpsc::Sender<SearchUpdate>) -> Found {
         let started = Instant::now();
-        // A handle that is bound here names one key, here and at others, whoever else claims it.
+        // Replace bound handles by their keys, so that they mean the same at peers, whoever else
+        // claims them.
         let query = Query {
             text: self.packages.name_publishers(&query.text),
             ..query
         };
         let terms = query.terms();
-        // Whoever wants the second page is shown the first one too, and passes it over: what others
-        // have is between the two.
+        // The first page is needed to find the second, because hits of peers belong between the
+        // local ones.
         let query = Query {
             limit: query.offset + query.limit,
             offset: 0,
@@ -158,7 +158,7 @@ impl Search {
         found
     }
 
-    /// Reads the store on a thread that may wait for the disk.
+    /// Reads the store on a blocking thread.
     async fn in_store<T: Send + 'static>(
         &self,
         query: &Query,

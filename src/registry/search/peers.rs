@@ -1,12 +1,12 @@
-//! What peers are asked in a search, and what of their answers holds.
+//! The part of a search that asks peers, and judges their answers.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use libp2p::PeerId;
 use tokio::sync::mpsc;
 
 use super::{
-    super::{catalogue::judged, packages::Hedged},
+    super::{catalogue::judged, core::blocking, packages::Hedged},
     Search,
     shown::Shown,
 };
@@ -15,7 +15,7 @@ use crate::{
         catalogue::CatalogueScope,
         manifest::Manifest,
         package::Source,
-        query::{Candidate, Coverage, Hit, Query, Ranking, Terms, estimate, share},
+        query::{Coverage, Hit, HitCandidate, Query, Ranking, SearchTerms, estimate, share},
         record::{Authorised, DhtKey, Head},
         release::{self, ReleaseEntry},
         reputation::Outcome,
@@ -29,44 +29,43 @@ use crate::{
 
 /// Peers asked by one search.
 const FAN_OUT: usize = 5;
-/// Others that may be asked in the place of those that fail, or are slow.
+/// Further peers that may be asked in place of those that fail or are slow.
 const SPARE: usize = 3;
-/// And by a node that keeps no full catalogue, of those that the DHT names, for so many of the
-/// words.
+/// If this node keeps no full catalogue, it also asks this many providers from the DHT, for
+/// [`WORDS_LOOKED_UP`] of the words.
 const HOLDERS: usize = 8;
 const WORDS_LOOKED_UP: usize = 3;
 
-/// What peers are asked.
-pub struct Asking<'a> {
-    search: &'a Search,
-    terms: Terms,
-    /// As it goes to peers.
+/// A package found by a peer whose signatures are valid.
+type Verified = (Authorised<Head>, Authorised<Manifest>);
+
+/// A search at peers.
+pub struct Asking {
+    search: Arc<Search>,
+    terms: Arc<SearchTerms>,
+    /// The query as sent to peers.
     query: Query,
     min_reputation: f64,
     timeout: Duration,
 }
 
-impl<'a> Asking<'a> {
-    /// None where peers are not to be asked.
-    pub fn of(search: &'a Search, query: &Query, terms: Terms) -> Option<Self> {
-        // Whoever understands it otherwise would answer with everything.
+impl Asking {
+    /// Returns `None` if peers should not be asked.
+    pub fn of(search: &Arc<Search>, query: &Query, terms: SearchTerms) -> Option<Self> {
+        // A peer might understand an empty query as one for everything.
         (!query.local && !terms.asks_nothing()).then(|| Self {
-            search,
-            terms,
+            search: search.clone(),
+            terms: Arc::new(terms),
             query: for_peers(query),
             min_reputation: query.min_reputation,
             timeout: query.timeout.unwrap_or(search.core.net.query_timeout()),
         })
     }
 
-    /// Asks a few peers at once, and others in the place of those that fail, or take longer than
-    /// nearly all did lately. Returns what of their answers holds.
-    pub async fn ask(
-        self,
-        shown: &mut Shown<'_>,
-        coverage: &mut Coverage,
-    ) -> Vec<(Authorised<Head>, Authorised<Manifest>)> {
-        let (search, terms) = (self.search, &self.terms);
+    /// Asks a few peers at once, and others in place of those that fail or are slow. Returns the
+    /// valid parts of their answers.
+    pub async fn ask(self, shown: &mut Shown<'_>, coverage: &mut Coverage) -> Vec<Verified> {
+        let (search, terms) = (&self.search, &self.terms);
         let (net, limit) = (&search.core.net, self.query.limit);
         let hedged = Hedged::of_best(
             net,
@@ -110,14 +109,12 @@ impl<'a> Asking<'a> {
                 Ok(Response::Packages { items, more }) => {
                     coverage.answered += 1;
                     shown.truncated |= is_cut(more, items.len(), limit);
-                    let verified = search.verify_items(peer, items, limit, terms);
+                    let verified = search.clone().verify(peer, items, limit, terms.clone());
+                    let (hits, verified) = verified.await;
                     catalogues.get(&peer).inspect(|count| searched.add(**count));
                     coverage.share = searched.share();
-                    let hits = verified.iter().map(|(head, manifest)| {
-                        (head.seq, search.hit(peer, terms, head, manifest))
-                    });
                     coverage.asked = hedged.asked;
-                    shown.show(hits.collect(), *coverage);
+                    shown.show(hits, *coverage);
                     accepted.extend(verified);
                 }
                 Ok(response) => {
@@ -132,8 +129,8 @@ impl<'a> Asking<'a> {
     }
 }
 
-/// The query as it goes to peers: within what they take, and without what is nobody's business,
-/// which is whom we trust and how long we wait.
+/// Returns the query as sent to peers: within their limits, and without private settings, which are
+/// our trust and timeout.
 fn for_peers(query: &Query) -> Query {
     Query {
         min_reputation: 0.0,
@@ -143,21 +140,21 @@ fn for_peers(query: &Query) -> Query {
     .bounded()
 }
 
-/// Tells if those are asked too whom the DHT names: by a node that keeps no full catalogue, and not
-/// where a score is wanted, because of whom nothing is known there is none to be sure of.
+/// Returns true if providers from the DHT are asked, too: by a node without a full catalogue, and
+/// only without a minimum score, because nothing is known of them.
 fn asks_holders(scope: CatalogueScope, min_reputation: f64) -> bool {
     scope == CatalogueScope::Partial && min_reputation <= 0.0
 }
 
-/// The words that are looked up: the longest is the rarest, as a rule.
-fn rarest(terms: &Terms) -> Vec<String> {
+/// Returns the words to look up: the longest ones, which are usually the rarest.
+fn rarest(terms: &SearchTerms) -> Vec<String> {
     let mut words: Vec<String> = terms.words().map(str::to_owned).collect();
     words.sort_by_key(|word| std::cmp::Reverse(word.len()));
     words.truncate(WORDS_LOOKED_UP);
     words
 }
 
-/// Tells if a peer had more than it sent although there was room for it.
+/// Returns true if a peer had more hits than it sent although there was room.
 fn is_cut(more: bool, sent: usize, limit: usize) -> bool {
     more && sent < limit
 }
@@ -165,7 +162,7 @@ fn is_cut(more: bool, sent: usize, limit: usize) -> bool {
 /// The part of the network's packages that was searched.
 struct Searched {
     there_are: u64,
-    /// Packages of this node, and of each that answered.
+    /// Package counts of this node and of each peer that answered.
     counts: Vec<u64>,
 }
 
@@ -186,7 +183,8 @@ impl Searched {
     }
 }
 
-/// Peers that the DHT names as having packages with one of the words; a name, and nothing more.
+/// Looks up peers that the DHT names as having packages with one of the words, which they only
+/// claim.
 fn holders(net: Net, words: Vec<String>, timeout: Duration) -> mpsc::Receiver<PeerId> {
     let (sender, receiver) = mpsc::channel(HOLDERS);
     let name_them = async move {
@@ -212,14 +210,37 @@ async fn next_of(holders: &mut Option<mpsc::Receiver<PeerId>>) -> Option<PeerId>
 }
 
 impl Search {
-    /// The items of a peer's answer that hold, and what that says of the peer.
+    /// Returns the hits of a peer's answer to show, each with the number of its state, and the
+    /// valid records. Runs outside the tasks that serve the network, because signatures and the
+    /// disk take time.
+    async fn verify(
+        self: Arc<Self>,
+        peer: PeerId,
+        items: Vec<Item>,
+        limit: usize,
+        terms: Arc<SearchTerms>,
+    ) -> (Vec<(u64, Hit)>, Vec<Verified>) {
+        let verify = move || {
+            let verified = self.verify_items(peer, items, limit, &terms);
+            let hit =
+                |(head, manifest): &Verified| (head.seq, self.hit(peer, &terms, head, manifest));
+            Ok((verified.iter().map(hit).collect(), verified))
+        };
+        let verified = blocking("verifying what a peer found", verify).await;
+        verified.unwrap_or_else(|error| {
+            tracing::error!(%error, %peer, "an answer was left out");
+            Default::default()
+        })
+    }
+
+    /// Returns the valid items of a peer's answer, and records the outcome for the peer.
     fn verify_items(
         &self,
         peer: PeerId,
         items: Vec<Item>,
         limit: usize,
-        terms: &Terms,
-    ) -> Vec<(Authorised<Head>, Authorised<Manifest>)> {
+        terms: &SearchTerms,
+    ) -> Vec<Verified> {
         let now = self.core.now();
         let mut judged = judged::hits(items, limit, terms, self.catalogue.horizon(now));
         self.catalogue.weigh(peer, &judged);
@@ -238,12 +259,12 @@ impl Search {
     fn hit(
         &self,
         peer: PeerId,
-        terms: &Terms,
+        terms: &SearchTerms,
         head: &Authorised<Head>,
         manifest: &Authorised<Manifest>,
     ) -> Hit {
         let (categories, tags) = (manifest.categories.join(" "), manifest.tags.join(" "));
-        let candidate = Candidate {
+        let candidate = HitCandidate {
             name: head.package().name.bare(),
             title: manifest.title.as_deref(),
             summary: manifest.summary(),

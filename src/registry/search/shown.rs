@@ -1,4 +1,4 @@
-//! What of a search is shown: each package once, in its newest state.
+//! Merges search results: each package once, in its newest state.
 
 use std::collections::HashMap;
 
@@ -10,10 +10,10 @@ use crate::domain::{
     query::{Coverage, Hit, Query, SearchResults, SearchUpdate},
 };
 
-/// What a search came to.
+/// The counts of a search's results.
 #[derive(Clone, Copy, Default)]
 pub struct Found {
-    /// Hits by who showed them first, or a newer state of them.
+    /// Hits by where they, or a newer state of them, were found first.
     pub local: usize,
     pub peer: usize,
     pub coverage: Coverage,
@@ -33,7 +33,7 @@ impl Found {
     }
 }
 
-/// Adds an update to what a search brought so far.
+/// Merges an update into the results of a search.
 pub fn merge(results: &mut SearchResults, update: SearchUpdate) {
     match update {
         SearchUpdate::Hits {
@@ -45,7 +45,7 @@ pub fn merge(results: &mut SearchResults, update: SearchUpdate) {
             (results.coverage, results.total) = (coverage, total);
             results.instead = results.instead.take().or(instead);
             for hit in hits {
-                // A newer state of a package takes the older one's place.
+                // A newer state of a package replaces the older one.
                 match results
                     .hits
                     .iter_mut()
@@ -67,10 +67,10 @@ pub fn merge(results: &mut SearchResults, update: SearchUpdate) {
     }
 }
 
-/// The page of a search that `query` asks for.
+/// Returns the page of the results that `query` asks for.
 pub fn page(mut results: SearchResults, query: &Query) -> SearchResults {
     if !query.terms().wanted.is_empty() {
-        // Stable: equals stay in the order in which they came.
+        // A stable sort: equal hits keep their order of arrival.
         results.hits.sort_by(|a, b| b.score.total_cmp(&a.score));
     }
     results.hits = results
@@ -82,13 +82,13 @@ pub fn page(mut results: SearchResults, query: &Query) -> SearchResults {
     results
 }
 
-/// What of a search was shown so far.
+/// The results of a search shown so far.
 pub struct Shown<'a> {
     limit: usize,
     /// The state shown of each package.
     seen: HashMap<PackageId, u64>,
     pub found: Found,
-    /// Packages that match here, and those that only others have.
+    /// The number of matching packages here and of those that only others have.
     pub total: u64,
     pub instead: Option<String>,
     pub truncated: bool,
@@ -108,7 +108,7 @@ impl<'a> Shown<'a> {
         }
     }
 
-    /// Sends what is new, or newer than what was shown; always sends, for the coverage.
+    /// Sends the hits that are new, or newer than those shown. Always sends the coverage.
     pub fn show(&mut self, hits: Vec<(u64, Hit)>, coverage: Coverage) {
         let mut fresh = Vec::new();
         for (seq, hit) in hits {

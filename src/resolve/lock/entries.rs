@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Locked, LockedFile, Wanted};
+use super::{LockedFile, LockedRelease, LockedRequirement};
 use crate::domain::{
     manifest::{Content, check_file},
     name::{Handle, PackageId, PackageRef},
@@ -13,7 +13,7 @@ use crate::domain::{
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Text {
+pub(super) struct LockText {
     pub(super) format: u32,
     #[serde(default)]
     pub(super) wanted: Vec<WantedEntry>,
@@ -44,20 +44,20 @@ pub(super) struct PackageEntry {
     manifest: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     dependencies: Vec<String>,
-    files: Vec<FileEntry>,
+    files: Vec<LockedFileEntry>,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct FileEntry {
+pub(super) struct LockedFileEntry {
     name: String,
     content: String,
     size: u64,
     sha256: String,
 }
 
-impl From<&Wanted> for WantedEntry {
-    fn from(wanted: &Wanted) -> Self {
+impl From<&LockedRequirement> for WantedEntry {
+    fn from(wanted: &LockedRequirement) -> Self {
         Self {
             package: wanted.package.to_string(),
             requirement: wanted.requirement.to_string(),
@@ -66,14 +66,14 @@ impl From<&Wanted> for WantedEntry {
     }
 }
 
-impl From<&Locked> for PackageEntry {
-    fn from(locked: &Locked) -> Self {
+impl From<&LockedRelease> for PackageEntry {
+    fn from(locked: &LockedRelease) -> Self {
         Self {
             id: locked.id.to_string(),
             handle: locked.handle.as_ref().map(Handle::to_string),
             version: locked.version.to_string(),
             manifest: locked.manifest.to_string(),
-            files: locked.files.iter().map(FileEntry::from).collect(),
+            files: locked.files.iter().map(LockedFileEntry::from).collect(),
             dependencies: locked
                 .dependencies
                 .iter()
@@ -83,7 +83,7 @@ impl From<&Locked> for PackageEntry {
     }
 }
 
-impl From<&LockedFile> for FileEntry {
+impl From<&LockedFile> for LockedFileEntry {
     fn from(
         LockedFile {
             name,
@@ -100,7 +100,7 @@ impl From<&LockedFile> for FileEntry {
     }
 }
 
-impl FileEntry {
+impl LockedFileEntry {
     pub(super) fn read(&self) -> Result<LockedFile, String> {
         check_file(&self.name).map_err(|why| format!("files: {why}"))?;
         let content = Content {
@@ -116,12 +116,12 @@ impl FileEntry {
 }
 
 impl WantedEntry {
-    pub(super) fn read(&self) -> Result<Wanted, String> {
+    pub(super) fn read(&self) -> Result<LockedRequirement, String> {
         let package: PackageRef = field("package", &self.package)?;
         if package.requirement.is_some() {
-            return Err("package: a requirement belongs into the field of that name".to_owned());
+            return Err("package: put the requirement into the field requirement".to_owned());
         }
-        Ok(Wanted {
+        Ok(LockedRequirement {
             package,
             requirement: field("requirement", &self.requirement)?,
             id: id_of("id", &self.id)?,
@@ -130,15 +130,15 @@ impl WantedEntry {
 }
 
 impl PackageEntry {
-    pub(super) fn read(&self) -> Result<Locked, String> {
+    pub(super) fn read(&self) -> Result<LockedRelease, String> {
         let files = self
             .files
             .iter()
-            .map(FileEntry::read)
+            .map(LockedFileEntry::read)
             .collect::<Result<Vec<_>, _>>()?;
         let names: BTreeSet<_> = files.iter().map(|file| &file.name).collect();
         if names.len() != files.len() || files.is_empty() {
-            return Err("files: there must be one at least, and each once".to_owned());
+            return Err("files: there must be at least one, and each only once".to_owned());
         }
         let mut dependencies = Vec::with_capacity(self.dependencies.len());
         for dependency in &self.dependencies {
@@ -154,10 +154,10 @@ impl PackageEntry {
             .windows(2)
             .any(|pair| matches!(pair, [(one, _), (other, _)] if one == other))
         {
-            return Err("dependencies: a package is there twice".to_owned());
+            return Err("dependencies: a package is listed twice".to_owned());
         }
         let id = id_of("id", &self.id)?;
-        Ok(Locked {
+        Ok(LockedRelease {
             version: version_of("version", &id, &self.version)?,
             id,
             handle: self

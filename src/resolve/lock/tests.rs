@@ -29,15 +29,15 @@ fn world() -> World {
 
 const ASKED: [(&str, &str); 2] = [("alice/app", "^1"), ("bob/log", "^0.3.0-rc.1")];
 
-fn lock() -> Lock {
-    Lock::of(&world().solve(&ASKED).unwrap(), &wanted(&ASKED))
+fn lock() -> LockFile {
+    LockFile::of(&world().solve(&ASKED).unwrap(), &wanted(&ASKED))
 }
 
 #[test]
 fn a_lock_reads_well_and_back() {
     let text = lock().to_text();
     insta::assert_snapshot!(text);
-    assert_eq!(Lock::from_text(&text).unwrap(), lock());
+    assert_eq!(LockFile::from_text(&text).unwrap(), lock());
     assert!(lock().answers(&wanted(&ASKED)));
     assert!(lock().answers(&wanted(&[("alice/app@^1", "*"), ASKED[1]])));
     assert!(!lock().answers(&wanted(&ASKED[..1])));
@@ -53,14 +53,14 @@ fn a_lock_reads_well_and_back() {
 fn a_file_is_replaced_and_read() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(FILE);
-    assert_eq!(Lock::read(&path).unwrap_err().code(), "file");
+    assert_eq!(LockFile::read(&path).unwrap_err().code(), "file");
     lock().write(&path).unwrap();
-    assert_eq!(Lock::read(&path).unwrap(), lock());
+    assert_eq!(LockFile::read(&path).unwrap(), lock());
     fs::write(&path, "format = 7").unwrap();
-    let error = Lock::read(&path).unwrap_err();
+    let error = LockFile::read(&path).unwrap_err();
     assert_eq!(error.code(), "lock");
     assert!(error.to_string().starts_with(&format!(
-        "the lock file {} has format 7, and",
+        "the lock file {} has format 7, but",
         path.display()
     )));
 }
@@ -75,7 +75,7 @@ fn what_was_changed_by_hand_and_does_not_fit_is_refused() {
     );
     let changed = |from: &str, to: &str| {
         assert!(text.contains(from), "{from}\n{text}");
-        Lock::from_text(&text.replace(from, to))
+        LockFile::from_text(&text.replace(from, to))
             .unwrap_err()
             .to_string()
     };
@@ -93,21 +93,21 @@ fn what_was_changed_by_hand_and_does_not_fit_is_refused() {
         .collect();
     let twice = [entries.clone(), vec![entries[of_json]]].concat();
     let join = |entries: &[&str]| {
-        Lock::from_text(&entries.join("\n[[package]]\n"))
+        LockFile::from_text(&entries.join("\n[[package]]\n"))
             .unwrap_err()
             .to_string()
     };
     for (error, says) in [
         (
             changed("format = 2", "format = 3"),
-            "has format 3, and this Swarmdex knows format 2; use",
+            "has format 3, but this Swarmdex knows format 2; use",
         ),
         (changed("format = 2", ""), "has no format number; delete"),
         (
             changed("format = 2", "format = 2\nformat = 2"),
             "is broken at line 4: duplicate key",
         ),
-        (changed("size = ", "seize = "), "there is no key seize"),
+        (changed("size = ", "seize = "), "unknown key seize"),
         (
             changed("version = \"1.5.0\"", "version = \"1.5\""),
             "number 2, 12D3Koo",
@@ -122,17 +122,17 @@ fn what_was_changed_by_hand_and_does_not_fit_is_refused() {
         ),
         (
             changed("package = \"alice/app\"", "package = \"alice/ape\""),
-            "which it cannot be",
+            "which is impossible",
         ),
         (
             changed("package = \"alice/app\"", "package = \"alice/app@1\""),
-            "number 1: package: a requirement",
+            "number 1: package: put the requirement",
         ),
         (
             changed("name = \"json-1.5.0\"", "name = \"../json\""),
             "files: ",
         ),
-        (changed("sha256 = ", "sha512 = "), "there is no key sha512"),
+        (changed("sha256 = ", "sha512 = "), "unknown key sha512"),
         (
             changed(&of_app, ""),
             &format!("has the package {}, which nothing needs", id("alice/app")),
@@ -162,7 +162,7 @@ fn what_the_registry_has_is_held_against_the_lock() {
             .unwrap();
     }
     let app = resolution.releases.last().unwrap();
-    let check = |lock: &Lock, hash: Hash, change: &dyn Fn(&mut Manifest)| {
+    let check = |lock: &LockFile, hash: Hash, change: &dyn Fn(&mut Manifest)| {
         let mut manifest = app.manifest.clone();
         change(&mut manifest);
         lock.check(&app.package, &hash, &manifest, &files(hash, &manifest))
@@ -213,7 +213,7 @@ fn what_the_registry_has_is_held_against_the_lock() {
     assert!(error.to_string().starts_with("has no entry for"));
 }
 
-fn any_lock() -> impl Strategy<Value = Lock> {
+fn any_lock() -> impl Strategy<Value = LockFile> {
     let package = (
         "[a-z0-9][a-z0-9._-]{0,9}",
         prop::option::of("[a-z]{1,8}"),
@@ -240,7 +240,7 @@ fn any_lock() -> impl Strategy<Value = Lock> {
             .collect();
         let mut packages = BTreeMap::new();
         for (id, (_, handle, version, (manifest, root), size, file, _)) in ids.iter().zip(&list) {
-            packages.entry(id.clone()).or_insert_with(|| Locked {
+            packages.entry(id.clone()).or_insert_with(|| LockedRelease {
                 id: id.clone(),
                 handle: handle.as_ref().map(|handle| handle.parse().unwrap()),
                 version: version.parse().unwrap(),
@@ -264,12 +264,12 @@ fn any_lock() -> impl Strategy<Value = Lock> {
                 .collect();
             packages.get_mut(id).unwrap().dependencies = needed;
         }
-        let wanted = packages.values().map(|locked| Wanted {
+        let wanted = packages.values().map(|locked| LockedRequirement {
             package: PackageRef::of(&locked.id),
             requirement: RequirementText::exactly(locked.id.name.ecosystem(), &locked.version),
             id: locked.id.clone(),
         });
-        Lock {
+        LockFile {
             wanted: wanted.collect(),
             packages,
         }
@@ -280,15 +280,15 @@ proptest! {
     #[test]
     fn every_lock_survives_its_text(lock in any_lock()) {
         let text = lock.to_text();
-        prop_assert_eq!(Lock::from_text(&text).map_err(|error| error.to_string()), Ok(lock), "{}", text);
+        prop_assert_eq!(LockFile::from_text(&text).map_err(|error| error.to_string()), Ok(lock), "{}", text);
     }
 
     #[test]
     fn no_text_is_too_strange(text in "\\PC{0,200}", at in any::<prop::sample::Index>()) {
-        let _ = Lock::from_text(&text);
+        let _ = LockFile::from_text(&text);
         let mut changed: Vec<char> = lock().to_text().chars().collect();
         let at = at.index(changed.len());
         changed.splice(at..at, text.chars());
-        let _ = Lock::from_text(&changed.into_iter().collect::<String>());
+        let _ = LockFile::from_text(&changed.into_iter().collect::<String>());
     }
 }

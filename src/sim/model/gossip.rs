@@ -1,8 +1,8 @@
-//! A model of `libp2p-gossipsub` 0.50: one topic's mesh, its heartbeat, and who is sent what. The
-//! figures are those of [`config`].
+//! A model of `libp2p-gossipsub` 0.50: one topic's mesh, its heartbeat, and message forwarding. The
+//! parameters are those of [`config`].
 //!
-//! Left out are explicit peers, peer exchange, fanout (every node is subscribed), and the penalties
-//! for a grafting too soon and for a promise that is not kept.
+//! Not modelled: explicit peers, peer exchange, fanout (every node is subscribed), and the
+//! penalties for early grafts and broken promises.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -18,7 +18,7 @@ use crate::{
 /// A message's number.
 pub type Message = u32;
 
-/// What is configured, by the names that gossipsub has for it.
+/// The parameters, by gossipsub's names.
 #[derive(Clone, Copy, Debug)]
 pub struct Figures {
     pub mesh_n: usize,
@@ -39,7 +39,8 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// Those of a node; `None` where gossipsub refuses them, with which no node starts either.
+    /// Returns a node's parameters; `None` if gossipsub rejects them, in which case no node would
+    /// start, either.
     pub fn of_nodes() -> Option<Self> {
         let config = config().ok()?;
         Some(Self {
@@ -62,7 +63,7 @@ impl Figures {
     }
 }
 
-/// What one node's gossip sends another's.
+/// A gossip message between two nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Said {
     Message(Message),
@@ -73,7 +74,7 @@ pub enum Said {
     Prune,
 }
 
-/// What became of a message that was judged.
+/// The verdict on a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Acceptance {
     Accept,
@@ -84,29 +85,29 @@ pub enum Acceptance {
 struct Peer {
     outbound: bool,
     in_mesh_since: Option<Time>,
-    /// No graft before.
+    /// No graft before this time.
     backoff: Time,
     /// First deliveries and refused messages, as of `at`.
     first: f64,
     invalid: f64,
     at: Time,
-    /// Does not want these.
+    /// Messages that the peer does not want.
     unwanted: VecDeque<(Message, Time)>,
 }
 
-/// An IDONTWANT holds this long (`IDONTWANT_TIMEOUT` in `behaviour.rs` of gossipsub).
+/// Validity of an IDONTWANT (`IDONTWANT_TIMEOUT` in `behaviour.rs` of gossipsub).
 const UNWANTED: Duration = Duration::from_secs(3);
 
 impl Peer {
     fn decay(&mut self, now: Time) {
         let hours =
             now.since(self.at).as_secs_f64() / scoring::FIRST_DELIVERIES_DECAY.as_secs_f64();
-        // What is left of a counter after its decay time: `score_parameter_decay`.
+        // The rest of a counter after its decay time: `score_parameter_decay`.
         let left = 0.01f64.powf(hours);
         (self.first, self.invalid, self.at) = (self.first * left, self.invalid * left, now);
     }
 
-    /// P1, P2 and P4; the others are off, or for what is left out.
+    /// P1, P2 and P4; the others are off or concern parts that are not modelled.
     fn score(&self, now: Time) -> f64 {
         let meshed = self.in_mesh_since.map_or(0.0, |since| {
             now.since(since)
@@ -126,19 +127,43 @@ impl Peer {
             + scoring::INVALID_WEIGHT * invalid * invalid
     }
 
-    /// Whether its score is below a threshold that only refused messages lead to.
+    /// Returns true if its score is below a threshold that only refused messages can lead to.
     fn is_below(&self, threshold: f64, now: Time) -> bool {
         self.invalid > 0.0 && self.score(now) < threshold
     }
 }
 
-/// The gossip of one node.
+/// The messages received, one bit for each.
+#[derive(Default)]
+struct Seen(Vec<u64>);
+
+impl Seen {
+    /// Adds a message. Returns false if it was there.
+    fn insert(&mut self, message: Message) -> bool {
+        let at = message as usize / 64;
+        if self.0.len() <= at {
+            self.0.resize(at + 1, 0);
+        }
+        let is_new = !self.contains(message);
+        if let Some(bits) = self.0.get_mut(at) {
+            *bits |= 1 << (message % 64);
+        }
+        is_new
+    }
+
+    fn contains(&self, message: Message) -> bool {
+        let bits = self.0.get(message as usize / 64);
+        bits.is_some_and(|bits| bits >> (message % 64) & 1 == 1)
+    }
+}
+
+/// The gossip state of one node.
 pub struct Gossip {
     figures: Figures,
     peers: BTreeMap<Id, Peer>,
     mesh: BTreeSet<Id>,
-    seen: BTreeSet<Message>,
-    /// Messages that were accepted, by heartbeat, the newest first.
+    seen: Seen,
+    /// Accepted messages by heartbeat, newest first.
     history: VecDeque<Vec<Message>>,
     beats: u64,
 }
@@ -149,13 +174,13 @@ impl Gossip {
             figures,
             peers: BTreeMap::new(),
             mesh: BTreeSet::new(),
-            seen: BTreeSet::new(),
+            seen: Seen::default(),
             history: VecDeque::from([Vec::new()]),
             beats: 0,
         }
     }
 
-    /// A peer subscribes; where the mesh is small it is added at once.
+    /// Notes that a peer subscribed. If the mesh is small, the peer is added at once.
     pub fn joined(&mut self, peer: Id, outbound: bool, now: Time, out: &mut Vec<(Id, Said)>) {
         let is_wanted = self.mesh.len() < self.figures.mesh_n_low;
         self.peers.entry(peer).or_insert_with(|| Peer {
@@ -189,12 +214,12 @@ impl Gossip {
         self.peers.get(&peer).map(|peer| peer.score(now))
     }
 
-    /// Messages that may be asked for.
+    /// Returns the number of messages that peers may request.
     pub fn remembered(&self) -> usize {
         self.history.iter().map(Vec::len).sum()
     }
 
-    /// Sends a message of this node's own to every peer (`flood_publish`). Returns to how many.
+    /// Sends an own message to every peer (`flood_publish`). Returns their number.
     pub fn publish(&mut self, message: Message, now: Time, out: &mut Vec<(Id, Said)>) -> usize {
         self.seen.insert(message);
         self.remember(message);
@@ -213,13 +238,13 @@ impl Gossip {
         }
     }
 
-    /// Whether anything of a peer is listened to.
+    /// Returns true if messages of a peer are accepted at all.
     pub fn hears(&self, peer: Id, now: Time) -> bool {
         let known = self.peers.get(&peer);
         known.is_some_and(|peer| !peer.is_below(scoring::GRAYLIST_THRESHOLD, now))
     }
 
-    /// Takes a message from a peer, and says whether it is the first copy.
+    /// Receives a message from a peer. Returns true for the first copy.
     pub fn received(
         &mut self,
         from: Id,
@@ -238,7 +263,7 @@ impl Gossip {
         true
     }
 
-    /// Takes the verdict on a message; one that is accepted goes on to the mesh.
+    /// Applies the verdict on a message; an accepted one is forwarded to the mesh.
     pub fn judged(
         &mut self,
         from: Id,
@@ -272,7 +297,7 @@ impl Gossip {
         }
     }
 
-    /// Takes anything but a message.
+    /// Receives anything but a message.
     pub fn heard(&mut self, from: Id, said: Said, now: Time, out: &mut Vec<(Id, Said)>) {
         let Some(peer) = self.peers.get_mut(&from) else {
             return;
@@ -280,7 +305,7 @@ impl Gossip {
         match said {
             Said::Message(_) => {}
             Said::IHave(ids) => {
-                let missing = ids.iter().filter(|id| !self.seen.contains(id)).copied();
+                let missing = ids.iter().filter(|id| !self.seen.contains(**id)).copied();
                 let missing: Box<[Message]> = missing.collect();
                 if !missing.is_empty() && !peer.is_below(scoring::GOSSIP_THRESHOLD, now) {
                     out.push((from, Said::IWant(missing)));
@@ -297,7 +322,7 @@ impl Gossip {
                 peer.backoff = now.after(self.figures.prune_backoff);
                 out.push((from, Said::Prune));
             }
-            // A full mesh takes those that this node dialled.
+            // A full mesh accepts only peers that this node dialled.
             Said::Graft if self.mesh.len() >= self.figures.mesh_n_high && !peer.outbound => {
                 peer.backoff = now.after(self.figures.prune_backoff);
                 out.push((from, Said::Prune));
@@ -313,7 +338,7 @@ impl Gossip {
         }
     }
 
-    /// Keeps the mesh as large as it should be, tells some of what there is, and forgets.
+    /// Keeps the mesh at its size, gossips some message ids, and forgets old messages.
     pub fn heartbeat(&mut self, now: Time, dice: &mut Dice, out: &mut Vec<(Id, Said)>) {
         self.beats += 1;
         let bad: Vec<Id> = self
@@ -378,7 +403,7 @@ impl Gossip {
         out: &mut Vec<(Id, Said)>,
         may: impl Fn(&Peer, f64) -> bool,
     ) {
-        // Gossipsub waits a heartbeat longer than a backoff says.
+        // Gossipsub waits one heartbeat longer than the backoff.
         let over = |peer: &Peer| {
             peer.backoff == Time::default() || peer.backoff.after(self.figures.heartbeat) <= now
         };
@@ -399,7 +424,8 @@ impl Gossip {
         }
     }
 
-    /// Down to `mesh_n`: the best stay, and enough of those that this node dialled.
+    /// Shrinks the mesh to `mesh_n`: the best peers stay, and enough of those that this node
+    /// dialled.
     fn shrink(&mut self, now: Time, dice: &mut Dice, out: &mut Vec<(Id, Said)>) {
         let mut ranked: Vec<(f64, Id)> = self
             .mesh
@@ -428,7 +454,8 @@ impl Gossip {
         }
     }
 
-    /// Opportunistic grafting: where half of the mesh does little, some that do more are added.
+    /// Opportunistic grafting: if half of the mesh has low scores, some peers with better ones are
+    /// added.
     fn improve(&mut self, now: Time, dice: &mut Dice, out: &mut Vec<(Id, Said)>) {
         let mut scores: Vec<f64> = self
             .mesh
@@ -450,7 +477,7 @@ impl Gossip {
         }
     }
 
-    /// Tells some of those that are not in the mesh what there is.
+    /// Sends message ids to some peers outside the mesh.
     fn tell(&self, now: Time, dice: &mut Dice, out: &mut Vec<(Id, Said)>) {
         let told = self.history.iter().take(self.figures.history_gossip);
         let ids: Rc<[Message]> = told.flatten().copied().collect();

@@ -1,6 +1,6 @@
-//! A model of `libp2p-kad`: the routing table, and how a query finds the closest peers.
+//! A model of `libp2p-kad`: the routing table, and the search of a query for the closest peers.
 //!
-//! Distances are the first 64 bits of Kademlia's. Of 20,000 positions no two share these but once
+//! Distances are the first 64 bits of Kademlia's. Among 20,000 positions, two share these only once
 //! in 90 billion runs.
 
 use std::collections::BTreeMap;
@@ -22,7 +22,7 @@ struct Entry {
 #[derive(Debug)]
 pub struct Table {
     here: u64,
-    /// By the number of leading bits that agree; who was connected longest ago first.
+    /// By the number of leading bits that agree; the peer connected longest ago comes first.
     buckets: BTreeMap<u32, Vec<Entry>>,
 }
 
@@ -38,7 +38,7 @@ impl Table {
         (self.here ^ position).leading_zeros()
     }
 
-    /// Takes a peer that is connected; in a full bucket it takes the place of one that is not.
+    /// Adds a connected peer. In a full bucket it replaces one that is not connected.
     pub fn insert(&mut self, id: Id, position: u64) {
         let bucket = self.buckets.entry(self.bucket_of(position)).or_default();
         bucket.retain(|entry| entry.id != id);
@@ -69,11 +69,12 @@ impl Table {
         }
     }
 
-    pub fn contains(&self, id: Id) -> bool {
-        self.peers().any(|(_, other)| other == id)
+    pub fn contains(&self, id: Id, position: u64) -> bool {
+        let bucket = self.buckets.get(&self.bucket_of(position));
+        bucket.is_some_and(|bucket| bucket.iter().any(|entry| entry.id == id))
     }
 
-    /// Every peer, with its bucket.
+    /// Returns every peer with its bucket.
     pub fn peers(&self) -> impl Iterator<Item = (u32, Id)> {
         let all = self.buckets.iter();
         all.flat_map(|(bucket, entries)| entries.iter().map(|entry| (*bucket, entry.id)))
@@ -83,10 +84,10 @@ impl Table {
         self.buckets.values().map(Vec::len).sum()
     }
 
-    /// The closest peers to a position, the closest first, but for one.
+    /// Returns the peers closest to a position, closest first, without `but`.
     pub fn closest(&self, target: u64, but: Option<Id>) -> Vec<Id> {
-        // All peers of a bucket are closer than all of another, so that only those are sorted that
-        // come first.
+        // All peers of one bucket are closer than all of another, so only the first buckets need
+        // sorting.
         let distance = |bucket: u32| {
             let below = u64::MAX.checked_shr(bucket + 1).unwrap_or(0);
             (self.here ^ (1 << (63 - bucket.min(63))) ^ target) & !below
@@ -116,8 +117,8 @@ impl Table {
         closest
     }
 
-    /// Positions in the buckets beyond that of the closest peer, which a bootstrap looks for after
-    /// this node's own.
+    /// Returns positions in the buckets beyond that of the closest peer, which a bootstrap looks up
+    /// after this node's own.
     pub fn to_refresh(&self, mut draw: impl FnMut() -> u64) -> Vec<u64> {
         let filled = self
             .buckets
@@ -148,11 +149,11 @@ enum State {
 struct Contact {
     id: Id,
     state: State,
-    /// Peers that were asked one after the other to learn of it, itself included.
+    /// Number of peers asked one after the other to learn of it, including itself.
     depth: u32,
 }
 
-/// What a walk does next.
+/// The next step of a walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     Ask(Id),
@@ -160,14 +161,14 @@ pub enum Next {
     Done,
 }
 
-/// An iterative query for the closest peers to a target: `ClosestPeersIter` of `libp2p-kad` 0.49,
-/// but for its time-out of a peer, which is longer than ours of a query.
+/// An iterative query for the peers closest to a target: `ClosestPeersIter` of `libp2p-kad` 0.49,
+/// without its timeout of a peer, which is longer than that of our queries.
 #[derive(Debug)]
 pub struct Walk {
     pub target: u64,
     contacts: BTreeMap<u64, Contact>,
     waiting: usize,
-    /// Answers in a row that brought nothing closer; from [`PARALLELISM`] on it is stalled.
+    /// Answers in a row without a closer peer; from [`PARALLELISM`] on the query is stalled.
     no_progress: usize,
     is_done: bool,
 }
@@ -185,7 +186,7 @@ impl Walk {
         walk
     }
 
-    /// Adds peers; returns how far the closest is that was not known.
+    /// Adds peers. Returns the distance of the closest new one.
     fn learn(&mut self, peers: &[Id], depth: u32, positions: &[u64]) -> u64 {
         let mut nearest_new = u64::MAX;
         for id in peers {
@@ -245,8 +246,8 @@ impl Walk {
         Next::Done
     }
 
-    /// Takes an answer with the peers that it names. Returns how deep the peer was; `None` for one
-    /// that is not waited for.
+    /// Takes an answer with the peers that it names. Returns the depth of the answering peer;
+    /// `None` if no answer of it was awaited.
     pub fn answered(&mut self, from: Id, closer: &[Id], positions: &[u64]) -> Option<u32> {
         let depth = self.settle(from, State::Succeeded, positions)?;
         let range = self.contacts.keys().nth(K - 1);
@@ -276,7 +277,7 @@ impl Walk {
         Some(contact.depth)
     }
 
-    /// The closest peers that answered, the closest first.
+    /// Returns the closest peers that answered, closest first.
     pub fn closest(&self) -> Vec<Id> {
         let answered = self.contacts.values();
         answered
@@ -292,7 +293,7 @@ mod tests {
     use super::*;
     use crate::sim::dice::Dice;
 
-    /// Positions of so many peers, and the table of each that knows all others.
+    /// Returns the positions of `count` peers, and the table of each, which knows all others.
     fn swarm(count: usize) -> (Vec<u64>, Vec<Table>) {
         let mut dice = Dice::of(3, "positions", 0);
         let positions: Vec<u64> = (0..count).map(|_| dice.draw()).collect();
@@ -367,9 +368,10 @@ mod tests {
         let mut table = Table::new(0);
         let position = |id: Id| (1 << 63) | u64::from(id);
         (0..30).for_each(|id| table.insert(id, position(id)));
-        assert!(table.len() == K && !table.contains(25));
+        assert!(table.len() == K && !table.contains(25, position(25)));
         table.disconnected(3, position(3));
         table.insert(25, position(25));
-        assert!(table.len() == K && table.contains(25) && !table.contains(3));
+        let has = |id| table.contains(id, position(id));
+        assert!(table.len() == K && has(25) && !has(3));
     }
 }

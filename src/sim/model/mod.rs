@@ -1,5 +1,5 @@
-//! What libp2p does and cannot do on virtual time: models of its protocols, with the figures that a
-//! node configures.
+//! Models of libp2p's protocols for virtual time, which libp2p itself cannot run on, with the
+//! values that a node configures.
 
 pub mod gossip;
 pub mod kad;

@@ -1,6 +1,6 @@
-//! The DHT: queries over the model of Kademlia, the record store, and what comes of a lookup.
+//! The DHT: queries over the model of Kademlia, the record store, and the results of lookups.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{Alarm, Effect, Node, Scene, Wire};
 use crate::{
@@ -9,25 +9,25 @@ use crate::{
         lookup::End,
         record::{Class, Refusal},
         reputation::Outcome,
-        shares::Origin,
+        shares::HolderId,
     },
     net::machines::{BOOTSTRAP_INTERVAL, Ended, K, penalties, queries},
     sim::{
-        Id,
+        Id, Joins,
         model::kad::{Next, Walk},
         script::Role,
         shared::Value,
     },
 };
 
-/// Where the table was empty, Kademlia waits so long for more peers before it looks for its
+/// If the table was empty, Kademlia waits this long for more peers before it looks up its
 /// neighbourhood (`DEFAULT_AUTOMATIC_THROTTLE` in `bootstrap.rs` of `libp2p-kad`).
 const THROTTLE: Duration = Duration::from_millis(500);
 
-/// Requests of Kademlia and their answers, each with the asker's number of its query.
+/// Kademlia's requests and answers, each with the number of the asker's query.
 #[derive(Clone, Debug)]
 pub enum Dht {
-    /// Who is closer to this, and the record of this key if it is there.
+    /// Asks for the closest peers to this key, and for its record.
     Find {
         query: u64,
         target: u64,
@@ -41,12 +41,12 @@ pub enum Dht {
     Store(Value),
 }
 
-/// What a query is for.
+/// The purpose of a query.
 #[derive(Clone, Debug)]
 pub enum Purpose {
-    /// Its own neighbourhood, then these.
+    /// Looks up its own neighbourhood, then these positions.
     Refresh(Vec<u64>),
-    /// A record: for a person, or before something is published.
+    /// Looks up a record, for a person or before a publish.
     Get {
         key: u32,
         get: Option<u64>,
@@ -54,30 +54,40 @@ pub enum Purpose {
     Put(Value),
 }
 
-/// A query that runs.
+/// A running query.
 #[derive(Debug)]
 pub struct Query {
     walk: Walk,
     purpose: Purpose,
-    /// Requests that were sent.
+    /// Requests sent.
     asked: u32,
+    /// Peers that gave a record.
+    gave: BTreeSet<Id>,
 }
 
-/// How a lookup in the DHT ended.
+#[cfg(test)]
+impl Query {
+    /// Whether somebody wants its result: a node looks for its neighbourhood at any time.
+    pub fn is_asked(&self) -> bool {
+        !matches!(self.purpose, Purpose::Refresh(_))
+    }
+}
+
+/// The result of a DHT lookup.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Found {
-    /// It was before a publish, and not for a person who wants the package.
+    /// True if it preceded a publish, instead of being a person's request for a package.
     pub is_first: bool,
     pub ended: Ended,
     pub found: bool,
     /// Requests that Kademlia sent.
     pub asked: u32,
-    /// Peers that were asked one after the other until the first answer.
+    /// Number of peers asked one after the other until the first answer.
     pub depth: Option<u32>,
 }
 
 impl Node {
-    /// The routing table has a peer more: while it has few, the neighbourhood is looked for.
+    /// Notes a new peer in the routing table: while there are few, the neighbourhood is looked up.
     pub fn routed(&mut self, cx: &mut Scene<'_>) {
         if self.table.len() <= K && !self.refreshing {
             self.refreshing = true;
@@ -92,6 +102,9 @@ impl Node {
             cx.out
                 .push(Effect::After(BOOTSTRAP_INTERVAL, Alarm::Refresh));
         }
+        if self.options.joins == Joins::Told {
+            return cx.out.push(Effect::Bootstrap);
+        }
         let here = cx.shared.position(self.me);
         let query = self.start_query(here, Purpose::Refresh(Vec::new()), cx);
         self.drive(query, cx);
@@ -105,15 +118,16 @@ impl Node {
             walk,
             purpose,
             asked: 0,
+            gave: BTreeSet::new(),
         };
         self.queries.insert(number, query);
-        // Kademlia's own end of a query, which comes a second after ours.
+        // Kademlia's own timeout of a query, a second after ours.
         let slack = self.options.query_timeout + Duration::from_secs(1);
         cx.out.push(Effect::After(slack, Alarm::Over(number)));
         number
     }
 
-    /// Sends what a query wants sent, or ends it.
+    /// Sends the requests that a query wants to send, or ends it.
     pub fn drive(&mut self, number: u64, cx: &mut Scene<'_>) {
         loop {
             let Some(query) = self.queries.get_mut(&number) else {
@@ -142,11 +156,12 @@ impl Node {
         }
     }
 
-    /// A query has asked everybody worth asking.
+    /// Handles a query that has asked all peers worth asking.
     fn walked(&mut self, number: u64, cx: &mut Scene<'_>) {
         let Some(query) = self.queries.remove(&number) else {
             return;
         };
+        self.told_missing(&query, cx);
         match query.purpose {
             Purpose::Refresh(rest) => self.refresh_rest(query.walk.target, rest, cx),
             Purpose::Put(value) => {
@@ -172,7 +187,7 @@ impl Node {
         }
     }
 
-    /// A query's time is up: Kademlia gives it up with what it has.
+    /// Handles the timeout of a query: Kademlia ends it with the results so far.
     pub fn over(&mut self, number: u64, cx: &mut Scene<'_>) {
         match self.queries.get(&number).map(|query| &query.purpose) {
             Some(Purpose::Get { .. }) => {
@@ -185,13 +200,30 @@ impl Node {
         }
     }
 
-    /// A lookup has been resolved, and its query ends.
+    /// Ends the query of a lookup that has been resolved.
     pub fn stop(&mut self, number: u64, ended: Ended, cx: &mut Scene<'_>) {
-        if let Some(query) = self.queries.remove(&number)
-            && let Purpose::Get { get, .. } = query.purpose
-        {
+        let Some(query) = self.queries.remove(&number) else {
+            return;
+        };
+        self.told_missing(&query, cx);
+        if let Purpose::Get { get, .. } = query.purpose {
             self.looked_up(number, get, query.asked, ended, cx);
         }
+    }
+
+    /// After a successful lookup, reports the closest peer that lacked the record, as Kademlia does
+    /// (`Caching` in `behaviour.rs` of `libp2p-kad`).
+    fn told_missing(&mut self, query: &Query, cx: &mut Scene<'_>) {
+        if query.gave.is_empty() {
+            return;
+        }
+        let answered = query.walk.closest();
+        let nearest = answered.into_iter().find(|id| !query.gave.contains(id));
+        let nearest: Vec<_> = nearest
+            .and_then(|id| cx.shared.peer(id))
+            .into_iter()
+            .collect();
+        self.progressed(queries::Event::Missing(nearest), cx);
     }
 
     pub fn on_dht(&mut self, from: Id, said: Dht, cx: &mut Scene<'_>) {
@@ -215,14 +247,17 @@ impl Node {
         }
     }
 
-    /// What it gives for a key: whoever lies gives something else.
+    /// Returns the value that it gives for a key; a liar gives another one.
     fn stored(&self, key: u32, cx: &Scene<'_>) -> Option<Value> {
+        if matches!(self.role, Role::Staller | Role::Withholder) {
+            return None;
+        }
         let (key, _) = cx.shared.keys.get(key as usize)?;
         let value = cx.shared.value_of(self.store.value(key)?)?;
         Some(self.said_of(value))
     }
 
-    /// What it says where an honest node says this.
+    /// Returns what it says where an honest node says this.
     pub fn said_of(&self, value: Value) -> Value {
         if self.role == Role::Liar {
             value + 1
@@ -246,12 +281,13 @@ impl Node {
             return;
         };
         if let Some(value) = value {
+            query.gave.insert(from);
             self.on_found(from, number, value, depth, cx);
         }
         self.drive(number, cx);
     }
 
-    /// A peer gave a record, or something else.
+    /// Handles a record that a peer gave, or a wrong one.
     fn on_found(&mut self, from: Id, number: u64, value: Value, depth: u32, cx: &mut Scene<'_>) {
         let Some(held) = cx.shared.value(value) else {
             return;
@@ -265,10 +301,10 @@ impl Node {
         self.progressed(found, cx);
     }
 
-    /// Tells the queries what Kademlia found, and does what they order.
+    /// Passes an event to the queries and executes their orders.
     pub fn progressed(&mut self, event: queries::Event<u64>, cx: &mut Scene<'_>) {
         let mut orders = self.lookups.on(event, cx.instant());
-        // Of several that end at once, in an order that depends on the seed alone.
+        // If several end at once, the order must depend on the seed alone.
         orders.sort_by_key(|order| match order {
             queries::Order::Stop(number, _) => *number,
             _ => 0,
@@ -282,7 +318,7 @@ impl Node {
                 queries::Order::Observe(peer, outcome) => {
                     self.penalise(penalties::Event::Observed(peer, outcome), cx);
                 }
-                // For statistics, traces, and providers, of which there are none.
+                // For statistics, traces, and providers, which are not simulated.
                 queries::Order::Refused(_)
                 | queries::Order::Wrong(..)
                 | queries::Order::Done(_)
@@ -291,7 +327,7 @@ impl Node {
         }
     }
 
-    /// A peer wants a record kept.
+    /// Handles a peer's request to store a record.
     fn on_store(&mut self, from: Id, value: Value, cx: &mut Scene<'_>) {
         let Some(peer) = cx.shared.peer(from) else {
             return;
@@ -303,7 +339,7 @@ impl Node {
         let Some(held) = cx.shared.value(value) else {
             return;
         };
-        let origin = Origin::of(peer, self.peers.group(&peer));
+        let origin = HolderId::of(peer, self.peers.group(&peer));
         self.store.tick(cx.stamp());
         let kept: Result<(), Refusal> = match &held.verdict {
             Ok(record) => self.store.accept(record, origin),
@@ -316,7 +352,7 @@ impl Node {
         }
     }
 
-    /// What was to be sent to a peer that cannot be reached, or is gone, comes to nothing.
+    /// Handles messages that cannot be sent because a peer is unreachable or gone.
     pub fn unsent(&mut self, peer: Id, wire: &Wire, cx: &mut Scene<'_>) {
         if let Wire::Dht(Dht::Find { query, .. }) = wire {
             self.query_failed(peer, *query, cx);

@@ -1,10 +1,10 @@
-//! Announcements: what a node sends, what it makes of what comes, and what goes on.
+//! Announcements: those that a node sends, and its decisions about those that it receives.
 
 use std::{collections::VecDeque, time::Duration};
 
 use libp2p::PeerId;
 
-use super::{Alarm, Effect, Node, Scene, Wire};
+use super::{Alarm, Effect, How, Known, Node, Scene, Wire};
 use crate::{
     domain::record::{Admission, Class, Refusal, admit},
     net::{
@@ -23,10 +23,11 @@ use crate::{
     },
 };
 
-/// What verifying one announcement takes a node, of which it does one after the other.
+/// Time to verify one announcement; a node verifies one after the other.
 const VERIFYING: Duration = Duration::from_micros(400);
 
-/// The queue to the registry, which is a model: what waits in it, and until when.
+/// A model of the queue to the registry: the number of waiting announcements, and the time until
+/// which it is busy.
 #[derive(Debug, Default)]
 pub struct Inbox {
     ends: VecDeque<Time>,
@@ -44,7 +45,7 @@ impl Inbox {
         INBOUND.saturating_sub(self.ends.len())
     }
 
-    /// Takes one more, and says how long it takes until that is verified.
+    /// Adds one, and returns the time until it is verified.
     fn push(&mut self, now: Time) -> Duration {
         let begins = self.ends.back().copied().unwrap_or(now).max(now);
         let end = begins.after(VERIFYING);
@@ -58,7 +59,7 @@ impl Node {
         self.gossip.figures()
     }
 
-    /// Sends what gossip wants sent.
+    /// Sends gossip's messages.
     pub fn say(&mut self, said: Vec<(Id, Said)>, cx: &mut Scene<'_>) {
         for (to, said) in said {
             self.send(to, Wire::Gossip(said), cx);
@@ -75,7 +76,8 @@ impl Node {
         ));
     }
 
-    /// Announces something of its own, as far as it may say anything. Returns to how many peers.
+    /// Announces an own message, if its allowance permits. Returns the number of peers that it was
+    /// sent to.
     pub fn announce(&mut self, message: u32, cx: &mut Scene<'_>) -> usize {
         if self.is_honest() && !self.judge.may_announce(cx.stamp()) {
             return 0;
@@ -110,12 +112,12 @@ impl Node {
         if !first {
             return;
         }
-        // Gossip's own signature.
+        // The signature of the gossip message itself.
         *cx.signatures += 1;
         self.weigh(from, number, cx);
     }
 
-    /// Many copies of one message, each signed anew: none of them is a duplicate.
+    /// Receives many copies of one message, each signed anew, so that none is a duplicate.
     pub fn on_flood(&mut self, from: Id, message: u32, count: u32, cx: &mut Scene<'_>) {
         for _ in 0..count {
             if !self.gossip.hears(from, cx.now) {
@@ -124,7 +126,7 @@ impl Node {
             *cx.signatures += 1;
             let before = cx.out.len();
             self.weigh(from, message, cx);
-            // What comes after the connection was ended is not read any more.
+            // Messages after the connection was closed are not read.
             let is_closed =
                 |effect: &Effect| matches!(effect, Effect::Close(peer) if *peer == from);
             if cx.out.iter().skip(before).any(is_closed) {
@@ -133,7 +135,7 @@ impl Node {
         }
     }
 
-    /// Lets the judge say what becomes of a message that a peer passed on.
+    /// Lets the judge decide about a message that a peer passed on.
     fn weigh(&mut self, via: Id, number: u32, cx: &mut Scene<'_>) {
         let (Some(via), Some(message)) = (cx.shared.peer(via), cx.shared.message(number)) else {
             return;
@@ -142,7 +144,7 @@ impl Node {
         let message = Message {
             id: number,
             topic: Topic::Announcement,
-            // The bytes are where the number says.
+            // The number stands for the bytes.
             data: Vec::new(),
             via: self.sender(via),
             author: cx
@@ -160,7 +162,8 @@ impl Node {
             match order {
                 Order::HandOver(handed, _) => {
                     let after = self.inbox.push(cx.now);
-                    cx.out.push(Effect::After(after, Alarm::Settled(handed)));
+                    cx.out
+                        .push(Effect::After(after, Alarm::Settled(Box::new(handed))));
                 }
                 Order::Report(message, via, verdict) => self.report(message, &via, verdict, cx),
                 Order::Observe(peer, outcome) => {
@@ -169,13 +172,13 @@ impl Node {
                 Order::Fault(peer, fault) => {
                     self.penalise(penalties::Event::Fault(peer, fault), cx);
                 }
-                // Nodes of a simulation do not say where they are.
+                // Simulated nodes do not declare locations.
                 Order::Place(..) => {}
             }
         }
     }
 
-    /// The registry has verified an announcement, and says whether it is news.
+    /// Handles the registry's verdict on an announcement: whether it verified and is new.
     pub fn settled(&mut self, handed: Handed<u32>, cx: &mut Scene<'_>) {
         *cx.signatures += SIGNED - 1;
         let message = cx.shared.message(handed.id);
@@ -184,33 +187,45 @@ impl Node {
         self.decide(Event::Verdict(handed, verdict), cx);
     }
 
-    /// Takes what an announcement says into the catalogue, by the rule of heads.
+    /// Accepts an announcement's head into the catalogue, by the rule of heads.
     fn take_news(
         &mut self,
         news: &News,
         handed: &Handed<u32>,
         cx: &mut Scene<'_>,
     ) -> Result<(), Refusal> {
-        let held = self.catalogue.get(&news.package);
-        match admit(held.map(|(mark, ..)| mark), &news.mark, cx.stamp()) {
-            Admission::Older => return Err(Refusal::Superseded),
-            Admission::Same if held.is_some_and(|(_, at, _)| news.at <= *at) => {
-                return Err(Refusal::Superseded);
-            }
-            Admission::ForkLoses => return Ok(()),
-            Admission::Same | Admission::Newer | Admission::ForkWins => {}
-        }
-        self.catalogue
-            .insert(news.package, (news.mark, news.at, news.head));
-        let via = cx.shared.id(&handed.via);
-        cx.out.extend(via.map(|via| Effect::Heard {
+        let known = Known {
+            mark: news.mark,
+            at: news.at,
+            head: news.head,
             message: handed.id,
-            via,
-        }));
+        };
+        if self.admits(news.package, &known, cx)? {
+            self.catalogue.insert(news.package, known);
+            let via = cx.shared.id(&handed.via);
+            cx.out.extend(via.map(|via| Effect::Heard {
+                message: handed.id,
+                via,
+                how: How::Gossip,
+            }));
+        }
         Ok(())
     }
 
-    /// Tells gossip what came of a message.
+    /// Returns true if news of a package is newer than what the node knows; fails if it is older.
+    pub fn admits(&self, package: u32, told: &Known, cx: &Scene<'_>) -> Result<bool, Refusal> {
+        let held = self.catalogue.get(&package);
+        match admit(held.map(|held| &held.mark), &told.mark, cx.stamp()) {
+            Admission::Older => Err(Refusal::Superseded),
+            Admission::Same if held.is_some_and(|held| told.at <= held.at) => {
+                Err(Refusal::Superseded)
+            }
+            Admission::ForkLoses => Ok(false),
+            Admission::Same | Admission::Newer | Admission::ForkWins => Ok(true),
+        }
+    }
+
+    /// Reports the verdict on a message to gossip.
     fn report(&mut self, number: u32, via: &PeerId, verdict: Verdict, cx: &mut Scene<'_>) {
         let (Some(via), Some(message)) = (cx.shared.id(via), cx.shared.message(number)) else {
             return;
@@ -222,7 +237,7 @@ impl Node {
                 Class::Ignore => Acceptance::Ignore,
             },
         };
-        // Whoever is hostile passes on nothing.
+        // A hostile node forwards nothing.
         if !self.is_honest() {
             return;
         }

@@ -1,4 +1,4 @@
-//! Connections: who is dialled, who is let in, who is given up, and hellos.
+//! Connections: dialling, admission, trimming, and hellos.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -7,33 +7,36 @@ use libp2p::PeerId;
 use super::{Alarm, Effect, Node, Scene, Wire, numbers};
 use crate::{
     net::{
-        machines::{ConnectionId, K, Origin, REDIALLED, TICK, has_room, to_trim},
+        machines::{ConnectionId, K, Origin, REDIALLED, TICK, has_room, most_connections, to_trim},
         protocol::Hello,
     },
     sim::{Id, time::Time},
 };
 
-/// How long a connection takes to come about, in times of one way: TCP's handshake, the choice of
-/// protocols, Noise and Yamux.
+/// Time to establish a connection, as a multiple of one way: TCP's handshake, protocol negotiation,
+/// Noise and Yamux.
 const HANDSHAKE: u32 = 6;
-/// And until both sides know what the other speaks.
+/// Further time until both sides know each other's protocols.
 const IDENTIFY: u32 = 2;
 
-/// Most that something takes longer than its way does.
-const JITTER: Duration = Duration::from_millis(2);
+/// Largest random delay on top of the travel time, in microseconds.
+const JITTER: u64 = 2_000;
 
 /// A connection with a peer.
 #[derive(Clone, Copy, Debug)]
 pub struct Link {
     pub number: u32,
     pub outbound: bool,
-    pub one_way: Duration,
-    /// When the last that was sent arrives: what is sent later arrives later.
+    /// Travel time in microseconds.
+    pub one_way: u64,
+    /// The arrival time of the last message sent; later messages arrive later.
     pub last: Time,
+    /// The last time at which the peer table was told that something arrived.
+    pub seen: Time,
 }
 
 impl Node {
-    /// It starts, or comes back, and knows these addresses.
+    /// Starts the node, or lets it return, with these known addresses.
     pub fn enter(&mut self, bootstraps: &[Id], cx: &mut Scene<'_>) {
         self.online = true;
         for id in bootstraps {
@@ -50,7 +53,7 @@ impl Node {
                     .add(member.peer, address, Origin::Remembered, cx.instant());
             }
         }
-        // Not all nodes in step.
+        // So that not all nodes run in step.
         let late = |dice: &mut crate::sim::dice::Dice, most: Duration| most.mul_f64(dice.share());
         let figures = self.gossip_figures();
         let tick = late(&mut self.dice, TICK);
@@ -62,7 +65,7 @@ impl Node {
         self.dial_due(cx);
     }
 
-    /// It leaves: what it had under way is lost, and what it knows stays on its disk.
+    /// Stops the node: running work is lost, and its stored knowledge remains.
     pub fn leave(&mut self, cx: &mut Scene<'_>) {
         let peers: Vec<Id> = self.links.keys().copied().collect();
         self.remembered = peers.iter().copied().take(REDIALLED).collect();
@@ -72,6 +75,8 @@ impl Node {
         self.dialling.clear();
         self.queries.clear();
         self.gets.clear();
+        self.deadline = None;
+        self.comparing.stop();
         self.abandon(cx);
     }
 
@@ -79,16 +84,17 @@ impl Node {
         self.links.get(&peer).copied()
     }
 
-    /// Sends something to a peer that is connected.
+    /// Sends a message to a connected peer.
     pub fn send(&mut self, to: Id, wire: Wire, cx: &mut Scene<'_>) {
         if let Some(link) = self.links.get_mut(&to) {
-            let delayed = link.one_way + JITTER.mul_f64(self.dice.share());
-            link.last = link.last.max(cx.now.after(delayed));
-            cx.out.push(Effect::Send(to, wire, link.last));
+            let at = cx.now.plus(link.one_way + self.dice.draw() % JITTER);
+            link.last = link.last.max(at);
+            let (link, at) = (link.number, link.last);
+            cx.out.push(Effect::Send { to, link, at, wire });
         }
     }
 
-    /// Sends something to a peer that is connected, or will be.
+    /// Sends a message to a peer, and dials it if necessary.
     pub fn send_or_dial(&mut self, to: Id, wire: Wire, cx: &mut Scene<'_>) {
         if self.links.contains_key(&to) {
             return self.send(to, wire, cx);
@@ -100,10 +106,20 @@ impl Node {
         cx.out.push(Effect::Dial(to));
     }
 
-    /// Sends what waited for a connection.
+    /// Sends the messages that waited for a connection.
     pub fn flush(&mut self, peer: Id, cx: &mut Scene<'_>) {
         for wire in self.dialling.remove(&peer).unwrap_or_default() {
             self.send(peer, wire, cx);
+        }
+    }
+
+    /// Dials peers that the node was told of.
+    pub fn told_of(&mut self, found: &[Id], cx: &mut Scene<'_>) {
+        for peer in found {
+            if !self.links.contains_key(peer) && !self.dialling.contains_key(peer) {
+                self.dialling.insert(*peer, Vec::new());
+                cx.out.push(Effect::Dial(*peer));
+            }
         }
     }
 
@@ -131,14 +147,17 @@ impl Node {
         }
     }
 
-    /// Whether a peer that knocks is let in.
+    /// Decides whether an incoming connection is admitted.
     pub fn lets_in(&mut self, number: u32, from: Id, cx: &Scene<'_>) -> bool {
         let Some(member) = cx.shared.members.get(from as usize) else {
             return false;
         };
         let id = ConnectionId::new_unchecked(number as usize);
+        let (most, from_outside) = most_connections(self.options.high_water);
+        let inbound = self.links.values().filter(|link| !link.outbound).count();
         let let_in = self.online
-            && self.links.len() < self.options.high_water * 4
+            && self.links.len() < most as usize
+            && inbound < from_outside as usize
             && self.door.knock(id, member.ip).is_ok()
             && self.door.admit(id, member.peer, Some(member.ip)).is_ok();
         if !let_in {
@@ -147,16 +166,19 @@ impl Node {
         let_in
     }
 
-    /// Whether it goes on with a connection that it made itself.
+    /// Decides whether it keeps a connection that it dialled itself.
     pub fn goes_on(&mut self, number: u32, to: Id, cx: &Scene<'_>) -> bool {
         let Some(member) = cx.shared.members.get(to as usize) else {
             return false;
         };
         let id = ConnectionId::new_unchecked(number as usize);
-        self.online && self.door.admit(id, member.peer, Some(member.ip)).is_ok()
+        let (most, _) = most_connections(self.options.high_water);
+        self.online
+            && self.links.len() < most as usize
+            && self.door.admit(id, member.peer, Some(member.ip)).is_ok()
     }
 
-    /// The other side did not go on with a connection that was let in.
+    /// Handles that the other side closed a connection that was admitted here.
     pub fn given_up(&mut self, number: u32) {
         self.door
             .leave(&ConnectionId::new_unchecked(number as usize));
@@ -184,7 +206,7 @@ impl Node {
         self.flush(peer, cx);
     }
 
-    /// Both sides know what the other speaks.
+    /// Handles that both sides know each other's protocols.
     pub fn identified(&mut self, peer: Id, cx: &mut Scene<'_>) {
         let (Some(link), Some(member)) = (self.link(peer), cx.shared.members.get(peer as usize))
         else {
@@ -202,19 +224,18 @@ impl Node {
         }
     }
 
-    /// Puts a peer into the routing table, if its neighbours leave room for it.
+    /// Adds a peer to the routing table, unless its prefix has too many peers there.
     fn route(&mut self, peer: Id, cx: &mut Scene<'_>) {
-        let group = |id: Id| cx.shared.prefix(id);
-        let own = group(peer);
+        let own = cx.shared.prefix(peer);
         let bucket = self.table.bucket_of(cx.shared.position(peer));
+        // Peers of other prefixes do not count.
         let (mut here, mut others) = (Vec::new(), Vec::new());
-        for (other, id) in self.table.peers().filter(|(_, id)| *id != peer) {
-            if other == bucket {
-                &mut here
-            } else {
-                &mut others
+        for other in cx.shared.beside(peer) {
+            let position = cx.shared.position(*other);
+            if self.table.contains(*other, position) {
+                let is_here = self.table.bucket_of(position) == bucket;
+                (if is_here { &mut here } else { &mut others }).push(own);
             }
-            .push(group(id));
         }
         if !has_room(own, &here, &others) {
             return;
@@ -223,7 +244,7 @@ impl Node {
         self.routed(cx);
     }
 
-    /// A connection that was dialled did not come about.
+    /// Handles a failed dial.
     pub fn not_connected(&mut self, peer: Id, cx: &mut Scene<'_>) {
         for wire in self.dialling.remove(&peer).unwrap_or_default() {
             self.unsent(peer, &wire, cx);
@@ -246,7 +267,7 @@ impl Node {
 
     pub fn trim(&mut self, cx: &mut Scene<'_>) {
         let (low, high) = (self.options.low_water, self.options.high_water);
-        // Scores of all peers take a while, and below it nobody goes.
+        // Scoring all peers takes a while, and below the high water mark none is disconnected.
         if self.links.len() <= high {
             return;
         }
@@ -265,14 +286,14 @@ impl Node {
         );
     }
 
-    /// Says hello to those that it is due to.
+    /// Says hello to the peers that are due.
     pub fn greet(&mut self, all: bool, cx: &mut Scene<'_>) {
         let greeting = self.greeting();
         let peers = &self.peers;
         let dialled = peers.ours().filter(|peer| peers.is_outbound(peer));
         let dialled = dialled.map(|peer| (peer, peers.has_answered(&peer)));
         let due = self.greeter.due(all, &greeting, dialled);
-        for peer in numbers(due.into_iter(), &cx.shared.by_peer) {
+        for peer in numbers(due.into_iter(), cx.shared) {
             self.say_hello(peer, cx);
         }
     }
@@ -287,7 +308,8 @@ impl Node {
     }
 }
 
-/// How long after a dial a connection is there, and then known on both sides.
+/// Returns the times from a dial until the connection is established, and until both sides know
+/// each other's protocols.
 pub fn times(one_way: Duration) -> (Duration, Duration) {
     (one_way * HANDSHAKE, one_way * IDENTIFY)
 }

@@ -1,21 +1,23 @@
-//! One node: our machines as they are, the models of libp2p's beside them, and what the task of a
-//! real node does to bring the two together.
+//! One node: our state machines unchanged, the models of libp2p's, and the work of a real node's
+//! task to connect them.
 
+mod compare;
 mod dht;
 mod gossip;
 mod links;
 mod query;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     time::Duration,
 };
 
 use libp2p::PeerId;
+use tokio::sync::oneshot;
 
 use crate::{
     domain::{
-        faults::Ledger,
+        faults::PenaltyLedger,
         lanes::{Lane, Lanes, Sender},
         name::PublisherId,
         prefix::Classes,
@@ -29,7 +31,7 @@ use crate::{
         Greeting,
         machines::{
             Bearings, Callers, ConnectionId, Discovery, Door, GREET_EVERY, Greeter, Job, KadStore,
-            PeerTable, Requests, TICK, Timers,
+            Lookup, PeerTable, Requests, TICK, Timers,
             answering::Answering,
             judge::{Handed, Judge},
             penalties::{Event as Judged, Order, Penalties},
@@ -45,6 +47,7 @@ use crate::{
         time::Time,
     },
 };
+use compare::Comparing;
 use dht::Query;
 pub use dht::{Dht, Found};
 use gossip::Inbox;
@@ -55,11 +58,27 @@ use query::{Asked, Get};
 /// Peers that one flooder floods.
 const FLOODED: usize = 8;
 
-/// What goes from one node to another.
+/// The way a node received an announcement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    Gossip,
+    Comparison,
+}
+
+/// The newest known state of a package.
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
+    mark: HeadMark,
+    at: Timestamp,
+    head: Value,
+    message: u32,
+}
+
+/// A message between nodes.
 #[derive(Clone, Debug)]
 pub enum Wire {
     Gossip(super::model::gossip::Said),
-    /// So many messages at once, of which each would be news only the first time.
+    /// Many messages at once, each of which would be news only the first time.
     Flood(u32, u32),
     Dht(Dht),
     Ask(Ask),
@@ -67,21 +86,25 @@ pub enum Wire {
     Pong(Time),
 }
 
-/// What a node waits for, besides messages.
+/// A timer of a node.
 #[derive(Clone, Debug)]
 pub enum Alarm {
     Tick,
     Heartbeat,
     Ping,
-    /// Kademlia looks for its own neighbourhood.
+    /// Kademlia looks up its own neighbourhood.
     Refresh,
-    /// A lookup or a request is past its deadline.
+    /// A lookup or a request reaches its deadline.
     Deadline,
-    /// Kademlia gives a query up.
+    /// Kademlia ends a query.
     Over(u64),
-    /// A message was verified.
-    Settled(Handed<u32>),
-    /// A question was answered.
+    /// A message has been verified.
+    Settled(Box<Handed<u32>>),
+    /// Peers have joined, and the catalogue is to be compared with theirs.
+    Joined,
+    /// A failed comparison is tried again.
+    Again,
+    /// A request has been answered.
     Answered {
         to: Id,
         number: u64,
@@ -90,41 +113,49 @@ pub enum Alarm {
     },
 }
 
-/// Something that a node does.
+/// An action of a node.
 #[derive(Clone, Debug)]
 pub enum Effect {
-    /// Sends something, which arrives then.
-    Send(Id, Wire, Time),
+    /// Sends a message over a connection, and its time of arrival.
+    Send {
+        to: Id,
+        link: u32,
+        at: Time,
+        wire: Wire,
+    },
     Dial(Id),
+    /// It wants to be told of other peers instead of looking them up.
+    Bootstrap,
     Close(Id),
     After(Duration, Alarm),
-    /// It took an announcement that it had not heard of, first from this peer.
+    /// It accepted an announcement that it had not seen before, first from this peer.
     Heard {
         message: u32,
         via: Id,
+        how: How,
     },
-    /// One more copy of a message came.
+    /// It received one more copy of a message.
     Copy {
         message: u32,
         first: bool,
     },
-    /// It announced something, to so many.
+    /// It sent an announcement to this many peers.
     Announced {
         message: u32,
         to: usize,
     },
-    /// A lookup in the DHT has ended.
+    /// A DHT lookup has ended.
     LookedUp(Found),
-    /// What a person asked for has come, or not.
+    /// A person's request has been answered, or failed.
     Got {
         found: bool,
         took: Duration,
     },
-    /// A peer was banned.
+    /// It banned a peer.
     Banned(Id),
 }
 
-/// What a node sees of the world at a moment.
+/// The part of the world that a node sees at a moment.
 pub struct Scene<'a> {
     pub now: Time,
     pub shared: &'a Shared,
@@ -142,7 +173,7 @@ impl Scene<'_> {
     }
 }
 
-/// What a node is told besides messages: what its person does, or the plan of the run.
+/// An instruction to a node by its person or the plan of the run.
 #[derive(Clone, Copy, Debug)]
 pub enum Told {
     Publish { message: u32 },
@@ -155,12 +186,12 @@ pub struct Node {
     pub me: Id,
     pub role: Role,
     pub online: bool,
-    /// Grows when it leaves: alarms of before are over.
+    /// Grows when it leaves, which invalidates earlier timers.
     pub epoch: u32,
     options: Options,
     dice: Dice,
     links: BTreeMap<Id, Link>,
-    /// Peers that are dialled, with what is to be sent to them.
+    /// Peers being dialled, with the messages for them.
     dialling: BTreeMap<Id, Vec<Wire>>,
 
     pub peers: PeerTable,
@@ -181,32 +212,35 @@ pub struct Node {
     gossip: Gossip,
     table: Table,
     queries: BTreeMap<u64, Query>,
-    /// The neighbourhood is about to be looked for, and has been.
+    /// True from the time a lookup of the neighbourhood is scheduled until it ends.
     refreshing: bool,
     is_refreshed: bool,
-    /// How deep the first answer to a lookup was.
+    /// The depth of the first answer to a lookup.
     depths: BTreeMap<u64, u32>,
-    /// Peers that gave a lookup what it is for.
+    /// Peers that gave a lookup its record.
     holders: BTreeMap<u64, BTreeSet<Id>>,
-    /// What is published once the lookup for the newest head has ended.
-    publishing: BTreeMap<u64, u32>,
+    /// Releases to publish once the lookup of the newest head has ended.
+    publishing: BTreeMap<u64, (u32, oneshot::Receiver<Lookup>)>,
     gets: BTreeMap<u64, Get>,
     asked: BTreeMap<u64, Asked>,
+    /// The time of the next check of deadlines.
+    deadline: Option<Time>,
     inbox: Inbox,
-    /// The newest head of each package that it has seen, and the newest notice of it.
-    catalogue: BTreeMap<u32, (HeadMark, Timestamp, Value)>,
-    /// Its own publishers: nobody else is known for long enough.
+    /// The newest head of each package that it has seen, by the newest notice of it.
+    catalogue: BTreeMap<u32, Known>,
+    comparing: Comparing,
+    /// Its own publishers; no other has been known for long enough.
     pub known: HashSet<PublisherId>,
     /// Peers that it was connected with when it left.
     remembered: Vec<Id>,
     /// Peers that it floods.
     flooded: BTreeSet<Id>,
     next: u64,
-    /// The most requests, waiting messages and connections that there ever were.
+    /// The largest sizes of its queues of requests, waiting messages and connections.
     pub most: Most,
 }
 
-/// The largest that each of a node's queues ever was.
+/// The largest size that each queue of a node ever had.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Most {
     pub connections: usize,
@@ -263,7 +297,10 @@ impl Node {
                 Classes::ByRange,
                 now,
             ),
-            penalties: Penalties::new(Ledger::new([], options.ban_time, now), metrics.clone()),
+            penalties: Penalties::new(
+                PenaltyLedger::new([], options.ban_time, now),
+                metrics.clone(),
+            ),
             discovery: Discovery::default(),
             requests: Requests::new(),
             lanes: Lanes::default(),
@@ -286,8 +323,10 @@ impl Node {
             publishing: BTreeMap::new(),
             gets: BTreeMap::new(),
             asked: BTreeMap::new(),
+            deadline: None,
             inbox: Inbox::default(),
             catalogue: BTreeMap::new(),
+            comparing: Comparing::new(start, now),
             known: HashSet::new(),
             remembered: Vec::new(),
             flooded: BTreeSet::new(),
@@ -305,7 +344,7 @@ impl Node {
         self.next
     }
 
-    /// A message comes over a connection that is still there.
+    /// Receives a message over a connection that still exists.
     pub fn take(&mut self, from: Id, wire: Wire, cx: &mut Scene<'_>) {
         let Some(peer) = cx.shared.peer(from) else {
             return;
@@ -321,21 +360,30 @@ impl Node {
                 self.penalise(Judged::Pong(peer, rtt, cx.instant()), cx);
             }
         }
-        self.peers.is_there(&peer, cx.stamp(), cx.instant());
+        // Once a second is enough.
+        if let Some(link) = self.links.get_mut(&from)
+            && link.seen.after(Duration::from_secs(1)) <= cx.now
+        {
+            link.seen = cx.now;
+            self.peers.is_there(&peer, cx.stamp(), cx.instant());
+        }
     }
 
-    /// The plan of the run has something for it to do.
+    /// Executes a step of the run's plan.
     pub fn told(&mut self, told: Told, cx: &mut Scene<'_>) {
         match told {
             Told::Publish { message } => self.publish(message, cx),
             Told::Get { package } => self.get(package, cx),
             Told::Shout { message } => drop(self.announce(message, cx)),
             Told::Flood { message, count } => {
-                if self.flooded.is_empty() {
-                    self.flooded.extend(self.links.keys().take(FLOODED));
-                }
+                // The same peers again, and others in place of those that are gone.
+                self.flooded.retain(|peer| self.links.contains_key(peer));
+                let others = self.links.keys().copied();
+                let others = others.filter(|peer| !self.flooded.contains(peer));
+                let others: Vec<Id> = others.take(FLOODED - self.flooded.len()).collect();
+                self.flooded.extend(others);
                 for peer in self.flooded.clone() {
-                    self.send_or_dial(peer, Wire::Flood(message, count), cx);
+                    self.send(peer, Wire::Flood(message, count), cx);
                 }
             }
         }
@@ -357,9 +405,11 @@ impl Node {
                     .push(Effect::After(self.options.ping_every, Alarm::Ping));
             }
             Alarm::Refresh => self.refresh(cx),
-            Alarm::Deadline => self.expire(cx),
+            Alarm::Deadline => self.due(cx),
+            Alarm::Joined => self.joined(cx),
+            Alarm::Again => self.compare_again(cx),
             Alarm::Over(query) => self.over(query, cx),
-            Alarm::Settled(handed) => self.settled(handed, cx),
+            Alarm::Settled(handed) => self.settled(*handed, cx),
             Alarm::Answered {
                 to,
                 number,
@@ -393,7 +443,7 @@ impl Node {
             Job::Trim => self.trim(cx),
             Job::GreetAll => self.greet(true, cx),
             Job::Greet => self.greet(false, cx),
-            // What nobody looks at, or is for a disk or a person.
+            // Not observed in a simulation, or for a disk or a person.
             Job::FindTwins | Job::Remember | Job::Presence | Job::Health | Job::Measure => {}
         }
     }
@@ -410,9 +460,9 @@ impl Node {
         });
     }
 
-    /// Tells the penalties what happened, and does what they order.
-    fn penalise(&mut self, event: Judged, cx: &mut Scene<'_>) {
-        // Whoever is hostile bans nobody.
+    /// Passes an event to the penalties and executes their orders.
+    pub fn penalise(&mut self, event: Judged, cx: &mut Scene<'_>) {
+        // A hostile node bans nobody.
         if !self.is_honest() {
             return;
         }
@@ -457,7 +507,7 @@ impl Node {
         }
     }
 
-    /// A peer as one that sends, with what is held against its neighbours.
+    /// Returns a peer as a sender, with the doubts about its prefix.
     fn sender(&self, peer: PeerId) -> Sender {
         let caller = self.callers.of(peer);
         let doubtful = &self.door.admission.doubtful;
@@ -469,7 +519,7 @@ impl Node {
         }
     }
 
-    /// What it tells its peers of itself.
+    /// Returns the greeting for its peers.
     fn greeting(&self) -> Greeting {
         Greeting {
             packages: self.catalogue.len() as u64,
@@ -477,24 +527,42 @@ impl Node {
         }
     }
 
-    /// Takes one of what a peer may send; false when it has none left.
+    /// Takes a message of this kind from the peer's allowance; false if none is left.
     fn allowed(&mut self, peer: PeerId, lane: Lane, now: Timestamp) -> bool {
         let sender = self.sender(peer);
         self.lanes.take(&sender, lane, now)
     }
 
-    /// Whether it has anything to do with a peer: a connection, a place in the mesh or in the
-    /// routing table.
+    /// Returns true if it has a peer as a connection, in the mesh or in the routing table.
     pub fn deals_with(&self, peer: Id) -> bool {
         self.links.contains_key(&peer)
             || self.gossip.mesh().contains(&peer)
-            || self.table.contains(peer)
+            || self.table.peers().any(|(_, other)| other == peer)
     }
 
-    /// Queries of its own that run, and what its person waits for.
+    /// Returns the number of its own running queries and its person's requests.
     #[cfg(test)]
     pub fn lookups_open(&self) -> usize {
-        self.gets.len() + self.queries.len()
+        let queries = self.queries.values();
+        self.gets.len() + queries.filter(|query| query.is_asked()).count()
+    }
+
+    /// Returns the number of packages that it knows.
+    #[cfg(test)]
+    pub fn packages(&self) -> usize {
+        self.catalogue.len()
+    }
+
+    /// Returns the failures that it has recorded of a connected peer.
+    #[cfg(test)]
+    pub fn failures(&self, of: Id, shared: &Shared) -> f64 {
+        let now = Time::default().stamp();
+        let all = self
+            .peers
+            .candidates(crate::domain::reputation::SelectionMethod::Reputation, now);
+        let of = shared.peer(of);
+        let its = all.iter().filter(|one| Some(one.peer) == of);
+        its.map(|one| one.failures).sum()
     }
 
     pub fn connections(&self) -> usize {
@@ -502,11 +570,9 @@ impl Node {
     }
 }
 
-/// A node's peers by number, in an order that depends on nothing else.
-fn numbers(peers: impl Iterator<Item = PeerId>, by_peer: &HashMap<PeerId, Id>) -> Vec<Id> {
-    let mut ids: Vec<Id> = peers
-        .filter_map(|peer| by_peer.get(&peer).copied())
-        .collect();
+/// Returns a node's peers by number, in an order that depends on nothing else.
+fn numbers(peers: impl Iterator<Item = PeerId>, shared: &Shared) -> Vec<Id> {
+    let mut ids: Vec<Id> = peers.filter_map(|peer| shared.id(&peer)).collect();
     ids.sort_unstable();
     ids
 }

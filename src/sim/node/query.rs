@@ -1,75 +1,101 @@
-//! Questions to peers, hellos among them, and what a person asks for.
+//! Requests to peers, including hellos, and the requests of people.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, rc::Rc, time::Duration};
 
+use libp2p::PeerId;
 use rand::seq::SliceRandom;
 use tokio::sync::oneshot;
 
-use super::{Alarm, Effect, Found, Node, Scene, Wire, dht::Purpose};
+use super::{Alarm, Effect, Found, Known, Node, Scene, Wire, dht::Purpose};
 use crate::{
     domain::{
         freshness::QUORUM,
         record::Class,
-        reputation::{Outcome, Selection},
+        reputation::{Outcome, SelectionMethod},
     },
     net::{
         machines::{AskError, Ended, Lookup, Pending, Want, answering, penalties, queries},
         protocol::{Hello, Request, Response},
     },
     registry::FAN_OUT,
-    sim::{Id, script::Role, shared::Value, time::Time},
+    sim::{
+        Id,
+        script::Role,
+        shared::{Held, Value},
+        time::Time,
+    },
 };
 
-/// A hello is waited for so long.
+/// Longest wait for the answer to a hello.
 const HELLO: Duration = Duration::from_secs(5);
-/// What answering one question takes a node.
+/// Time to answer one request.
 const ANSWERING: Duration = Duration::from_micros(300);
 
-/// Questions and answers, each with the asker's number of its request.
+/// Requests and answers, each with the asker's number of its request.
 #[derive(Clone, Debug)]
 pub enum Ask {
     Hello(u64, Box<Hello>),
     Welcome(u64, Box<Hello>),
-    /// The head of a package.
+    /// Asks for the head of a package.
     Head(u64, u32),
     Heads(u64, Option<Value>),
     Busy(u64),
+    /// Asks for all that a node knows.
+    Compare(u64),
+    Catalogue(u64, Rc<[(u32, Known)]>),
 }
 
-/// A request that is open.
+/// The purpose of a request.
+#[derive(Clone, Copy, Debug)]
+pub enum For {
+    Hello,
+    Get(u64),
+    /// A comparison of catalogues that failed this many times before.
+    Comparison(u32),
+}
+
+/// An open request.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked {
     peer: Id,
-    /// What it is for; `None` for a hello.
-    get: Option<u64>,
+    of: For,
 }
 
-/// What a person asked for: both the DHT and some peers are asked.
+/// A person's request, for which the DHT and some peers are asked.
 pub struct Get {
-    /// Dropped when nobody waits any more, by which the lookup knows.
+    /// Dropped when nobody waits any more, which tells the lookup.
     _reply: oneshot::Receiver<Lookup>,
     started: Time,
-    /// The DHT's lookup has ended.
+    /// True if the DHT lookup has ended.
     is_over: bool,
-    /// Peers that were asked directly and have not answered.
+    /// Number of peers that were asked directly and have not answered.
     open: usize,
     /// Peers that have it.
     holders: BTreeSet<Id>,
 }
 
+/// Returns the outcome for the score of a peer that answered with this record.
+pub fn answer_of(held: &Held) -> Outcome {
+    match &held.verdict {
+        Ok(_) => Outcome::AnswerRight,
+        Err(refusal) if refusal.is_proven() => Outcome::RecordInvalid,
+        Err(refusal) if refusal.class() == Class::Reject => Outcome::AnswerWrong,
+        Err(_) => Outcome::RecordIgnored,
+    }
+}
+
 impl Node {
-    /// Looks for the newest head first, then announces and stores.
+    /// Looks up the newest head, then announces and stores.
     pub fn publish(&mut self, message: u32, cx: &mut Scene<'_>) {
         let news = cx.shared.message(message).and_then(|one| one.verdict.ok());
         let Some(news) = news else { return };
         if let Some((query, reply)) = self.look_up(news.head, None, cx) {
-            drop(reply);
-            self.publishing.insert(query, message);
+            self.publishing.insert(query, (message, reply));
             self.drive(query, cx);
         }
     }
 
-    /// Starts a lookup of what has the same key as a value.
+    /// Starts a lookup of the key of a value.
     fn look_up(
         &mut self,
         value: Value,
@@ -94,8 +120,7 @@ impl Node {
             trace: query,
         };
         self.lookups.look_up(query, pending);
-        cx.out
-            .push(Effect::After(self.options.query_timeout, Alarm::Deadline));
+        self.wake_at(cx.now.after(self.options.query_timeout), cx);
         Some((query, receiver))
     }
 
@@ -108,7 +133,9 @@ impl Node {
         let Some((query, reply)) = self.look_up(news.head, Some(number), cx) else {
             return;
         };
-        let best = self.best(cx);
+        let best = self.best(FAN_OUT, cx);
+        self.peers.chosen(&best);
+        let best: Vec<Id> = best.iter().filter_map(|peer| cx.shared.id(peer)).collect();
         let get = Get {
             _reply: reply,
             started: cx.now,
@@ -121,7 +148,7 @@ impl Node {
             let timeout = self.options.query_timeout;
             self.ask(
                 peer,
-                Some(number),
+                For::Get(number),
                 timeout,
                 |number| Ask::Head(number, package),
                 cx,
@@ -130,27 +157,25 @@ impl Node {
         self.drive(query, cx);
     }
 
-    /// The best peers to ask, by what they did.
-    fn best(&mut self, cx: &mut Scene<'_>) -> Vec<Id> {
-        let mut candidates = self.peers.candidates(Selection::Reputation, cx.stamp());
+    /// Returns the best peers to ask, by their scores.
+    pub fn best(&mut self, most: usize, cx: &mut Scene<'_>) -> Vec<PeerId> {
+        let mut candidates = self
+            .peers
+            .candidates(SelectionMethod::Reputation, cx.stamp());
         // In an order that depends on the seed alone.
         candidates.sort_by_key(|one| one.peer);
         candidates.shuffle(&mut self.dice);
         let all = candidates.len();
-        let mut chosen = Selection::Reputation.choose(&candidates, 0.0, all, &mut self.dice);
+        let mut chosen = SelectionMethod::Reputation.choose(&candidates, 0.0, all, &mut self.dice);
         chosen.sort_by_key(|peer| self.doubted.contains(peer));
-        chosen.truncate(FAN_OUT);
-        self.peers.chosen(&chosen);
+        chosen.truncate(most);
         chosen
-            .iter()
-            .filter_map(|peer| cx.shared.id(peer))
-            .collect()
     }
 
-    fn ask(
+    pub fn ask(
         &mut self,
         peer: Id,
-        get: Option<u64>,
+        of: For,
         timeout: Duration,
         ask: impl FnOnce(u64) -> Ask,
         cx: &mut Scene<'_>,
@@ -159,25 +184,26 @@ impl Node {
             return;
         };
         let (number, now) = (self.number(), cx.instant());
-        // Whoever waits for an answer is here and not behind a channel.
-        let reply = get.map(|_| oneshot::channel().0);
+        // The receiver is not needed: the caller is here and not behind a channel.
+        let reply = matches!(of, For::Get(_)).then(|| oneshot::channel().0);
         self.requests.sent(number, id, reply, now + timeout, now);
-        self.asked.insert(number, Asked { peer, get });
-        cx.out.push(Effect::After(timeout, Alarm::Deadline));
+        self.asked.insert(number, Asked { peer, of });
+        self.wake_at(cx.now.after(timeout), cx);
         self.send(peer, Wire::Ask(ask(number)), cx);
     }
 
     pub fn say_hello(&mut self, peer: Id, cx: &mut Scene<'_>) {
         let hello = Box::new(self.hello(cx.now));
-        self.ask(peer, None, HELLO, |number| Ask::Hello(number, hello), cx);
+        let ask = |number| Ask::Hello(number, hello);
+        self.ask(peer, For::Hello, HELLO, ask, cx);
     }
 
     pub fn on_ask(&mut self, from: Id, ask: Ask, cx: &mut Scene<'_>) {
         let Some(peer) = cx.shared.peer(from) else {
             return;
         };
-        // Whoever stalls answers pings, and nothing else.
-        let is_question = matches!(ask, Ask::Hello(..) | Ask::Head(..));
+        // A staller answers no requests.
+        let is_question = matches!(ask, Ask::Hello(..) | Ask::Head(..) | Ask::Compare(_));
         if is_question && self.role == Role::Staller {
             return;
         }
@@ -194,18 +220,25 @@ impl Node {
                 if self.responded(from, number, cx).is_some() {
                     self.peers.hello(peer, &hello, (cx.stamp(), cx.instant()));
                     self.peers.spoke(&peer);
+                    self.greeted(cx);
                 }
             }
             Ask::Heads(number, value) => {
-                if let Some(Asked { get: Some(get), .. }) = self.responded(from, number, cx) {
+                if let Some(For::Get(get)) = self.responded(from, number, cx) {
                     self.on_head(from, get, value, cx);
+                }
+            }
+            Ask::Compare(number) => self.on_compare(from, number, cx),
+            Ask::Catalogue(number, all) => {
+                if let Some(For::Comparison(_)) = self.responded(from, number, cx) {
+                    self.compared(from, &all, cx);
                 }
             }
             Ask::Busy(number) => self.ask_failed(number, AskError::Busy, cx),
         }
     }
 
-    /// Takes a question as [`Answering`](answering::Answering) says.
+    /// Handles a request as [`Answering`](answering::Answering) decides.
     fn on_request(
         &mut self,
         from: Id,
@@ -223,6 +256,7 @@ impl Node {
                 answering::Order::Greet => {
                     if let Request::Hello(hello) = request {
                         self.peers.hello(peer, hello, now);
+                        self.greeted(cx);
                     }
                     let own = Box::new(self.hello(cx.now));
                     self.send(from, Wire::Ask(Ask::Welcome(number, own)), cx);
@@ -231,8 +265,10 @@ impl Node {
                     self.send(from, Wire::Ask(Ask::Busy(number)), cx);
                 }
                 answering::Order::HandOver(place, _) => {
-                    let held = package.and_then(|package| self.catalogue.get(&package));
-                    let value = held.map(|(.., value)| self.said_of(*value));
+                    let tells = self.role != Role::Withholder;
+                    let held = package.filter(|_| tells);
+                    let held = held.and_then(|package| self.catalogue.get(&package));
+                    let value = held.map(|known| self.said_of(known.head));
                     let alarm = Alarm::Answered {
                         to: from,
                         number,
@@ -265,28 +301,23 @@ impl Node {
         self.send(to, Wire::Ask(Ask::Heads(number, value)), cx);
     }
 
-    /// A response has come; `None` when its request has ended before.
-    fn responded(&mut self, from: Id, number: u64, cx: &mut Scene<'_>) -> Option<Asked> {
+    /// Handles a response; `None` if its request has ended before.
+    fn responded(&mut self, from: Id, number: u64, cx: &mut Scene<'_>) -> Option<For> {
         let answered = self.requests.answered(&number, cx.instant())?;
         let peer = cx.shared.peer(from)?;
         let is_slow = self.peers.answered(&peer, answered.took);
         if is_slow && answered.reply.is_some() {
             self.observe(from, Outcome::AnswerSlow, cx);
         }
-        self.asked.remove(&number)
+        self.asked.remove(&number).map(|asked| asked.of)
     }
 
-    /// A peer has answered with a head, or that it has none.
+    /// Handles a peer's answer with a head, or without one.
     fn on_head(&mut self, from: Id, number: u64, value: Option<Value>, cx: &mut Scene<'_>) {
         let held = value.and_then(|value| cx.shared.value(value));
         if let Some(held) = held {
             *cx.signatures += 1;
-            let outcome = match &held.verdict {
-                Ok(_) => Outcome::AnswerRight,
-                Err(refusal) if refusal.is_proven() => Outcome::RecordInvalid,
-                Err(refusal) if refusal.class() == Class::Reject => Outcome::AnswerWrong,
-                Err(_) => Outcome::RecordIgnored,
-            };
+            let outcome = answer_of(held);
             self.observe(from, outcome, cx);
             if outcome == Outcome::AnswerRight
                 && let Some(get) = self.gets.get_mut(&number)
@@ -304,7 +335,7 @@ impl Node {
         self.settle_get(number, cx);
     }
 
-    /// A get ends when enough different peers have it, or when all have answered.
+    /// Ends a get once enough different peers have the package, or all have answered.
     fn settle_get(&mut self, number: u64, cx: &mut Scene<'_>) {
         let is_done = |get: &Get| get.holders.len() >= QUORUM || get.is_over && get.open == 0;
         if self.gets.get(&number).is_some_and(is_done)
@@ -317,7 +348,7 @@ impl Node {
         }
     }
 
-    /// A lookup in the DHT has ended.
+    /// Handles the end of a DHT lookup.
     pub fn looked_up(
         &mut self,
         query: u64,
@@ -342,17 +373,22 @@ impl Node {
             one.holders.extend(holders);
             self.settle_get(number, cx);
         }
-        if let Some(message) = self.publishing.remove(&query) {
+        if let Some((message, _)) = self.publishing.remove(&query) {
             self.deliver(message, cx);
         }
     }
 
-    /// Announces what it published, and has it kept by those that are closest to its keys.
+    /// Announces a published release, and puts it at the peers closest to its keys.
     fn deliver(&mut self, message: u32, cx: &mut Scene<'_>) {
         let news = cx.shared.message(message).and_then(|one| one.verdict.ok());
         let Some(news) = news else { return };
-        self.catalogue
-            .insert(news.package, (news.mark, news.at, news.head));
+        let known = Known {
+            mark: news.mark,
+            at: news.at,
+            head: news.head,
+            message,
+        };
+        self.catalogue.insert(news.package, known);
         self.announce(message, cx);
         for value in [news.head, news.manifest] {
             let key = cx.shared.value(value).map(|held| held.key);
@@ -374,13 +410,42 @@ impl Node {
                 self.penalise(penalties::Event::Observed(failed.peer, outcome), cx);
             }
         }
-        if let Some(Asked { get: Some(get), .. }) = asked {
-            self.one_less(get, cx);
+        match asked {
+            Some(Asked {
+                of: For::Get(get), ..
+            }) => self.one_less(get, cx),
+            Some(Asked {
+                of: For::Comparison(failed),
+                peer,
+            }) => self.not_compared(peer, failed, cx),
+            Some(Asked { of: For::Hello, .. }) | None => {}
         }
     }
 
-    /// Ends what is past its deadline, with what came by then.
-    pub fn expire(&mut self, cx: &mut Scene<'_>) {
+    /// Schedules a check of the deadlines at this time, unless there is an earlier one.
+    fn wake_at(&mut self, at: Time, cx: &mut Scene<'_>) {
+        if self.deadline.is_none_or(|armed| at < armed) {
+            self.deadline = Some(at);
+            cx.out
+                .push(Effect::After(at.since(cx.now), Alarm::Deadline));
+        }
+    }
+
+    /// Ends what is past its deadline, and schedules the next check.
+    pub fn due(&mut self, cx: &mut Scene<'_>) {
+        if self.deadline.is_none_or(|armed| armed > cx.now) {
+            return;
+        }
+        self.deadline = None;
+        self.expire(cx);
+        let next = [self.requests.next_deadline(), self.lookups.next_deadline()];
+        if let Some(next) = next.into_iter().flatten().min() {
+            self.wake_at(Time::of(next, cx.shared.base), cx);
+        }
+    }
+
+    /// Ends everything that is past its deadline, with the results so far.
+    fn expire(&mut self, cx: &mut Scene<'_>) {
         let now = cx.instant();
         self.progressed(queries::Event::Due, cx);
         let mut late = self.requests.late(now);
@@ -390,7 +455,7 @@ impl Node {
         }
     }
 
-    /// The connection with a peer is gone, and what it was asked with it.
+    /// Handles a lost connection, which ends its requests.
     pub fn lost(&mut self, peer: Id, cx: &mut Scene<'_>) {
         let open = self.asked.iter().filter(|(_, asked)| asked.peer == peer);
         let open: Vec<u64> = open.map(|(number, _)| *number).collect();
@@ -400,7 +465,7 @@ impl Node {
         self.queries_lost(peer, cx);
     }
 
-    /// It leaves, and nothing that it waits for comes any more.
+    /// Drops all pending work, because the node leaves.
     pub fn abandon(&mut self, cx: &mut Scene<'_>) {
         for number in std::mem::take(&mut self.asked).into_keys() {
             self.requests

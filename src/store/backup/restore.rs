@@ -1,8 +1,8 @@
-//! The way back from a backup into a data directory.
+//! Restores a backup into a data directory.
 //!
-//! Everything is copied into `restoring/` and verified there; until `restoring/complete` is there,
-//! the data directory is as it was. From then on whoever opens it next moves what is left to be
-//! moved: see [`recover`].
+//! Everything is copied into `restoring/` and verified there. Until `restoring/complete` exists,
+//! the data directory is unchanged. From then on, the next process that opens it finishes the
+//! moves: see [`recover`].
 
 use std::{
     fs, io,
@@ -19,44 +19,44 @@ use crate::{
     store::{lock, make_private, schema},
 };
 
-/// In the data directory, while something is restored.
+/// The directory in the data directory that holds a restore in progress.
 pub(super) const STAGE: &str = "restoring";
-/// In that, once all of it is there.
+/// The file in it that marks the copy as complete.
 const COMPLETE: &str = "complete";
 
-/// A restore that is asked for.
+/// The options of a restore.
 #[derive(Clone, Debug, Default)]
 pub struct Restoring {
-    /// What is there is moved aside; without it a data directory that has a node is refused.
+    /// Moves an existing node aside; without it, a data directory with a node is refused.
     pub replace: bool,
-    /// Be another node than the one that was backed up: its key stays out.
+    /// Leaves out the node's key, so that the restored node gets a new identity.
     pub new_identity: bool,
 }
 
-/// What was restored.
+/// The result of a restore.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Restored {
     #[serde(flatten)]
     pub backup: Backup,
     pub data_dir: PathBuf,
-    /// Where what was there before is now.
+    /// The directory that the previous files were moved to.
     pub before: Option<PathBuf>,
 }
 
-/// What is to be moved, in this order, and where what is in the way goes.
+/// The names to move, in this order, and the directory for the files in their way.
 #[derive(Debug, Serialize, Deserialize)]
 struct Plan {
     before: PathBuf,
     names: Vec<PathBuf>,
 }
 
-/// Brings a backup back into a data directory on which no node runs; blocks until it is on the
-/// disk.
+/// Restores a backup into a data directory on which no node runs. Blocks until it is on the disk.
 ///
 /// # Errors
-/// [`RegistryError::DataDirInUse`] while somebody has the directory, [`RegistryError::Usage`] for
-/// one that has a node or a backup that is none, [`RegistryError::Backup`] for one that is damaged,
-/// and when anything cannot be read or written: the data directory is as it was then.
+/// [`RegistryError::DataDirInUse`] while another process uses the directory,
+/// [`RegistryError::Usage`] if the directory has a node or the backup is not one, and
+/// [`RegistryError::Backup`] if it is damaged. Also fails if anything cannot be read or written.
+/// The data directory is unchanged after an error.
 pub fn restore(data_dir: &Path, from: &Path, how: &Restoring) -> Result<Restored> {
     restore_telling(data_dir, from, how, &mut |_| Ok(()))
 }
@@ -76,8 +76,8 @@ pub(super) fn restore_telling(
     let before = match done {
         Ok(before) => before,
         Err(error) => {
-            // What counts goes first; the rest would be removed by whoever opens the directory
-            // next, too.
+            // Remove the mark first; whatever else remains is removed when the directory is next
+            // opened.
             let _ = fs::remove_file(stage.join(COMPLETE)).and_then(|()| disk::sync_dir(&stage));
             let _ = fs::remove_dir_all(&stage);
             return Err(error);
@@ -137,7 +137,7 @@ pub(super) fn read_list(from: &Path) -> Result<Backup> {
     }
     let backup: Backup =
         serde_json::from_slice(&text).map_err(|error| damaged(from, &error.to_string()))?;
-    // Nothing is written anywhere else, whoever wrote the list.
+    // Write nothing outside the directory, whatever the list says.
     let below = |path: &Path| {
         path.components()
             .all(|part| matches!(part, Component::Normal(_)))
@@ -156,7 +156,7 @@ pub(super) fn read_list(from: &Path) -> Result<Backup> {
         return Err(damaged(
             from,
             &format!(
-                "its list has {}, which is no file of a backup",
+                "its list has {}, which is not a file of a backup",
                 file.path.display()
             ),
         ));
@@ -168,8 +168,8 @@ pub(super) fn read_list(from: &Path) -> Result<Backup> {
     Ok(backup)
 }
 
-/// Copies and verifies everything; from the last step on it counts. Returns where what is in the
-/// way will go.
+/// Copies and verifies everything; the last step marks the copy as complete. Returns the directory
+/// that existing files will move to.
 pub(super) fn prepare(
     data_dir: &Path,
     from: &Path,
@@ -188,7 +188,7 @@ pub(super) fn prepare(
     let keys = keys
         .into_iter()
         .filter(|name| files.iter().any(|file| file.path == *name));
-    // The database last: without it, the rest says nothing.
+    // Move the database last: without it, the other files mean nothing.
     let names: Vec<PathBuf> = keys.chain([CONTENT.into(), DATABASE.into()]).collect();
     let in_the_way = names.iter().find(|name| match name.as_path() {
         name if name == Path::new(CONTENT) => false,
@@ -196,8 +196,8 @@ pub(super) fn prepare(
     });
     if let Some(name) = in_the_way.filter(|_| !how.replace) {
         let why = format!(
-            "{} has a node already ({}), and nothing was restored; give --replace, which moves that aside, or another \
-             --data-dir",
+            "{} has a node already ({}), and nothing was restored; use --replace to move that \
+             aside, or another --data-dir",
             data_dir.display(),
             name.display()
         );
@@ -219,7 +219,7 @@ pub(super) fn prepare(
         if copied != *file {
             return Err(damaged(
                 from,
-                &format!("{} is not what was written there", file.path.display()),
+                &format!("{} was changed since it was written", file.path.display()),
             ));
         }
     }
@@ -256,11 +256,11 @@ pub(super) fn prepare(
     Ok(before)
 }
 
-/// Finishes a restore that was ended in the middle, or forgets it, as far as it had come; the
-/// caller holds the lock.
+/// Finishes an interrupted restore, or removes it if its copy was not complete. The caller holds
+/// the lock.
 ///
 /// # Errors
-/// When something cannot be moved.
+/// Fails if something cannot be moved.
 pub fn recover(data_dir: &Path) -> Result<()> {
     let stage = data_dir.join(STAGE);
     match fs::symlink_metadata(&stage) {
@@ -268,17 +268,14 @@ pub fn recover(data_dir: &Path) -> Result<()> {
         about => about.map_err(RegistryError::file(&stage, "read"))?,
     };
     if stage.join(COMPLETE).exists() {
-        tracing::warn!("a restore that was ended in the middle is finished now");
+        tracing::warn!("an interrupted restore is now finished");
         return advance(data_dir, &mut |_| Ok(()));
     }
-    tracing::warn!(
-        "a restore was ended before all of it was there; nothing of it counts, and it can be made again"
-    );
+    tracing::warn!("an incomplete restore was removed; run it again");
     fs::remove_dir_all(&stage).map_err(RegistryError::file(&stage, "removed"))
 }
 
-/// Moves what is left to be moved. However often it is ended in the middle, it goes on where it
-/// was.
+/// Moves the remaining files. If it is interrupted, it can be called again and continues.
 pub(super) fn advance(data_dir: &Path, step: Step<'_>) -> Result<()> {
     let stage = data_dir.join(STAGE);
     let complete = stage.join(COMPLETE);
@@ -297,12 +294,12 @@ pub(super) fn advance(data_dir: &Path, step: Step<'_>) -> Result<()> {
     };
     for name in &plan.names {
         let new = stage.join(name);
-        // Moved already: what is there now is the new one.
+        // Moved already; the file in the data directory is the new one.
         if fs::symlink_metadata(&new).is_err() {
             continue;
         }
         if name == Path::new(DATABASE) {
-            // The old database's: the new one must not be read with them.
+            // Log files of the old database, which the new one must not be read with.
             for beside in ["swarmdex.db-wal", "swarmdex.db-shm"] {
                 aside(Path::new(beside), step)?;
             }

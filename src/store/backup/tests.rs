@@ -16,7 +16,7 @@ const QUOTA: u64 = 1 << 30;
 fn open(dir: &Path) -> Store {
     loop {
         match Store::open(dir, Metrics::default()) {
-            // The system closes a dropped store's files in its own time.
+            // The operating system may close a dropped store's files a little later.
             Err(RegistryError::DataDirInUse { .. }) => std::thread::yield_now(),
             other => return other.unwrap(),
         }
@@ -34,7 +34,8 @@ async fn put(contents: &ContentStore, size: usize, seed: u8) -> ContentRoot {
         .root
 }
 
-/// A data directory with both keys, and content that is own, pinned and neither, large and small.
+/// Creates a data directory with both keys, and with own, pinned and other contents, large and
+/// small.
 async fn filled(dir: &Path) -> (Store, ContentStore, BTreeMap<&'static str, ContentRoot>) {
     let store = open(dir);
     let identity = keys::load_or_create(&keys::identity_path(dir)).unwrap();
@@ -80,7 +81,7 @@ fn ask(dir: PathBuf, contents: Choice) -> Ask {
     }
 }
 
-/// Every file of a directory with what is in it.
+/// Returns every file of a directory with its bytes.
 fn tree(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
     let mut dirs = vec![dir.to_owned()];
@@ -99,7 +100,7 @@ fn tree(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     files
 }
 
-/// What a node would have: keys, database and content, without what is beside them.
+/// Returns the files that make up a node: keys, database and contents.
 fn node(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = tree(dir);
     let key = |path: &Path| {
@@ -109,7 +110,7 @@ fn node(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     files
 }
 
-/// The error of whoever is killed at a step.
+/// The error of a step at which the process is killed.
 fn killed() -> RegistryError {
     RegistryError::Interrupted
 }
@@ -185,7 +186,7 @@ async fn a_backup_of_a_store_in_use_comes_back_with_the_content_that_was_chosen(
         for content in held {
             assert!(restored.verify(content).await.unwrap(), "{choice:?}");
         }
-        // What was kept and is not here is missed, and not forgotten.
+        // Contents that were kept and are not here are listed as missing.
         let lost: Vec<_> = restored
             .lost()
             .unwrap()
@@ -199,7 +200,7 @@ async fn a_backup_of_a_store_in_use_comes_back_with_the_content_that_was_chosen(
         );
         assert!(!lost.contains(&roots["other"]));
     }
-    // Damaged content is left out, and named.
+    // Damaged contents are left out and named.
     let [data_file, _] = content::paths_of(&data.join(CONTENT), &roots["own"]);
     fs::write(&data_file, b"damage").unwrap();
     let backup = make(&data, &ask(dir.path().join("damaged"), Choice::Own)).unwrap();
@@ -226,7 +227,7 @@ async fn a_backup_that_is_killed_anywhere_is_not_there_and_the_next_one_is() {
     .unwrap();
     assert!(steps > 8, "{steps}");
     for end in 0..steps {
-        // As far as it came, with nobody to clean up.
+        // Leave the remains of a backup that was killed at this step.
         let left = private_dir(&dir.path().join(format!(".backup.unfinished-{end}")));
         let mut step = 0;
         write(&data, &what, &left, &mut |_| {
@@ -243,7 +244,7 @@ async fn a_backup_that_is_killed_anywhere_is_not_there_and_the_next_one_is() {
         .filter(|one| one.path().to_string_lossy().contains(".unfinished"));
     assert_eq!(left.count(), 0, "what the others left is gone");
     assert_eq!(read_list(&what.dir).unwrap(), backup);
-    // One that fails cleans up after itself.
+    // A backup that fails removes its remains.
     let other = ask(dir.path().join("other"), Choice::All);
     make_telling(&data, &other, &mut |path| {
         if path == other.dir {
@@ -266,8 +267,8 @@ fn private_dir(dir: &Path) -> PathBuf {
     dir.to_owned()
 }
 
-/// Killed at every step, and again at every step of going on; each time the data directory is as it
-/// was or as the backup.
+/// The restore is killed at every step, and again at every step of its recovery. Each time the data
+/// directory equals the old one or the backup.
 #[tokio::test]
 async fn a_restore_that_is_killed_anywhere_is_whole_or_not_there() {
     let dir = tempfile::tempdir().unwrap();
@@ -278,7 +279,7 @@ async fn a_restore_that_is_killed_anywhere_is_whole_or_not_there() {
     while make_stopped(&path("data"), &ask(backup.clone(), Choice::All)).is_err() {
         std::thread::yield_now();
     }
-    // Another node is there, whose database was not closed in order.
+    // There is another node, whose database was not closed properly.
     let store = open(&old);
     keys::load_or_create(&keys::identity_path(&old)).unwrap();
     let contents = ContentStore::open(&old, store.clone(), QUOTA).unwrap();
@@ -391,7 +392,7 @@ async fn what_is_no_backup_or_a_damaged_one_changes_nothing() {
         refused(if file == Path::new(LIST) {
             "backup"
         } else {
-            "not what was written there"
+            "changed since it was written"
         });
         fs::remove_file(&path).unwrap();
         refused(if file == Path::new(LIST) {
@@ -411,12 +412,12 @@ async fn what_is_no_backup_or_a_damaged_one_changes_nothing() {
         (
             "\"path\": \"swarmdex.db\"",
             "\"path\": \"../../swarmdex.db\"",
-            "no file of a backup",
+            "not a file of a backup",
         ),
         (
             "\"path\": \"swarmdex.db\"",
             "\"path\": \"/etc/passwd\"",
-            "no file of a backup",
+            "not a file of a backup",
         ),
         ("\"schema\": ", "\"schema\": 9", "newer Swarmdex"),
     ] {
@@ -424,7 +425,7 @@ async fn what_is_no_backup_or_a_damaged_one_changes_nothing() {
         refused(said);
     }
     fs::write(backup.join(LIST), &list).unwrap();
-    // A full disk in the middle, as an error says it.
+    // The disk is full in the middle, as far as the error tells.
     let full = |path: &Path| {
         if path.ends_with(DATABASE) {
             Err(killed())
@@ -435,7 +436,7 @@ async fn what_is_no_backup_or_a_damaged_one_changes_nothing() {
     restore_telling(&back, &backup, &Restoring::default(), &mut { full }).unwrap_err();
     assert_eq!(node(&back), BTreeMap::new());
     restore(&back, &backup, &Restoring::default()).unwrap();
-    // What is there is kept, unless somebody says so; and then beside.
+    // An existing node is kept, unless `--replace` moves it aside.
     let key = fs::read(back.join("identity.key")).unwrap();
     let error = restore(&back, &backup, &Restoring::default()).unwrap_err();
     assert!(error.to_string().contains("--replace"), "{error}");

@@ -1,4 +1,4 @@
-//! What a head is to this node, and what of it may be taken.
+//! Judges heads: the relation of a head to what is held, and the part of it that may be accepted.
 
 use std::collections::HashMap;
 
@@ -25,23 +25,59 @@ pub(in crate::store) fn judge(
     now: Timestamp,
 ) -> rusqlite::Result<HeadVerdict> {
     let held = mark(db, &head.owner(), &head.package().name)?;
-    let admission = admit(held.as_ref(), &HeadMark::of(head), now);
+    match admission(held.as_ref(), head, now) {
+        Ok(admission) => {
+            let known = seen(db, head, held.as_ref())?;
+            judge_listed(db, head, held.as_ref(), &known, admission)
+        }
+        Err(verdict) => Ok(verdict),
+    }
+}
+
+/// Returns the relation of a head to the highest state seen, or the verdict if its list does not
+/// matter.
+pub(super) fn admission(
+    held: Option<&HeadMark>,
+    head: &Authorised<Head>,
+    now: Timestamp,
+) -> Result<Admission, HeadVerdict> {
+    let admission = admit(held, &HeadMark::of(head), now);
     if matches!(admission, Admission::Older | Admission::Same) {
-        return Ok(HeadVerdict::Admitted(admission));
+        return Err(HeadVerdict::Admitted(admission));
     }
     let highest = held.map_or(0, |mark| mark.seq);
     if head.seq > highest.saturating_add(MAX_JUMP) {
-        return Ok(HeadVerdict::Ahead);
+        return Err(HeadVerdict::Ahead);
     }
-    let known = seen_of(db, head)?;
-    if !goes_together(db, head, &known)? {
+    Ok(admission)
+}
+
+/// As [`seen_of`]. Nothing was seen of a package without a mark: its releases are folded into that
+/// before it is evicted.
+pub(super) fn seen(
+    db: &Connection,
+    head: &Authorised<Head>,
+    held: Option<&HeadMark>,
+) -> rusqlite::Result<Vec<ReleaseEntry>> {
+    held.map_or(Ok(Vec::new()), |_| seen_of(db, head))
+}
+
+/// Judges the list of an admitted head by what was seen of its package.
+pub(super) fn judge_listed(
+    db: &Connection,
+    head: &Authorised<Head>,
+    held: Option<&HeadMark>,
+    known: &[ReleaseEntry],
+    admission: Admission,
+) -> rusqlite::Result<HeadVerdict> {
+    if !goes_together(db, head, known)? {
         return Ok(HeadVerdict::Inconsistent);
     }
     if claims::is_one_too_many(db, head)? {
         return Ok(HeadVerdict::TooManyHandles);
     }
-    let disputed =
-        !folds::changed(db, head, &known)?.is_empty() || removed(db, head, &[])?.is_some();
+    let disputed = held.is_some()
+        && (!folds::changed(db, head, known)?.is_empty() || removed(db, head, &[])?.is_some());
     Ok(if disputed {
         HeadVerdict::Disputed(admission)
     } else {
@@ -49,7 +85,7 @@ pub(in crate::store) fn judge(
     })
 }
 
-/// What a head lacks of the head that is held and that it follows at once.
+/// Manifests that a head lacks although its direct predecessor, which is held, listed them.
 pub(super) struct Removed {
     pub(super) before: Authorised<Head>,
     pub(super) page: Option<Authorised<Page>>,
@@ -84,8 +120,7 @@ pub(in crate::store) fn removed(
     Ok((!gone.is_empty()).then_some(Removed { before, page, gone }))
 }
 
-/// Returns whether a head lists all that the head that is held and that it follows at once listed,
-/// so that nothing goes with that.
+/// Returns true if a head lists all that its direct predecessor listed, so that nothing is removed.
 pub(in crate::store) fn is_addition(
     db: &Connection,
     head: &Authorised<Head>,
@@ -98,8 +133,8 @@ pub(in crate::store) fn is_addition(
         .is_some_and(|gone| gone.is_empty()))
 }
 
-/// Whether no entry of a head lists a manifest that is known as another version's, or is held and
-/// of another package.
+/// Returns true if no entry of a head lists a manifest that is known as another version's, or is
+/// held and belongs to another package.
 pub(in crate::store) fn goes_together(
     db: &Connection,
     head: &Authorised<Head>,
@@ -130,7 +165,7 @@ pub(in crate::store) fn goes_together(
     Ok(true)
 }
 
-/// Every manifest that is listed, with its entry.
+/// Returns every listed manifest with its entry.
 pub(in crate::store) fn listed(
     releases: &[ReleaseEntry],
 ) -> impl Iterator<Item = (&ReleaseEntry, &Hash)> {

@@ -1,10 +1,10 @@
 //! Reads heads, pages and manifests from their rows.
 
-use std::collections::HashSet;
+use std::{borrow::Cow, collections::HashSet};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{FEW_UNKNOWN, StoredHead};
+use super::{FEW_UNKNOWN, RawHead, StoredHead};
 use crate::{
     domain::{
         hash::Hash,
@@ -14,7 +14,7 @@ use crate::{
         release::ReleaseEntry,
         time::Timestamp,
     },
-    store::damaged,
+    store::{damaged, pack::unpack},
 };
 
 pub(in crate::store) fn mark(
@@ -33,7 +33,22 @@ pub(in crate::store) fn mark(
         .optional()
 }
 
-/// The row of the head that is held.
+/// Returns the number of a publisher in rows, assigning one if it has none.
+pub(in crate::store) fn key_of(db: &Connection, publisher: &PublisherId) -> rusqlite::Result<i64> {
+    let id = publisher.to_bytes();
+    let known = db
+        .prepare_cached("SELECT id FROM keys WHERE publisher = ?")?
+        .query_row([&id], |row| row.get(0))
+        .optional()?;
+    match known {
+        Some(key) => Ok(key),
+        None => db
+            .prepare_cached("INSERT INTO keys (publisher) VALUES (?)")?
+            .insert([id]),
+    }
+}
+
+/// Returns the row of the stored head.
 pub(in crate::store) fn head_row(
     db: &Connection,
     publisher: &PublisherId,
@@ -52,7 +67,8 @@ pub(in crate::store) fn first_seen(
     name: &PackageName,
 ) -> rusqlite::Result<Vec<ReleaseEntry>> {
     let mut statement = db.prepare_cached(
-        "SELECT version, manifest FROM releases WHERE publisher = ? AND name = ? ORDER BY version, nth",
+        "SELECT version, manifest FROM releases WHERE publisher = ? AND name = ? ORDER BY \
+         version, nth",
     )?;
     let mut rows = statement.query(params![publisher.to_bytes(), name.as_str()])?;
     let mut seen: Vec<ReleaseEntry> = Vec::new();
@@ -69,8 +85,9 @@ pub(in crate::store) fn first_seen(
     Ok(seen)
 }
 
-/// As [`first_seen`], of the versions that a head lists, and of those that one of its manifests is
-/// known as: that is all that can speak against it, and of a package with many releases much less.
+/// As [`first_seen`], but only for the versions that a head lists and those that one of its
+/// manifests is known as. Nothing else can conflict with it, and in a package with many releases
+/// this is much less.
 pub(in crate::store) fn seen_of(
     db: &Connection,
     head: &Authorised<Head>,
@@ -78,7 +95,8 @@ pub(in crate::store) fn seen_of(
     let (publisher, name) = (head.owner(), &head.package().name);
     let key = publisher.to_bytes();
     let mut of_version = db.prepare_cached(
-        "SELECT manifest FROM releases WHERE publisher = ? AND name = ? AND version = ? ORDER BY nth",
+        "SELECT manifest FROM releases WHERE publisher = ? AND name = ? AND version = ? ORDER BY \
+         nth",
     )?;
     let (mut seen, mut unknown) = (Vec::new(), 0);
     for entry in &head.releases {
@@ -100,7 +118,7 @@ pub(in crate::store) fn seen_of(
     }
     match unknown {
         0 => Ok(seen),
-        // Each may be known as another version's.
+        // Each may be known as another version's manifest.
         1..=FEW_UNKNOWN => {
             let mut of_manifest = db.prepare_cached(
                 "SELECT version FROM releases WHERE publisher = ? AND name = ? AND manifest = ?",
@@ -136,7 +154,8 @@ pub(in crate::store) fn held_head(
     name: &PackageName,
 ) -> rusqlite::Result<Option<StoredHead>> {
     db.prepare_cached(
-        "SELECT envelope, received_at, confirmed_at, own, confirmed_by FROM heads WHERE publisher = ? AND name = ?",
+        "SELECT envelope, received_at, confirmed_at, own, confirmed_by FROM heads WHERE publisher \
+         = ? AND name = ?",
     )?
     .query_row(params![publisher.to_bytes(), name.as_str()], stored_head)
     .optional()
@@ -175,13 +194,26 @@ pub(in crate::store) fn held_page(
         .optional()
 }
 
-/// Envelopes are verified again when read: a disk can lie too, and the type says "checked".
+/// Verifies a stored envelope again: a disk may return other bytes, while the type promises a
+/// verified record.
 pub(in crate::store) fn signed<T: crate::domain::record::Owned>(
     row: &Row<'_>,
     column: usize,
 ) -> rusqlite::Result<Authorised<T>> {
-    let bytes = row.get_ref(column)?.as_blob()?;
-    Authorised::verify(bytes).map_err(|_| damaged(column, "envelope"))
+    let bytes = unpack(row.get_ref(column)?.as_blob()?);
+    bytes
+        .and_then(|bytes| Authorised::verify(&bytes).ok())
+        .ok_or_else(|| damaged(column, "envelope"))
+}
+
+/// Reads the signed envelopes of a head and of its manifest.
+pub(super) fn raw_head(row: &Row<'_>) -> rusqlite::Result<RawHead> {
+    let raw = |held: &[u8]| {
+        let envelope = unpack(held).map(Cow::into_owned);
+        envelope.ok_or_else(|| damaged(0, "envelope"))
+    };
+    let manifest = row.get_ref(1)?.as_blob_or_null()?.map(raw);
+    Ok((raw(row.get_ref(0)?.as_blob()?)?, manifest.transpose()?))
 }
 
 pub(in crate::store) fn hash(row: &Row<'_>, column: usize) -> rusqlite::Result<Hash> {

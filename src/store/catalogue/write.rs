@@ -1,4 +1,4 @@
-//! Takes heads, pages and manifests into the catalogue, and lists packages for the search.
+//! Stores heads, pages and manifests, and lists packages for the search.
 
 use std::collections::HashSet;
 
@@ -6,8 +6,8 @@ use rusqlite::{Connection, params};
 
 use super::{
     HeadVerdict,
-    judge::{Removed, is_addition, judge, listed, removed},
-    read::{has_manifest, hash, head_row, held_head, held_manifest, seen_of},
+    judge::{Removed, admission, is_addition, judge_listed, listed, removed, seen},
+    read::{has_manifest, hash, head_row, held_head, held_manifest, key_of, mark, seen_of},
 };
 use crate::{
     domain::{
@@ -23,6 +23,7 @@ use crate::{
     store::{
         claims, conflicts, folds,
         listing::{self, Listing},
+        pack::Packed,
     },
 };
 
@@ -34,15 +35,21 @@ pub(in crate::store) fn take(
     own: bool,
     now: Timestamp,
 ) -> rusqlite::Result<HeadVerdict> {
-    // What came along and is of something else is left out.
+    // Leave out manifests that do not belong to the head.
     let manifests: Vec<&Authorised<Manifest>> = manifests
         .iter()
         .filter(|manifest| consistent(head, manifest).is_ok())
         .collect();
-    let verdict = judge(db, head, now)?;
     let (publisher, name) = (head.owner(), &head.package().name);
     let key = publisher.to_bytes();
-    let known = seen_of(db, head)?;
+    let held = mark(db, &publisher, name)?;
+    // A new package has nothing to look up.
+    let is_new = held.is_none();
+    let known = seen(db, head, held.as_ref())?;
+    let verdict = match admission(held.as_ref(), head, now) {
+        Ok(admission) => judge_listed(db, head, held.as_ref(), &known, admission)?,
+        Err(verdict) => verdict,
+    };
     for manifest in &manifests {
         conflicts::note_files(db, head.handle.as_ref(), manifest, &known, now)?;
     }
@@ -63,7 +70,7 @@ pub(in crate::store) fn take(
                 mut gone,
             }) = removed(db, head, pages)?
             {
-                // What was changed is told as that.
+                // Changed versions are recorded as changed, not as removed.
                 gone.retain(|(version, _)| changed.iter().all(|one| one.version != *version));
                 conflicts::note_removed(db, &before, head, page.as_ref(), &gone, now)?;
             }
@@ -78,12 +85,12 @@ pub(in crate::store) fn take(
         }
         Admission::Same => put_held_head_if_absent(db, head, own, now)?,
         Admission::ForkLoses => {
-            // Of a package that was put out, nothing is kept but its mark.
+            // An evicted package keeps nothing but its mark.
             let Some(row) = head_row(db, &publisher, name)? else {
                 return Ok(verdict);
             };
             put_fork(db, head, own)?;
-            put_versions(db, head)?;
+            put_versions(db, row, head, is_new)?;
             for manifest in manifests {
                 put_manifest(db, row, manifest)?;
             }
@@ -100,6 +107,11 @@ pub(in crate::store) fn take(
             }
             replace_head(db, head, own, now)?;
         }
+        Admission::Newer if is_new => {
+            // All that was seen of it is listed.
+            only_adds = true;
+            replace_head(db, head, own, now)?;
+        }
         Admission::Newer => {
             let forks = db
                 .prepare_cached("DELETE FROM forks WHERE publisher = ? AND name = ? AND seq < ?")?
@@ -108,20 +120,20 @@ pub(in crate::store) fn take(
             replace_head(db, head, own, now)?;
         }
     }
-    put_versions(db, head)?;
     if let Some(row) = head_row(db, &publisher, name)? {
+        put_versions(db, row, head, is_new)?;
         for page in pages {
             put_page(db, row, page)?;
         }
         for manifest in &manifests {
             put_manifest(db, row, manifest)?;
         }
-        // Of a package with many pages all of them would be read for each release that is added.
+        // Otherwise all pages of a package would be read for each release that is added.
         if !only_adds {
             folds::tidy(db, row, head)?;
         }
     }
-    list_package(db, head, &manifests)?;
+    list_package(db, head, &manifests, is_new)?;
     Ok(verdict)
 }
 
@@ -132,52 +144,47 @@ pub(in crate::store) fn replace_head(
     now: Timestamp,
 ) -> rusqlite::Result<()> {
     let key = head.owner().to_bytes();
-    let envelope: &[u8] = head.envelope();
-    db.prepare_cached("INSERT OR IGNORE INTO publishers (publisher, first_seen, last_seen, own) VALUES (?, ?, ?, ?)")?
-        .execute(params![key, now.0, now.0, own])?;
+    // A publisher without packages here counts as first seen now: an evicted key does not become
+    // known by waiting.
     db.prepare_cached(
-        "UPDATE publishers SET last_seen = ?1, own = max(own, ?2), first_seen = iif(packages = 0, ?1, first_seen)
-         WHERE publisher = ?3",
+        "INSERT INTO publishers (publisher, first_seen, last_seen, own) VALUES (?1, ?2, ?2, ?3)
+         ON CONFLICT (publisher) DO UPDATE SET last_seen = excluded.last_seen, own = max(own, excluded.own),
+             first_seen = iif(packages = 0, excluded.first_seen, first_seen)",
     )?
-    .execute(params![now.0, own, key])?;
-    // Whoever had nothing here meanwhile is seen first again: a key that was displaced does not
-    // become known by waiting. The row stays, because manifests and pages are of it; who confirmed
-    // the state before does not confirm this one.
+    .execute(params![key, now.0, own])?;
+    let number = key_of(db, &head.owner())?;
+    // The row is updated in place because manifests and pages refer to it; confirmations of the
+    // earlier state do not apply.
     db.prepare_cached(
-        "INSERT INTO heads (publisher, name, seq, hash, handle, envelope, received_at, own, signed_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-         ON CONFLICT (publisher, name) DO UPDATE SET seq = excluded.seq, hash = excluded.hash, handle = excluded.handle,
-             envelope = excluded.envelope, received_at = excluded.received_at, confirmed_at = NULL, confirmed_by = 0,
-             own = excluded.own, signed_at = excluded.signed_at",
+        "INSERT INTO head_rows (key, name, seq, hash, handle, bytes, envelope, received_at, own, signed_at, expires, fold)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11,
+             coalesce((SELECT fold FROM mark_rows WHERE key = ?1 AND name = ?2), x''))
+         ON CONFLICT (key, name) DO UPDATE SET seq = excluded.seq, hash = excluded.hash, handle = excluded.handle,
+             bytes = excluded.bytes, envelope = excluded.envelope, received_at = excluded.received_at,
+             confirmed_at = NULL, confirmed_by = 0, own = excluded.own, signed_at = excluded.signed_at,
+             expires = excluded.expires",
     )?
     .execute(params![
-        key,
+        number,
         head.package().name.as_str(),
         head.seq,
         head.hash().0,
         head.handle.as_ref().map(Handle::as_str),
-        envelope,
+        head.envelope().len(),
+        Packed::of(head.envelope()),
         now.0,
         own,
-        head.signed_at.0
-    ])?;
-    db.prepare_cached(
-        "INSERT INTO marks (publisher, name, seq, hash, expires) VALUES (?, ?, ?, ?, ?)
-         ON CONFLICT (publisher, name) DO UPDATE SET seq = excluded.seq, hash = excluded.hash,
-             expires = excluded.expires, gone_at = NULL",
-    )?
-    .execute(params![
-        key,
-        head.package().name.as_str(),
-        head.seq,
-        head.hash().0,
+        head.signed_at.0,
         head.expires.0
     ])?;
+    // The head of a package that returned contains its mark and fold again.
+    db.prepare_cached("DELETE FROM mark_rows WHERE key = ? AND name = ?")?
+        .execute(params![number, head.package().name.as_str()])?;
     claims::note(db, head, now)?;
-    conflicts::note_handle(db, head, now)
+    conflicts::note_handle(db, head, number, now)
 }
 
-/// A mark may outlive its head; the very same head coming back is held again.
+/// A mark may outlive its head; if the same head returns, it is stored again.
 pub(in crate::store) fn put_held_head_if_absent(
     db: &Connection,
     head: &Authorised<Head>,
@@ -200,44 +207,64 @@ pub(in crate::store) fn put_fork(
     let held: i64 = db
         .prepare_cached("SELECT count(*) FROM forks WHERE publisher = ? AND name = ?")?
         .query_row(params![key, head.package().name.as_str()], |row| row.get(0))?;
-    // As many as the next head can name beside the selected one.
+    // As many as the next head can name besides the selected one.
     if own || held < crate::domain::record::MAX_PREV as i64 - 1 {
         db.prepare_cached(
-            "INSERT OR IGNORE INTO forks (publisher, name, hash, seq, envelope, own) VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT OR IGNORE INTO forks (publisher, name, hash, seq, envelope, own) VALUES (?, \
+             ?, ?, ?, ?, ?)",
         )?
-        .execute(params![key, head.package().name.as_str(), head.hash().0, head.seq, envelope, own])?;
+        .execute(params![
+            key,
+            head.package().name.as_str(),
+            head.hash().0,
+            head.seq,
+            envelope,
+            own
+        ])?;
     }
     Ok(())
 }
 
+/// Records the manifests first seen for each version. `is_new` is true if nothing was seen of the
+/// package before, and `row` is the row of its head.
 pub(in crate::store) fn put_versions(
     db: &Connection,
+    row: i64,
     head: &Authorised<Head>,
+    is_new: bool,
 ) -> rusqlite::Result<()> {
-    let key = head.owner().to_bytes();
+    if is_new {
+        let mut insert = db.prepare_cached(
+            "INSERT OR IGNORE INTO release_rows (head, version, manifest, nth) VALUES (?, ?, ?, ?)",
+        )?;
+        for entry in &head.releases {
+            let version = entry.version.key(&head.ecosystem);
+            for (nth, manifest) in entry.manifests.iter().enumerate() {
+                insert.execute(params![row, version, manifest.0, nth])?;
+            }
+        }
+        return Ok(());
+    }
     let grows = head.ecosystem.grows();
     let mut insert = db.prepare_cached(
-        "INSERT OR IGNORE INTO releases (publisher, name, version, manifest, nth)
-         SELECT ?1, ?2, ?3, ?4, count(*) AS others FROM releases WHERE publisher = ?1 AND name = ?2 AND version = ?3
-         HAVING others = 0 OR ?5",
+        "INSERT OR IGNORE INTO release_rows (head, version, manifest, nth)
+         SELECT ?1, ?2, ?3, count(*) AS others FROM release_rows WHERE head = ?1 AND version = ?2
+         HAVING others = 0 OR ?4",
     )?;
     let mut seen = db.prepare_cached(
-        "SELECT 1 FROM releases WHERE publisher = ? AND name = ? AND version = ? AND manifest = ?",
+        "SELECT 1 FROM release_rows WHERE head = ? AND version = ? AND manifest = ?",
     )?;
-    // What was folded counts as seen first, too.
+    // Folded versions count as seen first, too.
     let changed = folds::fold_of(db, &head.owner(), &head.package().name)?
         .conflicts(&head.ecosystem, &head.releases);
     for (entry, manifest) in listed(&head.releases)
         .filter(|(entry, _)| !changed.iter().any(|one| one.version == entry.version))
     {
-        let (name, version) = (
-            head.package().name.as_str(),
-            entry.version.key(&head.ecosystem),
-        );
-        // Most are: to count the others of a version for each of them would cost its length
-        // squared.
-        if !seen.exists(params![key, name, version, manifest.0])? {
-            insert.execute(params![key, name, version, manifest.0, grows])?;
+        let version = entry.version.key(&head.ecosystem);
+        // Most exist already, and counting the version's other manifests for each one would be
+        // quadratic.
+        if !seen.exists(params![row, version, manifest.0])? {
+            insert.execute(params![row, version, manifest.0, grows])?;
         }
     }
     Ok(())
@@ -259,10 +286,16 @@ pub(in crate::store) fn put_manifest(
     head: i64,
     manifest: &Authorised<Manifest>,
 ) -> rusqlite::Result<()> {
-    let envelope: &[u8] = manifest.envelope();
     let put = db
-        .prepare_cached("INSERT OR IGNORE INTO manifests (hash, head, envelope) VALUES (?, ?, ?)")?
-        .execute(params![manifest.hash().0, head, envelope])?;
+        .prepare_cached(
+            "INSERT OR IGNORE INTO manifests (hash, head, bytes, envelope) VALUES (?, ?, ?, ?)",
+        )?
+        .execute(params![
+            manifest.hash().0,
+            head,
+            manifest.envelope().len(),
+            Packed::of(manifest.envelope())
+        ])?;
     let grows = manifest.package().name.ecosystem().grows();
     if put == 1 && grows {
         let id = db.last_insert_rowid();
@@ -280,7 +313,7 @@ pub(in crate::store) fn put_manifest(
     Ok(())
 }
 
-/// The number by which a file of a version is looked for; another file may have it too.
+/// Returns the number by which a file of a version is looked up; other files may share it.
 pub(in crate::store) fn file_number(
     ecosystem: &Ecosystem,
     version: &VersionText,
@@ -296,7 +329,7 @@ pub(in crate::store) fn file_number(
     i64::from_le_bytes(number)
 }
 
-/// The manifests that are held of a package and may list one of these files of a version.
+/// Returns the held manifests of a package that may list one of these files of a version.
 pub(in crate::store) fn listing_files<'a>(
     db: &Connection,
     package: &PackageId,
@@ -308,7 +341,8 @@ pub(in crate::store) fn listing_files<'a>(
         return Ok(found);
     };
     let mut listing = db.prepare_cached(
-        "SELECT m.hash FROM files f JOIN manifests m ON m.id = f.manifest WHERE f.head = ? AND f.file = ?",
+        "SELECT m.hash FROM files f JOIN manifests m ON m.id = f.manifest WHERE f.head = ? AND \
+         f.file = ?",
     )?;
     for file in files {
         let number = file_number(package.name.ecosystem(), version, file);
@@ -319,21 +353,25 @@ pub(in crate::store) fn listing_files<'a>(
     Ok(found)
 }
 
-/// Lists the package by the highest release whose manifest is held, or was just `given`, and takes
-/// it off the list when there is none. What is given is not read, and verified, again. A version
-/// that is disputed is not listed by: whoever is sent the head with the manifest that was seen
-/// first here would find that they do not go together.
+/// Lists the package by the highest release whose manifest is held or in `given`, or removes it
+/// from the list if there is none. Manifests in `given` are not read and verified again. A package
+/// is never listed by a disputed version: the head and the manifest first seen here would not match
+/// for a peer that is sent both. A new package has no disputed version.
 pub(in crate::store) fn list_package(
     db: &Connection,
     head: &Authorised<Head>,
     given: &[&Authorised<Manifest>],
+    is_new: bool,
 ) -> rusqlite::Result<()> {
     let given = |hash: &Hash| {
         given
             .iter()
             .find(|manifest| manifest.hash() == *hash && consistent(head, manifest).is_ok())
     };
-    let disputed = folds::changed(db, head, &seen_of(db, head)?)?;
+    let disputed = match is_new {
+        true => Vec::new(),
+        false => folds::changed(db, head, &seen_of(db, head)?)?,
+    };
     let overruled = if head.ecosystem.grows() {
         conflicts::overruled(db, head.package())?
     } else {

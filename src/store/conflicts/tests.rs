@@ -1,4 +1,4 @@
-//! What is kept of conflicts, and how much.
+//! Tests which conflicts are kept, and how many.
 
 use crate::ecosystem::Ecosystem;
 use std::time::Duration;
@@ -24,7 +24,8 @@ fn open(dir: &std::path::Path) -> Store {
 
 fn manifest(key: &Keypair, name: &str, version: &str, bytes: &[u8]) -> Authorised<Manifest> {
     let draft = format!(
-        "ecosystem = \"cargo\"\nname = \"{name}\"\nversion = \"{version}\"\ndescription = \"The {name} package\""
+        "ecosystem = \"cargo\"\nname = \"{name}\"\nversion = \"{version}\"\ndescription = \"The \
+         {name} package\""
     );
     let draft: Draft = toml::from_str(&draft).unwrap();
     let content = File::of(&Ecosystem::Cargo, "web.crate", bytes);
@@ -85,7 +86,7 @@ async fn both_sides_of_a_changed_version_are_kept_and_prove_it_when_the_first_is
     take(&store, &head(&key, "alice", 2, &[&evil]), &[&evil]).await;
     take(&store, &head(&key, "alice", 2, &[&evil]), &[&evil]).await;
     take(&store, &head(&key, "alice", 3, &[&two]), &[&two]).await;
-    let Conflicts { cases, forgotten } = store.cases().unwrap();
+    let ConflictList { cases, forgotten } = store.cases().unwrap();
     let [case] = cases.as_slice() else {
         panic!("{cases:?}")
     };
@@ -137,7 +138,7 @@ async fn what_was_signed_first_and_is_gone_makes_it_one_sided_until_it_is_back()
     assert!(!case.is_provable(), "{case:?}");
     assert_eq!(store.evidence(&case.id).unwrap_err().code(), "one_sided");
     take(&store, &first, &[&one]).await;
-    // Only now is the whole hash of the first known again, by which others name the case.
+    // Only now is the full hash of the first manifest known again, which is part of the case's id.
     let case = store.cases().unwrap().cases.remove(0);
     assert!(store.evidence(&case.id).unwrap().verify().is_ok());
     let cases = store.cases().unwrap().cases;
@@ -219,7 +220,7 @@ async fn a_handle_is_a_case_while_several_keys_claim_it() {
         (ids[2], InForce::Pinned)
     );
     assert!(case.is_settled());
-    // The others call themselves something else from now on.
+    // The others use different handles from now on.
     take(&store, &head(&keys[1], "bob", 2, &[&of(1, "web")]), &[]).await;
     take(&store, &head(&keys[2], "carol", 2, &[&of(2, "web")]), &[]).await;
     assert_eq!(store.cases().unwrap().cases, []);
@@ -250,12 +251,12 @@ async fn what_is_kept_is_bounded_and_what_went_is_counted() {
         MOST_OF_ONE as u64 + 3,
     )
     .await;
-    let Conflicts { cases, forgotten } = store.cases().unwrap();
+    let ConflictList { cases, forgotten } = store.cases().unwrap();
     assert_eq!((cases.len() as i64, forgotten), (MOST_OF_ONE + 1, 3));
     for _ in 0..MOST / MOST_OF_ONE {
         changed(&Keypair::generate_ed25519(), "mallory", MOST_OF_ONE as u64).await;
     }
-    let Conflicts { cases, forgotten } = store.cases().unwrap();
+    let ConflictList { cases, forgotten } = store.cases().unwrap();
     let rows = cases
         .iter()
         .filter(|case| case.kind != Kind::Handle)
@@ -266,8 +267,7 @@ async fn what_is_kept_is_bounded_and_what_went_is_counted() {
         cases.iter().any(|case| case.sides[0].publisher == id),
         "what a person has pinned stays"
     );
-    // Every other number: with each head that is taken the handle is noted too, if it was not
-    // before.
+    // Every other number: each accepted head also notes its handle, if that is new.
     assert_eq!(
         store
             .cases_since(store.last_case().unwrap() - 4, 10)
@@ -326,14 +326,14 @@ async fn a_file_that_is_added_is_no_conflict_and_one_that_is_changed_is_a_confli
     assert_eq!(manifests(&two), [sdist.hash(), wheel_1.hash()]);
     assert!(store.is_first(&wheel_1).unwrap() && !store.is_first(&evil).unwrap());
 
-    // The changed file in front of the first one: what was seen first stays in front.
+    // The head lists the changed file before the first one, but the first one seen stays first.
     let three = grown(&key, Some(&two), &[&evil, &sdist, &wheel_1]);
     take(&store, &three, &[&evil]).await;
     assert_eq!(
         manifests(&three),
         [sdist.hash(), wheel_1.hash(), evil.hash()]
     );
-    let Conflicts { cases, .. } = store.cases().unwrap();
+    let ConflictList { cases, .. } = store.cases().unwrap();
     let [case] = cases.as_slice() else {
         panic!("{cases:?}")
     };
@@ -356,7 +356,7 @@ async fn a_file_that_is_added_is_no_conflict_and_one_that_is_changed_is_a_confli
         store.conflicts(&id).unwrap()[0].file.as_deref(),
         Some("web-1.0.tar.gz")
     );
-    // It is found by what was first, whichever the head puts first.
+    // Search uses the first one seen, whichever the head lists first.
     let hits = store
         .search(&crate::domain::query::Query::text("web"), NOW)
         .unwrap()
@@ -384,7 +384,7 @@ async fn what_is_taken_away_is_kept_as_evidence_and_proves_itself() {
         matches!(verdict, super::super::HeadVerdict::Disputed(_)),
         "{verdict:?}"
     );
-    let Conflicts { cases, .. } = store.cases().unwrap();
+    let ConflictList { cases, .. } = store.cases().unwrap();
     let [case] = cases.as_slice() else {
         panic!("{cases:?}")
     };
@@ -400,12 +400,12 @@ async fn what_is_taken_away_is_kept_as_evidence_and_proves_itself() {
         said.contains("state 1, signed at") && said.contains("lacks manifest"),
         "{said}"
     );
-    // Here it stays, as far as the version is listed.
+    // It stays here while the version is listed.
     assert_eq!(
         store.releases(&two).unwrap().0[0].manifests,
         [sdist.hash(), wheel_1.hash()]
     );
-    // The other way round it is none.
+    // With the files the other way round, there is no conflict.
     let text = evidence.to_text();
     let both =
         [one.envelope(), two.envelope()].map(|envelope| data_encoding::BASE64.encode(envelope));

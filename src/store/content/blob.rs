@@ -1,4 +1,4 @@
-//! Content that is held, read and encoded group by group. What does not verify any more is never
+//! A complete content, read and encoded group by group. Data that no longer verifies is never
 //! handed out.
 
 use std::{fs::File, io, ops::Range, os::unix::fs::FileExt};
@@ -15,17 +15,17 @@ use bytes::Bytes;
 
 use crate::domain::{content::GROUP, hash::ContentRoot, manifest::Content};
 
-/// Chunks of BLAKE3 in a group, as a power of two.
+/// BLAKE3 chunks in a group, as a power of two.
 pub(crate) const BLOCK: BlockSize = BlockSize::from_chunk_log(4);
-/// Chunks in a group.
+/// BLAKE3 chunks in a group.
 const CHUNKS: u64 = 1 << 4;
 
-/// The tree over content of so many bytes.
+/// Returns the hash tree of a content of `size` bytes.
 pub(crate) fn tree(size: u64) -> BaoTree {
     BaoTree::new(size, BLOCK)
 }
 
-/// Groups as the tree counts them.
+/// Converts a range of groups to the tree's chunks.
 pub(crate) fn chunks(range: &Range<u64>) -> ChunkRanges {
     ChunkRanges::from(ChunkNum(range.start * CHUNKS)..ChunkNum(range.end * CHUNKS))
 }
@@ -34,7 +34,7 @@ pub(crate) fn hash(root: &ContentRoot) -> blake3::Hash {
     root.0.into()
 }
 
-/// Why bytes could not be handed out.
+/// The reason why bytes could not be handed out.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unreadable {
     #[error("they do not verify any more")]
@@ -49,13 +49,13 @@ impl From<EncodeError> for Unreadable {
             EncodeError::Io(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
                 Self::Io(error)
             }
-            // Shorter than it was, or other than it was.
+            // The data was truncated or changed.
             _ => Self::Damaged,
         }
     }
 }
 
-/// Bytes in memory, or in a file.
+/// Bytes in memory or in a file.
 pub(crate) enum Data {
     Memory(Bytes),
     File(File),
@@ -70,7 +70,7 @@ impl ReadAt for Data {
     }
 }
 
-/// Content that is held whole.
+/// A complete content.
 pub struct Blob {
     pub content: Content,
     data: Data,
@@ -78,8 +78,7 @@ pub struct Blob {
 }
 
 impl Blob {
-    /// What is small enough to be in memory. Its hashes are made anew, and say whether it still is
-    /// what it was.
+    /// Creates a blob from the bytes of a small content. Computing its hashes also verifies it.
     pub(super) fn small(content: Content, bytes: Bytes) -> Result<Self, Unreadable> {
         let PreOrderMemOutboard { root, tree, data } = PreOrderMemOutboard::create(&bytes, BLOCK);
         if root != hash(&content.root) || bytes.len() as u64 != content.size {
@@ -110,18 +109,18 @@ impl Blob {
         }
     }
 
-    /// The groups with the hashes that verify them, as they go over the network.
+    /// Returns the groups with the hashes that verify them, as sent over the network.
     pub(crate) fn encode(&self, range: &Range<u64>) -> Result<Vec<u8>, Unreadable> {
         encode(&self.data, &self.hashes, range)
     }
 
-    /// The bytes of these groups, verified.
+    /// Returns the verified bytes of these groups.
     pub(crate) fn read(&self, range: &Range<u64>) -> Result<Vec<u8>, Unreadable> {
         decode(&self.content, range, &self.encode(range)?)
     }
 }
 
-/// The bytes of encoded groups, verified.
+/// Verifies encoded groups and returns their bytes.
 pub(super) fn decode(
     content: &Content,
     range: &Range<u64>,
@@ -139,14 +138,14 @@ pub(super) fn decode(
     Ok(bytes)
 }
 
-/// Encodes groups that are all there.
+/// Encodes groups, all of which must be there.
 pub(super) fn encode(
     data: &impl ReadAt,
     hashes: &impl Outboard,
     range: &Range<u64>,
 ) -> Result<Vec<u8>, Unreadable> {
     let count = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(0);
-    // Each group has a parent, and there are those above them all.
+    // Each group has a parent hash, and there are those higher up the tree.
     let mut encoded = Vec::with_capacity(count * (GROUP as usize + 64) + 64 * 48);
     encode_ranges_validated(data, hashes, &chunks(range), &mut encoded)?;
     Ok(encoded)

@@ -1,4 +1,4 @@
-//! The files of content: where they are, how they come there, and what a killed node left of them.
+//! The files of contents: their paths, how they are written, and recovery after a crash.
 
 use std::{
     fs::{self, File},
@@ -17,7 +17,7 @@ use crate::{
     domain::{hash::ContentRoot, manifest::Content},
 };
 
-/// Where the bytes and the hashes of a content are in a directory.
+/// Returns the paths of a content's bytes and hashes in a directory.
 pub(super) fn paths(dir: &Path, root: &ContentRoot) -> [PathBuf; 2] {
     let name = hash(root).to_hex();
     [
@@ -36,12 +36,12 @@ pub(super) fn remove_files(paths: &[PathBuf]) -> io::Result<()> {
     Ok(())
 }
 
-/// What a file takes, which may be less than its length: most of it may be holes.
+/// Returns the disk space of a file, which may be less than its length because of holes.
 pub(super) fn on_disk(about: &fs::Metadata) -> u64 {
     std::os::unix::fs::MetadataExt::blocks(about) * 512
 }
 
-/// The root that a file is named after.
+/// Returns the root that a file is named after.
 fn root_of(path: &Path) -> Option<ContentRoot> {
     let stem = path.file_stem()?.to_str()?;
     let is_data = path
@@ -62,7 +62,7 @@ impl Inner {
         self.dir.join("partial")
     }
 
-    /// One that somebody holds.
+    /// Returns a partial content that is open now.
     pub(super) fn partial(&self, root: &ContentRoot) -> Option<Arc<Partial>> {
         let mut partials = lock(&self.partials);
         let partial = partials.get(root)?.upgrade();
@@ -72,8 +72,8 @@ impl Inner {
         partial
     }
 
-    /// A rename that was not written down yet when the power went off: it counts as being fetched,
-    /// and is verified.
+    /// Turns a content whose rename was not recorded before a power cut back into a partial, which
+    /// is then verified.
     pub(super) fn demote_orphans(&self) -> Result<()> {
         let failed = |error| RegistryError::file(&self.dir, "used")(error);
         for file in fs::read_dir(&self.dir).map_err(failed)?.flatten() {
@@ -87,7 +87,7 @@ impl Inner {
         Ok(())
     }
 
-    /// Makes files of content that is held those of a partial.
+    /// Turns the files of a complete content into those of a partial.
     pub(super) fn move_away(&self, root: &ContentRoot) -> Result<()> {
         let (from, to) = (paths(&self.dir, root), paths(&self.partial_dir(), root));
         for (from, to) in from.iter().zip(&to) {
@@ -101,7 +101,7 @@ impl Inner {
         Ok(())
     }
 
-    /// `None` when it is not what it was.
+    /// Opens a content; `None` if it is damaged.
     pub(super) fn open_blob(&self, held: &Held) -> Result<Option<Blob>> {
         let content = held.content;
         if !held.in_file {
@@ -123,8 +123,8 @@ impl Inner {
         Ok(Some(Blob::in_files(content, data, hashes)))
     }
 
-    /// Reads everything: into memory as long as it is small, else into a file that then has its
-    /// name.
+    /// Reads all bytes: into memory while they are few, else into a file that is then named after
+    /// its root.
     pub(super) fn take(
         &self,
         mut reader: impl Read,
@@ -168,7 +168,7 @@ impl Inner {
         self.name(file, size).map(|content| (content, None))
     }
 
-    /// Hashes a file that is whole, and gives it its name.
+    /// Hashes a complete file and names it after its root.
     fn name(&self, mut file: tempfile::NamedTempFile, size: u64) -> Result<Content> {
         let full = |error| RegistryError::file(&self.dir, "written to")(error);
         file.rewind().map_err(full)?;
@@ -200,8 +200,8 @@ impl Inner {
         Ok(content)
     }
 
-    /// Partials that nobody holds and that have not been written to for `age`, with the bytes they
-    /// take.
+    /// Returns the partials that are not open and were not written to for `age`, with their disk
+    /// space in bytes.
     pub(super) fn old_partials(&self, age: Duration) -> Vec<(ContentRoot, u64)> {
         let files = fs::read_dir(self.partial_dir())
             .into_iter()

@@ -1,49 +1,48 @@
-//! Writing down that content is held, several at once where several came.
+//! Records contents as held, several at once when several arrive.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
-use super::{ContentStore, Origin, rows};
+use super::{ContentStore, FetchOrigin, rows};
 use crate::{
     Result, clock,
     domain::{hash::ContentRoot, manifest::Content},
 };
 
-/// Contents that may come before the bytes that are held are added up anew.
+/// After this many contents, the total size is computed again.
 const ANEW: u64 = 64;
 
-/// Small content that has been verified, with its bytes.
+/// Small verified content with its bytes.
 pub(crate) struct Small {
     pub content: Content,
-    /// The release it is of, for eyes.
+    /// The name of its release, for display.
     pub what: String,
-    pub origin: Origin,
+    pub origin: FetchOrigin,
     pub bytes: Bytes,
 }
 
-/// Content that is to be held from now on.
+/// A content to record as held.
 pub(super) struct Kept {
     pub content: Content,
     pub own: bool,
     pub what: Option<String>,
-    pub origin: Option<Origin>,
-    /// The bytes of what is small.
+    pub origin: Option<FetchOrigin>,
+    /// The bytes, if it is small.
     pub small: Option<Bytes>,
 }
 
-/// Bytes that are held, at least: to add them all up costs a look at each content. What is taken
-/// away is not followed, nor what others write, and so they are added up anew now and then.
+/// A rough count of the bytes that are held, because the exact sum reads every row. Removals and
+/// other writers are not tracked, so the sum is computed again now and then.
 #[derive(Default)]
 pub(super) struct Counted {
     bytes: AtomicU64,
-    /// Times that more came since they were added up.
+    /// Number of additions since the sum was computed.
     since: AtomicU64,
 }
 
 impl Counted {
-    /// Notes that so many bytes more are held; returns whether that may be too much, so that they
-    /// are to be added up.
+    /// Adds to the count. Returns true if the quota may be exceeded or a new sum is due.
     fn may_be_full(&self, more: u64, quota: u64) -> bool {
         let bytes = self
             .bytes
@@ -53,6 +52,13 @@ impl Counted {
         times.is_multiple_of(ANEW) || bytes > quota
     }
 
+    /// Returns true if this many more bytes certainly fit: half of the quota would still be free,
+    /// by the last sum.
+    pub fn surely_fit(&self, more: u64, quota: u64) -> bool {
+        let bytes = self.bytes.load(Ordering::Relaxed);
+        self.since.load(Ordering::Relaxed) > 0 && bytes.saturating_add(more) <= quota / 2
+    }
+
     fn set(&self, bytes: u64) {
         self.bytes.store(bytes, Ordering::Relaxed);
         self.since.store(1, Ordering::Relaxed);
@@ -60,13 +66,13 @@ impl Counted {
 }
 
 impl ContentStore {
-    /// Keeps small content that has been verified.
+    /// Stores a small verified content.
     pub(crate) async fn put_small(
         &self,
         content: Content,
         bytes: Bytes,
         what: &str,
-        origin: Origin,
+        origin: FetchOrigin,
     ) -> Result<()> {
         self.put_all_small(vec![Small {
             content,
@@ -77,7 +83,7 @@ impl ContentStore {
         .await
     }
 
-    /// Keeps small contents that have been verified, together.
+    /// Stores small verified contents in one transaction.
     pub(crate) async fn put_all_small(&self, all: Vec<Small>) -> Result<()> {
         let kept = |one: Small| Kept {
             content: one.content,
@@ -89,8 +95,8 @@ impl ContentStore {
         self.keep(all.into_iter().map(kept).collect()).await
     }
 
-    /// Writes down that contents are held, and makes room for them. They are on the disk before
-    /// whatever names them is; after a power cut nobody may have named them.
+    /// Records contents as held, and evicts others if necessary. The write is not synced: a power
+    /// cut may take it, but never without the later writes that refer to it.
     pub(super) async fn keep(&self, all: Vec<Kept>) -> Result<()> {
         let (now, quota, inner) = (clock::now(), self.inner.quota, self.inner.clone());
         let evicted = self

@@ -1,12 +1,12 @@
-//! Where bytes are written: the disk, or in tests one that is full.
+//! Writes to the disk, or in tests to a simulated full disk.
 
 use std::{fs::File, io, os::unix::fs::FileExt};
 
-/// What can go wrong with a disk goes wrong here.
+/// The operations that can fail on a disk.
 pub(crate) trait Medium: Send + Sync {
     fn write_at(&self, file: &File, at: u64, bytes: &[u8]) -> io::Result<()>;
 
-    /// Returns once the file's bytes survive the power going off.
+    /// Returns once the file's bytes are safe from a power cut.
     fn sync(&self, file: &File) -> io::Result<()>;
 }
 
@@ -22,8 +22,8 @@ impl Medium for Disk {
     }
 }
 
-/// A disk with room for so many bytes: filling a real one takes a file system of one's own, which
-/// takes root.
+/// A disk with this many bytes left. Filling a real one would take a file system of its own, and
+/// root.
 #[cfg(test)]
 pub(crate) struct Full(pub std::sync::atomic::AtomicU64);
 
@@ -37,7 +37,7 @@ impl Medium for Full {
             .fetch_update(SeqCst, SeqCst, |left| left.checked_sub(needed))
         {
             Ok(_) => Disk.write_at(file, at, bytes),
-            // Like a real one, which takes what it has room for.
+            // Like a real disk, it writes as much as fits.
             Err(left) => {
                 let part = bytes.get(..left as usize).unwrap_or_default();
                 self.0.store(0, SeqCst);

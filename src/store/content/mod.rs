@@ -1,9 +1,9 @@
-//! The bytes of releases, by their BLAKE3 root: small ones in the database, where they share its
-//! commits, the rest in files beside the hashes that verify each 16 KiB of them.
+//! The bytes of releases, by their BLAKE3 root. Small contents are in the database and share its
+//! commits; the others are in files, each with the hashes that verify every 16 KiB.
 //!
-//! A file is written under another name, synced, and renamed: under a root there is all of its
-//! content or nothing. What is read is verified each time; what does not verify any more is dropped
-//! and reported, never handed out.
+//! A file is written under another name, synced, and renamed, so that a root's file is complete or
+//! absent. Every read is verified; data that no longer verifies is dropped and reported, never
+//! handed out.
 
 mod blob;
 mod files;
@@ -37,7 +37,7 @@ use crate::{
     domain::{
         content::{GROUP, Groups, groups},
         hash::ContentRoot,
-        held::{Freed, Held, Holding, Lost, Origin, Usage},
+        held::{FetchOrigin, Freed, Held, Holding, Lost, StorageUsage},
         manifest::Content,
         time::Timestamp,
     },
@@ -47,21 +47,21 @@ use files::{on_disk, paths, remove_files};
 use keep::Kept;
 use medium::{Disk, Medium};
 
-/// Content below so many bytes is in the database: a file of its own would cost two renames and two
+/// Contents below this size in bytes are in the database: a file would cost two renames and two
 /// syncs.
 pub const SMALL: u64 = 64 * 1_024;
 /// Bytes read or written at once.
 const PIECE: usize = 1 << 20;
 /// Groups in a piece.
 pub const PIECE_GROUPS: u64 = PIECE as u64 / GROUP;
-/// Opened contents kept, each with two files.
+/// Most contents kept open, each with two files.
 const OPEN: usize = 32;
-/// That something was used is written down when it was not within this time.
+/// The time of the last use is written at most this often.
 const USED_EVERY: Duration = Duration::from_secs(3_600);
-/// Damaged contents waiting to be fetched again.
+/// Most damaged contents waiting to be fetched again.
 const DAMAGED: usize = 64;
 
-/// A node's content. Cheap to clone.
+/// A node's contents. Cheap to clone.
 #[derive(Clone)]
 pub struct ContentStore {
     inner: Arc<Inner>,
@@ -72,24 +72,24 @@ struct Inner {
     store: Store,
     quota: u64,
     medium: Arc<dyn Medium>,
-    /// What was opened lately, newest last.
+    /// Contents opened lately, newest last.
     open: Mutex<VecDeque<Arc<Blob>>>,
-    /// Those that somebody holds.
+    /// Partial contents that are open.
     partials: Mutex<HashMap<ContentRoot, Weak<Partial>>>,
     damaged: broadcast::Sender<Held>,
     counted: keep::Counted,
 }
 
 impl Inner {
-    /// Forgets what is damaged, and tells whoever can have it again.
+    /// Removes a damaged content and reports it, so that it can be fetched again.
     async fn lose(&self, held: Held) -> Result<()> {
         let root = held.content.root;
         let first = self
             .store
             .write(move |db| rows::lose(db, &root, clock::now()))
             .await?;
-        // Somebody else may have found it at the same time, and nobody listens in a node that is
-        // ending.
+        // Another task may have found it at the same time, and a node that is shutting down has no
+        // listener.
         if first {
             drop(self.damaged.send(held));
         }
@@ -97,17 +97,17 @@ impl Inner {
     }
 }
 
-/// Where the two files of a content are, below the directory that has all of them.
+/// Returns the paths of a content's two files, below the directory of all contents.
 pub(super) fn paths_of(dir: &Path, root: &ContentRoot) -> [PathBuf; 2] {
     paths(dir, root)
 }
 
-/// All content that a database says is held.
+/// Returns all contents that a database lists as held.
 pub(super) fn listed(db: &rusqlite::Connection) -> rusqlite::Result<Vec<Held>> {
     rows::list(db)
 }
 
-/// Leaves content out of a copy of the database; what it was kept for comes back with it.
+/// Removes a content from a copy of the database. Its pins return with it.
 pub(super) fn leave_out(
     db: &rusqlite::Connection,
     held: &Held,
@@ -122,7 +122,7 @@ pub(super) fn leave_out(
     .map(drop)
 }
 
-/// Keeps small content of this node's own in a transaction that is under way.
+/// Stores small own content in a running transaction.
 pub(super) fn own_small(
     db: &rusqlite::Connection,
     content: &Content,
@@ -137,7 +137,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs what reads or writes files off the tasks that serve the network.
+/// Runs file work outside the tasks that serve the network.
 async fn blocking<T: Send + 'static>(
     job: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
@@ -151,11 +151,11 @@ async fn blocking<T: Send + 'static>(
 }
 
 impl ContentStore {
-    /// Opens the content of a data directory; what is neither own nor pinned is kept below `quota`
-    /// bytes in all.
+    /// Opens the contents of a data directory. Contents that are neither own nor pinned are evicted
+    /// to keep the total below `quota` bytes.
     ///
     /// # Errors
-    /// [`RegistryError::File`] when the directory cannot be used.
+    /// [`RegistryError::File`] if the directory cannot be used.
     pub fn open(data_dir: &Path, store: Store, quota: u64) -> Result<Self> {
         Self::open_on(data_dir, store, quota, Arc::new(Disk))
     }
@@ -176,7 +176,7 @@ impl ContentStore {
         for part in [&dir, &inner.incoming(), &inner.partial_dir()] {
             make_private(part).map_err(failed)?;
         }
-        // What was being put when the node was killed: nobody was told that it is there.
+        // Remove puts that were interrupted by a crash: nobody was told that they exist.
         for file in fs::read_dir(inner.incoming()).map_err(failed)?.flatten() {
             fs::remove_file(file.path()).map_err(failed)?;
         }
@@ -186,7 +186,8 @@ impl ContentStore {
         })
     }
 
-    /// What turns out not to verify any more, from now on. It is not held any more by then.
+    /// Returns a channel of the contents found to be damaged from now on, which are then no longer
+    /// held.
     pub fn damaged(&self) -> broadcast::Receiver<Held> {
         self.inner.damaged.subscribe()
     }
@@ -195,26 +196,26 @@ impl ContentStore {
         self.inner.store.read(|db| rows::get(db, root))
     }
 
-    /// Everything that is held, what was used last first.
+    /// Returns all contents that are held, those used last first.
     pub fn list(&self) -> Result<Vec<Held>> {
         self.inner.store.read(rows::list)
     }
 
-    /// What was damaged and is not here again, the oldest first.
+    /// Returns the contents that were damaged and are not restored yet, oldest first.
     pub fn lost(&self) -> Result<Vec<Lost>> {
         self.inner.store.read(rows::lost)
     }
 
-    pub fn usage(&self) -> Result<Usage> {
+    pub fn usage(&self) -> Result<StorageUsage> {
         let (bytes, kept) = self.inner.store.read(rows::usage)?;
-        Ok(Usage {
+        Ok(StorageUsage {
             bytes,
             kept,
             quota: self.inner.quota,
         })
     }
 
-    /// The part of a content that is there.
+    /// Returns the part of a content that is held.
     pub fn holding(&self, root: &ContentRoot) -> Result<Option<Holding>> {
         if let Some(held) = self.get(root)? {
             return Ok(Some(Holding::Complete {
@@ -228,7 +229,7 @@ impl ContentStore {
         }))
     }
 
-    /// Content that is held whole, opened.
+    /// Opens a content that is held completely.
     pub(crate) fn blob(&self, root: &ContentRoot) -> Result<Option<Arc<Blob>>> {
         let inner = &self.inner;
         {
@@ -258,7 +259,7 @@ impl ContentStore {
         Ok(Some(blob))
     }
 
-    /// What was not used for an hour is used now; that is written when the writer comes to it.
+    /// Updates the time of last use, at most once an hour; the write happens in the background.
     fn note_use(&self, held: &Held) {
         let (now, root) = (clock::now(), held.content.root);
         if now.since(held.used_at) < USED_EVERY {
@@ -268,14 +269,14 @@ impl ContentStore {
             self.inner.store.clone(),
             tokio::runtime::Handle::try_current(),
         );
-        // Without a runtime this is a test of ours.
+        // Only tests have no runtime.
         if let Ok(runtime) = runtime {
             runtime.spawn(async move { store.write(move |db| rows::used(db, &root, now)).await });
         }
     }
 
-    /// The groups with the hashes that verify them, whether all of the content is held or only
-    /// they; `None` when they are not there. Blocks.
+    /// Returns the groups with the hashes that verify them, from a complete or partial content;
+    /// `None` if they are not there. Blocks.
     pub(crate) fn encode(&self, root: &ContentRoot, range: &Range<u64>) -> Result<Option<Vec<u8>>> {
         if let Some(blob) = self.blob(root)? {
             return self.unless_damaged(root, blob.encode(range));
@@ -290,7 +291,7 @@ impl ContentStore {
         Ok(partial.encode(range).ok())
     }
 
-    /// Verified bytes of content that is held whole; `None` when it is not. Blocks.
+    /// Returns verified bytes of a complete content; `None` if it is not held. Blocks.
     pub(crate) fn read(&self, root: &ContentRoot, range: &Range<u64>) -> Result<Option<Vec<u8>>> {
         match self.blob(root)? {
             Some(blob) => self.unless_damaged(root, blob.read(range)),
@@ -298,10 +299,10 @@ impl ContentStore {
         }
     }
 
-    /// Hands out verified bytes of content that is held whole, a piece after the other. Blocks.
+    /// Hands out the verified bytes of a complete content, piece by piece. Blocks.
     ///
     /// # Errors
-    /// [`RegistryError::NotPut`] when it is not held, or was damaged.
+    /// [`RegistryError::NotPut`] if it is not held or was damaged.
     pub(crate) fn read_each(&self, content: &Content, mut each: impl FnMut(&[u8])) -> Result<()> {
         let count = groups(content.size);
         for start in (0..count).step_by(PIECE_GROUPS as usize) {
@@ -311,8 +312,8 @@ impl ContentStore {
         Ok(())
     }
 
-    /// Verified bytes from a group on, as many of `most` groups as are there without a gap, whether
-    /// all of the content is held or it is on its way; `None` when that group is not there. Blocks.
+    /// Returns verified bytes from a group on, up to `most` groups without a gap, from a complete
+    /// or partial content; `None` if that group is not there. Blocks.
     pub(crate) fn read_on(
         &self,
         root: &ContentRoot,
@@ -326,7 +327,7 @@ impl ContentStore {
         let Some(partial) = self.inner.partial(root) else {
             return Ok(None);
         };
-        // What does not verify on its way is verified again when it is whole.
+        // A damaged partial is found when it is verified as a whole.
         Ok(partial.read_on(at, most).unwrap_or_default())
     }
 
@@ -345,14 +346,14 @@ impl ContentStore {
         }
     }
 
-    /// Drops what does not verify any more.
+    /// Drops a content that no longer verifies.
     fn drop_damaged(&self, root: &ContentRoot) -> Result<()> {
         let Some(held) = self.get(root)? else {
             return Ok(());
         };
-        tracing::error!(%root, "content does not verify any more and is dropped; a disk that does that once does it again");
+        tracing::error!(%root, "content no longer verifies and is dropped; check the disk");
         lock(&self.inner.open).retain(|blob| blob.content.root != *root);
-        // What of it still verifies need not be fetched again.
+        // Groups that still verify need not be fetched again.
         self.inner.move_away(root)?;
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return Ok(());
@@ -367,11 +368,11 @@ impl ContentStore {
         Ok(())
     }
 
-    /// Takes the bytes of `reader`, whatever they are. `told` hears how many have been read. Blocks
-    /// the caller's task for nothing: reading happens elsewhere.
+    /// Stores the bytes of `reader`. `told` is called with the number of bytes read so far. Does
+    /// not block: the reading is done elsewhere.
     ///
     /// # Errors
-    /// [`RegistryError::TooLarge`] beyond `most` bytes, [`RegistryError::File`] when they cannot be
+    /// [`RegistryError::TooLarge`] beyond `most` bytes, [`RegistryError::File`] if they cannot be
     /// read or written.
     pub async fn put(
         &self,
@@ -403,10 +404,10 @@ impl ContentStore {
         }
     }
 
-    /// What is there of a content that is being fetched. Verifies what an earlier run left.
+    /// Opens the partial of a content that is being fetched, and verifies what an earlier run left.
     ///
     /// # Errors
-    /// [`RegistryError::StoreFull`] when it cannot fit beside what is own or pinned.
+    /// [`RegistryError::StoreFull`] if it does not fit beside own and pinned contents.
     pub(crate) async fn partial(&self, content: Content) -> Result<Arc<Partial>> {
         if let Some(partial) = self
             .inner
@@ -427,10 +428,16 @@ impl ContentStore {
         .await
     }
 
+    /// Checks that `size` more bytes fit.
+    ///
     /// # Errors
-    /// [`RegistryError::StoreFull`] when so many bytes cannot fit beside what is own or pinned.
+    /// [`RegistryError::StoreFull`] if they do not fit beside own and pinned contents.
     pub(crate) fn check_room(&self, size: u64) -> Result<()> {
-        let Usage { kept, quota, .. } = self.usage()?;
+        // Summing all contents takes longer than fetching a small one.
+        if self.inner.counted.surely_fit(size, self.inner.quota) {
+            return Ok(());
+        }
+        let StorageUsage { kept, quota, .. } = self.usage()?;
         if kept.saturating_add(size) > quota {
             return Err(RegistryError::StoreFull {
                 needed: size,
@@ -441,12 +448,12 @@ impl ContentStore {
         Ok(())
     }
 
-    /// Makes a partial that is complete content that is held.
+    /// Turns a finished partial into a complete content.
     pub(crate) async fn finish(
         &self,
         partial: Arc<Partial>,
         what: &str,
-        origin: Origin,
+        origin: FetchOrigin,
     ) -> Result<()> {
         let (content, inner) = (partial.content, self.inner.clone());
         blocking(move || {
@@ -468,13 +475,13 @@ impl ContentStore {
         .await
     }
 
-    /// Bytes that an earlier fetch left on the disk, before it is known how many of them verify.
+    /// Returns the bytes that an earlier fetch left on the disk, which are not verified yet.
     pub(crate) fn left_of(&self, content: &Content) -> u64 {
         let [data, _] = paths(&self.inner.partial_dir(), &content.root);
         fs::metadata(data).map_or(0, |about| on_disk(&about).min(content.size))
     }
 
-    /// Throws away what is there of a content that was being fetched.
+    /// Discards the partial of a content.
     pub(crate) async fn discard(&self, root: ContentRoot) -> Result<()> {
         let inner = self.inner.clone();
         blocking(move || {
@@ -491,20 +498,20 @@ impl ContentStore {
         .await
     }
 
-    /// Removes the files of contents that are not held any more, and what came of them.
+    /// Removes the files of contents that are no longer held, and their partials.
     pub(crate) async fn remove_files_of(&self, gone: Vec<ContentRoot>) {
         for root in gone {
             lock(&self.inner.open).retain(|blob| blob.content.root != root);
             let removed = remove_files(&paths(&self.inner.dir, &root))
                 .map_err(RegistryError::file(&self.inner.dir, "removed from"));
             if let Err(error) = removed.and(self.discard(root).await) {
-                tracing::warn!(%error, %root, "the file of content that is not kept any more could not be removed");
+                tracing::warn!(%error, %root, "the file of a removed content could not be deleted");
             }
         }
     }
 
-    /// From now on it is of a release of this node's; false when it is not held. That is on the disk
-    /// with the release's head.
+    /// Marks a content as part of an own release. Returns false if it is not held. The mark is on
+    /// the disk together with the release's head.
     pub async fn set_own(&self, root: ContentRoot, what: String) -> Result<bool> {
         self.inner
             .store
@@ -512,8 +519,8 @@ impl ContentStore {
             .await
     }
 
-    /// Pins it for a release, so that it is kept whatever the quota says, or takes that pin back;
-    /// what is pinned for others stays. False when it is not held.
+    /// Pins a content for a release, so that it is never evicted, or removes that pin; pins of
+    /// other releases stay. Returns false if it is not held.
     pub async fn set_pinned(&self, root: ContentRoot, release: String, pin: bool) -> Result<bool> {
         self.inner
             .store
@@ -521,8 +528,8 @@ impl ContentStore {
             .await
     }
 
-    /// Removes everything that is neither own nor pinned down to `most` bytes in all, and partials
-    /// of which nothing has come for `age`.
+    /// Evicts contents that are neither own nor pinned down to `most` bytes in all, and removes
+    /// partials that got nothing for `age`.
     pub async fn gc(&self, most: u64, age: Duration) -> Result<Freed> {
         let evicted = self
             .inner
@@ -549,11 +556,11 @@ impl ContentStore {
         Ok(freed)
     }
 
-    /// Reads and verifies one content; false when it was damaged, and so is dropped.
+    /// Reads and verifies one content. Returns false if it was damaged, and drops it.
     pub async fn verify(&self, content: Content) -> Result<bool> {
         let (store, held) = (self.clone(), self.get(&content.root)?);
         let sound = blocking(move || {
-            // Opened anew: a file that is gone can still be read by who has it open.
+            // Open it anew: an open file can still be read after it was deleted.
             lock(&store.inner.open).retain(|blob| blob.content.root != content.root);
             let Some(blob) = store.blob(&content.root)? else {
                 return Ok(false);
@@ -571,7 +578,7 @@ impl ContentStore {
             Ok(true)
         })
         .await?;
-        // A node that ends right after this answer has forgotten it too.
+        // Wait for the removal to be recorded, in case the node ends right after this answer.
         if let (false, Some(held)) = (sound, held) {
             self.inner.lose(held).await?;
         }

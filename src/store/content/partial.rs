@@ -1,8 +1,7 @@
-//! Content on its way: a file with holes, and the hashes of what is in it.
+//! A partial content: a file with holes, and the hashes of the groups that are there.
 //!
-//! Which groups are there is not written down: data and hashes are, and when a partial is opened
-//! again every group is verified. So neither a kill nor a power cut can make a group count that is
-//! not whole.
+//! The list of groups is not stored: data and hashes are, and every group is verified when a
+//! partial is opened again. So neither a kill nor a power cut can make an incomplete group count.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -26,10 +25,10 @@ use crate::domain::{
     manifest::Content,
 };
 
-/// Chunks of a group.
+/// BLAKE3 chunks in a group.
 const CHUNKS: u64 = GROUP / 1_024;
 
-/// Content of which some groups are there. Shared by who writes it and who serves it.
+/// A content of which some groups are there. Shared by the tasks that write and serve it.
 pub struct Partial {
     pub content: Content,
     data: Data,
@@ -40,7 +39,7 @@ pub struct Partial {
 }
 
 impl Partial {
-    /// Opens what an earlier run left, as far as it verifies, or begins. Reads all of it.
+    /// Opens what an earlier run left, as far as it verifies, or starts a new one. Reads all of it.
     pub(super) fn open(dir: &Path, content: Content, medium: Arc<dyn Medium>) -> io::Result<Self> {
         let paths = super::files::paths(dir, &content.root);
         let open = |path: &Path| {
@@ -52,7 +51,7 @@ impl Partial {
                 .open(path)
         };
         let [data, hashes] = [open(&paths[0])?, open(&paths[1])?];
-        // What is not there yet takes no room.
+        // Holes take no disk space.
         data.set_len(content.size)?;
         let hashes = PreOrderOutboard {
             root: hash(&content.root),
@@ -75,7 +74,7 @@ impl Partial {
         let mut have = Groups::empty();
         for range in valid_ranges(&self.hashes, &self.data, &ChunkRanges::all()) {
             let range = range?;
-            // The last group may be short of chunks.
+            // The last group may have fewer chunks.
             have |= Groups::from(range.start.0 / CHUNKS..range.end.0.div_ceil(CHUNKS));
         }
         Ok(have & all(self.content.size))
@@ -85,7 +84,7 @@ impl Partial {
         self.have.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The groups that are there.
+    /// Returns the groups that are there.
     pub fn have(&self) -> Groups {
         self.lock().clone()
     }
@@ -99,12 +98,12 @@ impl Partial {
         &*self.lock() & &all == all
     }
 
-    /// Writes what has been verified: groups, and the hashes above them.
+    /// Writes verified groups and their parent hashes.
     pub(crate) fn write(&self, items: &[BaoContentItem]) -> io::Result<()> {
         let (Data::File(data), Data::File(hashes)) = (&self.data, &self.hashes.data) else {
             return Ok(());
         };
-        // Hashes first: a group without them does not count.
+        // Write the hashes first: a group without them does not count.
         let parents = items.iter().filter_map(|item| match item {
             BaoContentItem::Parent(parent) => self.place(parent),
             BaoContentItem::Leaf(_) => None,
@@ -125,7 +124,7 @@ impl Partial {
         Ok(())
     }
 
-    /// Where a pair of hashes belongs, and its bytes; `None` for one that is not kept.
+    /// Returns the position of a pair of hashes and its bytes; `None` if it is not stored.
     fn place(&self, parent: &Parent) -> Option<(u64, [u8; 64])> {
         let node: TreeNode = parent.node;
         let at = self.hashes.tree.pre_order_offset(node)? * 64;
@@ -136,13 +135,13 @@ impl Partial {
         Some((at, bytes))
     }
 
-    /// The groups with the hashes that verify them. All of them must be there.
+    /// Returns the groups with the hashes that verify them. All of them must be there.
     pub(crate) fn encode(&self, range: &Range<u64>) -> Result<Vec<u8>, Unreadable> {
         encode(&self.data, &self.hashes, range)
     }
 
-    /// The verified bytes from a group on, as many of `most` groups as are there without a gap;
-    /// `None` when that one is not.
+    /// Returns the verified bytes from a group on, up to `most` groups without a gap; `None` if
+    /// that group is not there.
     pub(super) fn read_on(&self, at: u64, most: u64) -> Result<Option<Vec<u8>>, Unreadable> {
         let there = self.have() & Groups::from(at..at.saturating_add(most));
         let first = ranges(&there, groups(self.content.size))
@@ -153,7 +152,7 @@ impl Partial {
         decode(&self.content, &range, &self.encode(&range)?).map(Some)
     }
 
-    /// Begins to bring to the disk what is written so far, so that the end has less to wait for.
+    /// Syncs what is written so far, so that less is left to sync at the end.
     pub(crate) fn sync(&self) -> io::Result<()> {
         match &self.data {
             Data::File(file) => self.medium.sync(file),
@@ -161,14 +160,14 @@ impl Partial {
         }
     }
 
-    /// Makes it content that is held: synced, then renamed.
+    /// Turns it into a complete content: synced, then renamed.
     pub(super) fn finish(&self, to: &Path) -> io::Result<()> {
         if let (Data::File(data), Data::File(hashes)) = (&self.data, &self.hashes.data) {
             self.medium.sync(hashes)?;
             self.medium.sync(data)?;
         }
         let finals = super::files::paths(to, &self.content.root);
-        // The hashes first: data without them would be damage.
+        // Rename the hashes first: data without hashes would count as damaged.
         fs::rename(&self.paths[1], &finals[1])?;
         fs::rename(&self.paths[0], &finals[0])?;
         File::open(to)?.sync_all()
@@ -179,7 +178,7 @@ impl Partial {
     }
 }
 
-/// Pieces that follow on one another as one.
+/// Joins pieces that are contiguous.
 fn joined(mut pieces: Vec<(u64, [u8; 64])>) -> Vec<(u64, Vec<u8>)> {
     pieces.sort_by_key(|(at, _)| *at);
     let mut out: Vec<(u64, Vec<u8>)> = Vec::new();

@@ -1,8 +1,8 @@
-//! What is held, as rows: small content itself, and of the rest that it is there.
+//! Contents as rows: small contents themselves, and the sizes and flags of the others.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{Held, Lost, Origin};
+use super::{FetchOrigin, Held, Lost};
 use crate::{
     domain::{hash::ContentRoot, manifest::Content, time::Timestamp},
     store::damaged,
@@ -51,7 +51,7 @@ pub(super) fn get(db: &Connection, root: &ContentRoot) -> rusqlite::Result<Optio
         .optional()
 }
 
-/// Everything that is held, what was used last first.
+/// Returns all contents that are held, those used last first.
 pub(super) fn list(db: &Connection) -> rusqlite::Result<Vec<Held>> {
     db.prepare_cached(&format!(
         "SELECT {COLUMNS} FROM contents ORDER BY used_at DESC, root"
@@ -60,7 +60,7 @@ pub(super) fn list(db: &Connection) -> rusqlite::Result<Vec<Held>> {
     .collect()
 }
 
-/// The bytes of small content.
+/// Returns the bytes of a small content.
 pub(super) fn data(db: &Connection, root: &ContentRoot) -> rusqlite::Result<Option<Vec<u8>>> {
     db.prepare_cached("SELECT data FROM contents WHERE root = ?")?
         .query_row([root.0], |row| row.get(0))
@@ -68,14 +68,14 @@ pub(super) fn data(db: &Connection, root: &ContentRoot) -> rusqlite::Result<Opti
         .map(Option::flatten)
 }
 
-/// Keeps content; `data` for what is small. What is held already stays, and is this node's own if
-/// it was or is now.
+/// Records a content, with `data` if it is small. An existing row stays; it is own if it was or is
+/// now.
 pub(super) fn put(
     db: &Connection,
     content: &Content,
     own: bool,
     what: Option<&str>,
-    origin: Option<&Origin>,
+    origin: Option<&FetchOrigin>,
     data: Option<&[u8]>,
     now: Timestamp,
 ) -> rusqlite::Result<()> {
@@ -95,7 +95,7 @@ pub(super) fn put(
         .map(drop)
 }
 
-/// Forgets content that is damaged, and not what it was kept for; false when it is not held.
+/// Removes a damaged content but keeps its pins and own mark. Returns false if it is not held.
 pub(super) fn lose(db: &Connection, root: &ContentRoot, now: Timestamp) -> rusqlite::Result<bool> {
     db.prepare_cached(
         "INSERT OR REPLACE INTO lost (root, size, own, what, since)
@@ -105,7 +105,7 @@ pub(super) fn lose(db: &Connection, root: &ContentRoot, now: Timestamp) -> rusql
     remove(db, root)
 }
 
-/// What was damaged and is not here again, the oldest first.
+/// Returns the contents that were damaged and are not restored yet, oldest first.
 pub(super) fn lost(db: &Connection) -> rusqlite::Result<Vec<Lost>> {
     let sql = format!(
         "SELECT root, size, own, {}, what, since FROM lost ORDER BY since, root",
@@ -127,7 +127,7 @@ pub(super) fn lost(db: &Connection) -> rusqlite::Result<Vec<Lost>> {
         .collect()
 }
 
-/// Damaged content that is neither own nor pinned is not missed for ever.
+/// Forgets old damaged contents that are neither own nor pinned.
 pub(super) fn forget_lost(db: &Connection, before: Timestamp) -> rusqlite::Result<()> {
     let sql = format!(
         "DELETE FROM lost WHERE own = 0 AND NOT {} AND since < ?",
@@ -142,8 +142,8 @@ pub(super) fn set_own(db: &Connection, root: &ContentRoot, what: &str) -> rusqli
         .map(|rows| rows > 0)
 }
 
-/// Pins content for a release, or takes that pin back, and leaves those of others; false when it is
-/// not held.
+/// Pins a content for a release, or removes that pin; pins of other releases stay. Returns false if
+/// it is not held.
 pub(super) fn set_pinned(
     db: &Connection,
     root: &ContentRoot,
@@ -165,7 +165,7 @@ pub(super) fn set_pinned(
     Ok(is_held)
 }
 
-/// The condition that somebody has pinned a row of `table`.
+/// Returns an SQL condition that a row of `table` is pinned.
 fn pinned(table: &str) -> String {
     format!("EXISTS (SELECT 1 FROM content_pins p WHERE p.root = {table}.root)")
 }
@@ -182,7 +182,7 @@ pub(super) fn remove(db: &Connection, root: &ContentRoot) -> rusqlite::Result<bo
         .map(|rows| rows > 0)
 }
 
-/// Bytes of everything, and of what is own or pinned.
+/// Returns the bytes of all contents, and of those that are own or pinned.
 pub(super) fn usage(db: &Connection) -> rusqlite::Result<(u64, u64)> {
     let kept = format!(
         "CASE WHEN own OR {} THEN size ELSE 0 END",
@@ -194,9 +194,9 @@ pub(super) fn usage(db: &Connection) -> rusqlite::Result<(u64, u64)> {
     .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
-/// Removes what is neither own nor pinned until all of it takes `most` bytes: first what is kept
-/// for others, and of that what has most copies elsewhere, then what was not used for longest. What
-/// was `spared` stays. Returns what went, and whether it was in a file.
+/// Evicts contents that are neither own nor pinned until the total is at most `most` bytes: first
+/// those kept for others, of these first the ones with most copies elsewhere, and then those unused
+/// for longest. `spared` contents stay. Returns the evicted roots and their sizes.
 pub(super) fn evict(
     db: &Connection,
     most: u64,

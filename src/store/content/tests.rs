@@ -22,7 +22,7 @@ fn open(dir: &Path) -> ContentStore {
     ContentStore::open(dir, store(dir), QUOTA).unwrap()
 }
 
-/// Bytes that no compression and no chance makes alike.
+/// Returns bytes that do not compress and do not repeat.
 fn bytes(size: usize, seed: u8) -> Vec<u8> {
     let mut out = vec![0; size];
     blake3::Hasher::new()
@@ -52,7 +52,7 @@ fn decoded(content: &Content, range: Range<u64>, encoded: &[u8]) -> Vec<BaoConte
         .collect()
 }
 
-/// Files below the content's directory, without the directory itself.
+/// Returns the files below the content's directory, without the directory itself.
 fn files(dir: &Path) -> Vec<String> {
     let below = |part: &str| {
         fs::read_dir(dir.join("content").join(part))
@@ -165,7 +165,7 @@ async fn content_and_partials_outlive_the_process() {
         partial.write(&decoded(&content, rest, &encoded)).unwrap();
         assert!(partial.is_complete());
         fetching
-            .finish(partial, "a test", Origin::default())
+            .finish(partial, "a test", FetchOrigin::default())
             .await
             .unwrap();
         assert_eq!(read_all(&fetching, &content).unwrap(), whole);
@@ -293,7 +293,7 @@ async fn a_full_disk_leaves_nothing_under_a_final_name() {
     assert!(partial.write(&decoded(&content, all, &encoded)).is_err());
     assert!(!partial.is_complete());
     assert_eq!(contents.get(&content.root).unwrap(), None);
-    // With room again it goes on with what did get there.
+    // Once there is space again, it continues with the part that was written.
     drop((partial, contents));
     let contents = ContentStore::open(dir.path(), store, QUOTA).unwrap();
     let have = contents.partial(content).await.unwrap().bytes();
@@ -387,7 +387,7 @@ async fn what_is_pinned_for_one_release_stays_when_another_is_unpinned() {
     assert_eq!((held.pinned, held.pinned_for), (true, vec!["b".to_owned()]));
     assert_eq!(contents.usage().unwrap().kept, 200_000);
 
-    // Damaged, and here again, it is pinned as it was.
+    // Damaged and then restored, it is pinned as before.
     contents
         .inner
         .store
@@ -411,7 +411,7 @@ async fn what_a_killed_node_left_is_cleaned_up_or_gone_on_with() {
     let content = {
         let contents = open(dir.path());
         let content = put(&contents, &bytes(200_000, 9)).await;
-        // Renamed, and killed before it was written down.
+        // The file was renamed, and the process killed before that was recorded.
         contents
             .inner
             .store
@@ -430,7 +430,7 @@ async fn what_a_killed_node_left_is_cleaned_up_or_gone_on_with() {
     let partial = contents.partial(content).await.unwrap();
     assert!(partial.is_complete());
     contents
-        .finish(partial, "a test", Origin::default())
+        .finish(partial, "a test", FetchOrigin::default())
         .await
         .unwrap();
     assert!(contents.verify(content).await.unwrap());
@@ -457,7 +457,7 @@ proptest! {
                 let encoded = from.encode(&content.root, &(group..group + 1)).unwrap().unwrap();
                 partial.write(&decoded(&content, group..group + 1, &encoded)).unwrap();
             }
-            to.finish(partial, "a test", Origin::default()).await.unwrap();
+            to.finish(partial, "a test", FetchOrigin::default()).await.unwrap();
             assert_eq!(read_all(&to, &content).unwrap(), whole);
         });
     }

@@ -1,22 +1,21 @@
-//! Keys under a passphrase, as [age](https://age-encryption.org/v1) encrypts a file with one:
-//! scrypt, then ChaCha20-Poly1305. Whoever has lost this program opens them with any other that
-//! knows age.
+//! Keys sealed with a passphrase, in the format of [age](https://age-encryption.org/v1): scrypt,
+//! then ChaCha20-Poly1305. Any other program that supports age can open them too.
 
 use age::{DecryptError, scrypt, secrecy::SecretString};
 use libp2p::identity::Keypair;
 
 use crate::{RegistryError, Result, domain::secret::SEALED};
 
-/// The work of scrypt, as a power of two: a second, and 256 MiB, on a computer of today; what age's
-/// own program takes.
+/// The work factor of scrypt, as a power of two. On a current computer it takes a second and 256
+/// MiB, as age's own program does.
 pub const WORK: u8 = 18;
-/// Most work that is done for somebody else's file: four seconds, and 1 GiB.
+/// The highest work factor accepted in a file: four seconds and 1 GiB.
 const MOST_WORK: u8 = 20;
 
-/// The key as `key export` writes it.
+/// Seals a key as `key export` writes it.
 ///
 /// # Errors
-/// When it cannot be encoded or encrypted, which is a defect.
+/// Fails if the key cannot be encoded or encrypted, which would be a bug.
 pub fn seal(key: &Keypair, passphrase: &str, work: u8) -> Result<String> {
     let failed = |why: String| RegistryError::Internal {
         what: "sealing a key",
@@ -30,23 +29,21 @@ pub fn seal(key: &Keypair, passphrase: &str, work: u8) -> Result<String> {
     Ok(format!("{SEALED}\n{}\n", armored.trim_end()))
 }
 
-/// The reason for which a sealed key stays sealed.
+/// The reason why a sealed key could not be opened.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unopened {
-    #[error("the passphrase is not the one it was sealed with")]
+    #[error("the passphrase is wrong")]
     Passphrase,
-    #[error(
-        "its passphrase costs more work than a key of ours, so that it is not tried; open it with age itself"
-    )]
+    #[error("its passphrase takes more work than is accepted; open it with age itself")]
     TooMuchWork,
-    #[error("it is damaged; take another copy of it")]
+    #[error("it is damaged; use another copy")]
     Damaged,
 }
 
-/// The key in the armored part of a sealed file.
+/// Opens the armored part of a sealed file and returns the key.
 ///
 /// # Errors
-/// When the passphrase is wrong, or the file is not as it was written.
+/// Fails if the passphrase is wrong or the file was changed.
 pub fn open(armored: &str, passphrase: &str) -> Result<Keypair, Unopened> {
     let mut identity = scrypt::Identity::new(SecretString::from(passphrase));
     identity.set_max_work_factor(MOST_WORK);
@@ -63,7 +60,7 @@ mod tests {
     use super::*;
     use crate::domain::secret::KeyFile;
 
-    /// As little work as scrypt can be asked to do.
+    /// The lowest work factor that scrypt accepts.
     const LITTLE: u8 = 1;
 
     #[test]
@@ -84,7 +81,7 @@ mod tests {
             open(&part, "correct horse ").unwrap_err(),
             Unopened::Passphrase
         );
-        // As a mail program may have left it.
+        // A mail program may have changed it like this.
         let crlf = armored(&format!("> my key\n\n  {}", sealed.replace('\n', "\r\n")));
         assert_eq!(open(&crlf, "correct horse").unwrap().public(), key.public());
         let damaged = part.replacen('A', "B", 40);

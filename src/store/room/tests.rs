@@ -1,4 +1,4 @@
-//! What the catalogue keeps, and what of it goes, by the bytes on the disk.
+//! Tests the limits of the catalogue and its eviction, by the bytes on the disk.
 
 use crate::ecosystem::Ecosystem;
 use std::{collections::HashMap, path::Path, time::Duration};
@@ -30,8 +30,8 @@ fn open(dir: &Path, bytes: u64) -> Store {
     store
 }
 
-/// A manifest of some more than so many bytes: a description of a thousand characters at most, and
-/// then dependencies.
+/// Returns a manifest of a little more than `long` bytes: a description of up to a thousand
+/// characters, and then dependencies.
 fn manifest(key: &Keypair, name: &str, version: &str, long: usize) -> Authorised<Manifest> {
     let text = "all kinds of words ".repeat(60);
     let owner = PublisherId::of(&key.public());
@@ -44,7 +44,8 @@ fn manifest(key: &Keypair, name: &str, version: &str, long: usize) -> Authorised
         })
         .collect();
     let draft: Draft = toml::from_str(&format!(
-        "ecosystem = \"cargo\"\nname = \"{name}\"\nversion = \"{version}\"\ndescription = \"{}\"\ndependencies = [{}]",
+        "ecosystem = \"cargo\"\nname = \"{name}\"\nversion = \"{version}\"\ndescription = \
+         \"{}\"\ndependencies = [{}]",
         &text[..long.clamp(1, 1_000)],
         needs.join(", ")
     ))
@@ -129,7 +130,7 @@ fn bytes_in(dir: &Path) -> u64 {
         .sum()
 }
 
-/// Waits until the log was emptied, which happens when there was nothing to write for a while.
+/// Waits until the log is emptied, which happens after a while without writes.
 async fn until_log_is_empty(dir: &Path) {
     let log = dir.join("swarmdex.db-wal");
     let emptied = async {
@@ -144,8 +145,7 @@ async fn until_log_is_empty(dir: &Path) {
 
 #[tokio::test]
 async fn six_hundred_states_of_one_package_leave_less_than_a_megabyte() {
-    // Each with the version before dropped, with all of them new, with the same version changed,
-    // and as forks.
+    // The states drop the version before, list only new versions, change one version, or fork.
     for (kind, per_head) in [
         ("replaced", 1),
         ("all new", 60),
@@ -227,13 +227,13 @@ async fn manifests_that_nothing_lists_go_and_those_on_pages_stay() {
         all[..50].iter().all(|entry| listed(&entry.manifests[0]))
             && !all[99..].iter().any(|one| listed(&one.manifests[0]))
     );
-    // What nobody lists is not taken either.
+    // A manifest that no head lists is refused.
     store
         .take_manifest(manifests[99].clone(), NOW)
         .await
         .unwrap();
     assert!(!listed(&all[99].manifests[0]));
-    // It is known all the same, so that it does not come back as another.
+    // It is still known, so that it cannot return with other bytes.
     let evil = manifest(&key, "web", "1.99.0", 500);
     let (changed, _) = state(&key, "web", 3, vec![entry(&evil)]);
     assert_eq!(
@@ -389,7 +389,7 @@ async fn a_file_that_comes_back_with_other_bytes_is_seen_after_its_package_was_p
             .flat_map(|entry| entry.manifests)
             .collect()
     };
-    // The same bytes come back in another manifest, and a file more: nothing is changed by that.
+    // The same bytes return in another manifest, with one more file: that changes nothing.
     let again = of("web-1.0.0-py3-none-any.whl", b"wheel");
     let head = state(2, &[&again]);
     store
@@ -441,8 +441,7 @@ async fn a_file_that_comes_back_with_other_bytes_is_seen_after_its_package_was_p
     is_exact(&store);
 }
 
-/// What was seen first of a version counts as long as a head lists the version, and so its manifest
-/// stays.
+/// The first manifest of a version counts while a head lists the version, so it stays.
 #[tokio::test]
 async fn the_first_manifest_of_a_version_that_is_changed_stays_and_the_changed_ones_go_one_by_one()
 {
@@ -528,7 +527,7 @@ async fn many_new_keys_displace_each_other_and_nobody_else() {
         .read(|db| {
             Ok(tenants(db, NOW)?
                 .iter()
-                .filter(|one| one.standing == Standing::Unknown)
+                .filter(|one| one.standing == PublisherStanding::Unknown)
                 .map(|one| one.bytes)
                 .sum())
         })
@@ -564,7 +563,8 @@ async fn one_unknown_key_may_have_everything_while_there_is_room() {
         used.bytes / 3_000,
         bytes_in(dir.path()) / 3_000
     );
-    // Now it is full, and the largest makes room for a small one, which is as unknown.
+    // The catalogue is full now, and the largest package is evicted for a small one of an equally
+    // unknown publisher.
     store.set_room(Room {
         bytes: used.bytes,
         ..Room::default()
@@ -601,7 +601,8 @@ async fn what_those_need_who_stay_is_needed_by_key_and_not_by_a_handle_that_anyb
         .unwrap();
     let needs = format!("{}/cargo:needed", PublisherId::of(&other.public()));
     let draft = format!(
-        "ecosystem = \"cargo\"\nname = \"app\"\nversion = \"1.0.0\"\ndependencies = [{{ package = \"{needs}\", requirement = \"*\" }}]"
+        "ecosystem = \"cargo\"\nname = \"app\"\nversion = \"1.0.0\"\ndependencies = [{{ package = \
+         \"{needs}\", requirement = \"*\" }}]"
     );
     let draft: Draft = toml::from_str(&draft).unwrap();
     let content = File::of(&Ecosystem::Generic, "app", b"app");
@@ -642,7 +643,7 @@ async fn what_those_need_who_stay_is_needed_by_key_and_not_by_a_handle_that_anyb
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
-    /// Whatever comes, in whatever order: the count is exact, and the bytes are within their bound
+    /// Whatever is written, in any order, the count is exact and the bytes are within the limit
     /// after each write.
     #[test]
     fn the_bytes_are_exact_and_bounded_whatever_comes(
@@ -672,12 +673,12 @@ proptest! {
                     _ => drop(store.take_head(head, pages, vec![manifest], who == 1, now).await.unwrap()),
                 }
                 let used = is_exact(&store);
-                // Own and pinned ones may take what they take.
+                // Own and pinned packages are not limited.
                 let kept: u64 = store.read(|db| {
-                    Ok(tenants(db, now)?.iter().filter(|one| one.standing == Standing::Kept).map(|one| one.bytes).sum())
+                    Ok(tenants(db, now)?.iter().filter(|one| one.standing == PublisherStanding::Kept).map(|one| one.bytes).sum())
                 }).unwrap();
                 assert!(used.bytes <= room.max(kept + room / 2), "{used:?} with {kept} that stay");
-                // Every manifest that is held is listed by a record that is held.
+                // Every stored manifest is listed by a stored record.
                 for hash in seen.keys() {
                     if let Some(held) = store.manifest(hash).unwrap() {
                         let package = held.package().clone();

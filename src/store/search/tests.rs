@@ -36,7 +36,7 @@ impl Catalogue {
         PublisherId::of(&self.key.public())
     }
 
-    /// Takes a release whose draft is `name = "…"` and what else `toml` says.
+    /// Publishes a release whose draft is `name = "…"` followed by `toml`.
     async fn add(&self, name: &str, toml: &str) -> (Authorised<Head>, Authorised<Manifest>) {
         self.add_at(name, toml, NOW, false).await
     }
@@ -103,7 +103,7 @@ impl Catalogue {
         self.store.search(&Query::text(text), NOW).unwrap()
     }
 
-    /// By name.
+    /// Returns the names found, sorted.
     fn names(&self, text: &str) -> Vec<String> {
         let mut names: Vec<_> = self
             .found(text)
@@ -301,8 +301,7 @@ async fn words_that_are_spelt_wrongly_are_guessed() {
         );
     }
     assert_eq!(catalogue.found("firefox").instead, None);
-    // What has all of the words is not there: what has some of them will do, for this node's own
-    // eyes.
+    // Nothing has all of the words, so for this node's own person some of them are enough.
     let some = catalogue.found("firefox flash");
     assert_eq!(
         (some.hits.len(), some.instead.as_deref()),
@@ -327,7 +326,8 @@ async fn those_that_others_need_come_first() {
     catalogue.add(liked, "").await;
     for n in 0..5 {
         let needs = format!(
-            "dependencies = [{{ package = \"{}/{liked}\", handle = \"bob\", requirement = \"*\" }}]",
+            "dependencies = [{{ package = \"{}/{liked}\", handle = \"bob\", requirement = \"*\" \
+             }}]",
             catalogue.publisher()
         );
         catalogue.add(&format!("needs-{n}"), &needs).await;
@@ -342,7 +342,7 @@ async fn those_that_others_need_come_first() {
         .collect();
     assert_eq!(dependents, [(liked, 5), (other, 0)]);
 
-    // What needs it no more does not count any more.
+    // A package that no longer depends on it does not count.
     catalogue.add("needs-0", "").await;
     catalogue.store.recount().await.unwrap();
     let peer = libp2p::PeerId::random();
@@ -470,7 +470,7 @@ proptest! {
                 let found = catalogue.store.search(&query, NOW).unwrap();
                 prop_assert!(found.total >= found.hits.len() as u64);
                 catalogue.store.facets(&query, NOW).unwrap();
-                // What this node tells others, they take for a hit.
+                // Peers accept as hits all that this node returns to them.
                 let told = catalogue.store.search_for_others(&query, NOW).unwrap();
                 prop_assert!(told.hits.is_empty() || could_match(&query.terms(), &head, &manifest), "{}", text);
             }

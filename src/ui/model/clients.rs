@@ -7,7 +7,7 @@ use libp2p::PeerId;
 
 use crate::{
     domain::{
-        request::{ClientRequest, Purpose, SAME_RUN},
+        request::{ClientRequest, RequestPurpose, SAME_RUN},
         size::Size,
         text::printable,
         time::{Ago, Timestamp},
@@ -51,8 +51,9 @@ pub struct Sum {
 
 impl Sum {
     fn add(&mut self, request: &ClientRequest) {
-        self.files += u64::from(request.purpose == Purpose::File && !request.is_refused());
-        self.changes += u64::from(request.purpose == Purpose::Change && !request.is_refused());
+        self.files += u64::from(request.purpose == RequestPurpose::File && !request.is_refused());
+        self.changes +=
+            u64::from(request.purpose == RequestPurpose::Change && !request.is_refused());
         self.refused += u64::from(request.is_refused());
         self.broken_off += u64::from(request.is_broken_off());
         self.bytes += request.bytes;

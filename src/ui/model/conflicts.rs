@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     bus::{Level, Notice},
     domain::{
-        conflict::{Case, ConflictId, Conflicts as Known, Kind, Side},
+        conflict::{Case, ConflictId, ConflictList as Known, ConflictSide, Kind},
         record::Refusal,
         time::{Ago, Timestamp},
     },
@@ -89,7 +89,7 @@ impl TableEntry for Case {
 
 /// Returns the keys of all sides, in full or shortened.
 fn keys(case: &Case, whole: bool) -> String {
-    let key = |side: &&Side| {
+    let key = |side: &&ConflictSide| {
         if whole {
             side.publisher.to_string()
         } else {
@@ -151,7 +151,7 @@ impl ConflictsView {
     }
 
     /// Returns the selected key of a conflict, or its first one.
-    pub fn key<'a>(&self, case: &'a Case) -> Option<&'a Side> {
+    pub fn key<'a>(&self, case: &'a Case) -> Option<&'a ConflictSide> {
         let at = self
             .chosen
             .filter(|(id, _)| *id == case.id)
@@ -184,7 +184,7 @@ pub fn notice(case: &Case, key: &str, now: Timestamp) -> Notice {
     Notice {
         at: now,
         level,
-        text: format!("{} (details: {key})", case.news()),
+        text: format!("{} (details: {key})", case.headline()),
     }
 }
 

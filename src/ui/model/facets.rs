@@ -2,7 +2,7 @@
 
 use crate::{
     domain::{
-        query::{Facet, Filter, Terms, fold, with, without},
+        query::{Facet, SearchFilter, SearchTerms, fold, with, without},
         text::{has_unsafe, printable},
     },
     registry::{FacetCount, Facets},
@@ -55,14 +55,14 @@ pub fn name(facet: Facet) -> &'static str {
 
 /// Returns true if `filter` is about this value. A facet has the publisher's key, while the text
 /// may also have the handle.
-fn is_for(filter: &Filter, count: &FacetCount) -> bool {
+fn is_for(filter: &SearchFilter, count: &FacetCount) -> bool {
     filter.facet == count.facet
         && (filter.value == fold(&count.value)
             || count.facet == Facet::Publisher && filter.value == fold(&count.shown))
 }
 
 /// Returns the facets as lines: at most `most` values of each, those named in `terms` first.
-pub fn lines(facets: &Facets, terms: &Terms, most: usize) -> Vec<FacetLine> {
+pub fn lines(facets: &Facets, terms: &SearchTerms, most: usize) -> Vec<FacetLine> {
     let mut lines = Vec::new();
     for facet in Facet::ALL {
         let counts = facets
@@ -105,14 +105,14 @@ pub fn lines(facets: &Facets, terms: &Terms, most: usize) -> Vec<FacetLine> {
     lines
 }
 
-fn counted(count: &FacetCount, terms: &Terms) -> FacetLine {
+fn counted(count: &FacetCount, terms: &SearchTerms) -> FacetLine {
     let filter = terms.filters.iter().find(|filter| is_for(filter, count));
     FacetLine::Value {
         id: (count.facet, count.value.clone()),
         shown: printable(&count.shown),
         packages: Some(count.packages),
         asked: match filter {
-            Some(Filter { not: true, .. }) => FacetMode::Not,
+            Some(SearchFilter { not: true, .. }) => FacetMode::Not,
             Some(_) => FacetMode::Yes,
             None => FacetMode::No,
         },
@@ -126,7 +126,7 @@ pub fn toggled(text: &str, facets: &Facets, id: &FacetId) -> Option<String> {
         .counts
         .iter()
         .find(|count| count.facet == *facet && count.value == *value);
-    let is_it = |filter: &Filter| match count {
+    let is_it = |filter: &SearchFilter| match count {
         Some(count) => is_for(filter, count),
         None => filter.facet == *facet && filter.value == fold(value),
     };

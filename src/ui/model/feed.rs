@@ -8,14 +8,14 @@ use crate::{
         time::Timestamp,
         trust::Trust,
     },
-    registry::{Announced, claimed},
+    registry::{ReceivedAnnouncement, claimed},
     ui::table::{TableEntry, column::Column, filter::CellValue},
 };
 
 /// A package and its revision, which identify a row.
 pub type RowId = (PackageId, u64);
 
-impl TableEntry for Announced {
+impl TableEntry for ReceivedAnnouncement {
     type Id = RowId;
     const NAME: &'static str = "feed";
     const COLUMNS: &'static [Column] = &[
@@ -75,7 +75,7 @@ pub fn key(publisher: &PublisherId, trust: Trust) -> String {
     }
 }
 
-pub fn version(one: &Announced) -> String {
+pub fn version(one: &ReceivedAnnouncement) -> String {
     if one.yanked {
         format!("{} yanked", one.version)
     } else {

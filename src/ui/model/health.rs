@@ -2,7 +2,7 @@
 
 use crate::{
     domain::{
-        health::{History, Measure, Row, Sample, State, rows, verdict},
+        health::{HealthState, History, Measure, MeasureRow, Sample, rows, verdict},
         time::Timestamp,
     },
     ui::table::{Table, TableEntry, column::Column, filter::CellValue},
@@ -15,7 +15,7 @@ pub const SPARK: usize = 10;
 
 #[derive(Clone, Debug)]
 pub struct HealthRow {
-    pub row: Row,
+    pub row: MeasureRow,
     /// Samples, oldest first.
     pub history: Vec<f32>,
 }
@@ -40,7 +40,7 @@ impl TableEntry for HealthRow {
 
     fn value(&self, column: &'static str, _: Timestamp) -> CellValue {
         match column {
-            "state" => CellValue::text(self.row.state.map(State::label).unwrap_or_default()),
+            "state" => CellValue::text(self.row.state.map(HealthState::label).unwrap_or_default()),
             "measure" => CellValue::text(self.row.measure.name()),
             "value" => CellValue::text(self.row.shown.as_str()),
             "threshold" => CellValue::text(self.row.threshold.as_str()),
@@ -50,7 +50,7 @@ impl TableEntry for HealthRow {
     }
 
     fn copied(&self) -> String {
-        let state = self.row.state.map_or("", State::label);
+        let state = self.row.state.map_or("", HealthState::label);
         format!("{}: {} {state}", self.row.measure.name(), self.row.shown)
     }
 }

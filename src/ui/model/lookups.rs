@@ -6,7 +6,7 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::{
     domain::{
-        lookup::{Figures, MAX_PAST, RoutingTable, Trace, figures, span},
+        lookup::{LookupFigures, MAX_PAST, RoutingTable, Trace, figures, span},
         text::printable,
         time::{Ago, Timestamp},
     },
@@ -87,8 +87,8 @@ pub struct LookupsView {
 impl LookupsView {
     /// Summarises the lookups of each kind in lines of `width` columns.
     pub fn said(&self, width: usize) -> Vec<String> {
-        let say = |of: &Figures| {
-            let Figures {
+        let say = |of: &LookupFigures| {
+            let LookupFigures {
                 kind, ended, done, ..
             } = of;
             let micros = |ms: f64| span((ms * 1_000.0) as u32);

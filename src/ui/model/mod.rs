@@ -54,14 +54,14 @@ use crate::{
     control::Link,
     domain::{
         conflict::{Case, ConflictId},
-        health::State,
+        health::HealthState,
         lookup::Trace,
         name::{Handle, PackageRef, PublisherId},
         time::Timestamp,
         transfer::{Transfer, TransferId, TransferState},
         version::VersionText,
     },
-    registry::{Announced, Hit, OwnPackage},
+    registry::{Hit, OwnPackage, ReceivedAnnouncement},
 };
 
 /// Period over which announcements per minute are counted.
@@ -72,7 +72,7 @@ pub const CLOCK_LIMIT_MS: i64 = 120_000;
 /// The tables by their name in the settings.
 pub const TABLES: [(&str, &[Column]); 10] = [
     (PeerSnapshot::NAME, PeerSnapshot::COLUMNS),
-    (Announced::NAME, Announced::COLUMNS),
+    (ReceivedAnnouncement::NAME, ReceivedAnnouncement::COLUMNS),
     (Hit::NAME, Hit::COLUMNS),
     (OwnPackage::NAME, OwnPackage::COLUMNS),
     (Transfer::NAME, Transfer::COLUMNS),
@@ -285,7 +285,7 @@ pub struct Model {
     /// The packages of the peer that was opened last.
     pub served: Option<PeerPackages>,
     pub map: MapView,
-    pub feed: Table<Announced>,
+    pub feed: Table<ReceivedAnnouncement>,
     pub search: SearchView,
     pub publish: PublishView,
     pub transfers: Transfers,
@@ -568,9 +568,9 @@ impl Model {
             return;
         };
         let level = match verdict.state {
-            State::Good => Level::Info,
-            State::Degraded => Level::Warning,
-            State::Bad => Level::Error,
+            HealthState::Good => Level::Info,
+            HealthState::Degraded => Level::Warning,
+            HealthState::Bad => Level::Error,
         };
         let text = format!(
             "health is now {}: {} (details: {})",

@@ -6,7 +6,7 @@ use crate::{
     bus::{Direction, PeerSnapshot},
     domain::{
         faults::Ruling,
-        geo::provenance::Source,
+        geo::provenance::LocationSource,
         name::short_id,
         text::fit,
         time::{Ago, Timestamp},
@@ -114,7 +114,7 @@ fn place(peer: &PeerSnapshot) -> String {
         (Some(place), true, _) => format!("{place} (implausible)"),
         (Some(place), false, true) => format!("{place} (approximate)"),
         (Some(place), false, false) => place.to_string(),
-        (None, ..) if from.source == Source::Local => "local address".to_owned(),
+        (None, ..) if from.source == LocationSource::Local => "local address".to_owned(),
         (None, ..) => String::new(),
     }
 }

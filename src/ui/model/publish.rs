@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use super::form::{Checked, Previous, ReleaseForm};
 use crate::{
-    archive::pack::Listing,
+    archive::pack::PackListing,
     domain::{
         name::{PackageId, PublisherId, short_id},
         text::printable,
@@ -133,7 +133,7 @@ pub struct Review {
     pub path: PathBuf,
     pub hashed: Hashed,
     /// The files of the release, once known.
-    pub listing: Option<Box<Listing>>,
+    pub listing: Option<Box<PackListing>>,
     pub scroll: usize,
 }
 

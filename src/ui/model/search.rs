@@ -8,7 +8,7 @@ use super::{facets::FacetId, feed::key, recent::RecentSearches};
 use crate::{
     domain::{
         name::PackageId,
-        query::{Phrase, Terms, parse, runs},
+        query::{Phrase, SearchTerms, parse, runs},
         text::printable,
         time::{Ago, Timestamp},
     },
@@ -124,7 +124,7 @@ pub struct SearchView {
     /// The time of the last change to the text.
     pub edited_at: Timestamp,
     /// The parsed text.
-    pub terms: Terms,
+    pub terms: SearchTerms,
     /// Number of the current search; updates of earlier ones are ignored.
     pub generation: u64,
     pub running: bool,

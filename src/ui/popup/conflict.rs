@@ -9,7 +9,7 @@ use super::{field, heading};
 use crate::{
     clock,
     domain::{
-        conflict::{Case, ConflictId, Kind, Side},
+        conflict::{Case, ConflictId, ConflictSide, Kind},
         hash::Hash,
         time::Ago,
         trust::Trust,
@@ -123,7 +123,7 @@ pub fn lines(model: &Model, id: &ConflictId, width: usize, theme: Theme) -> Vec<
     lines
 }
 
-fn key(lines: &mut Vec<Line<'static>>, side: &Side, width: usize, theme: Theme) {
+fn key(lines: &mut Vec<Line<'static>>, side: &ConflictSide, width: usize, theme: Theme) {
     let looks = match side.trust {
         Trust::Pinned | Trust::Own => theme.good(),
         Trust::Unknown => theme.strong(),

@@ -8,7 +8,9 @@ use ratatui::{
 use super::{field, heading};
 use crate::{
     domain::{
-        lookup::{Answer, Bucket, DISTANCE, Failure, Hop, Kind, RoutingTable, Trace, span},
+        lookup::{
+            Bucket, DISTANCE, Hop, HopAnswer, HopFailure, LookupKind, RoutingTable, Trace, span,
+        },
         name::short_id,
         text::{fit, printable},
     },
@@ -106,7 +108,7 @@ pub fn lines(model: &Model, id: u64, width: usize, theme: Theme) -> Vec<Line<'st
     }
     lines.push(Line::default());
     let target = match trace.kind {
-        Kind::Bootstrap => {
+        LookupKind::Bootstrap => {
             " A bootstrap looks up this node first, then a random key in each farther bucket, so \
              the bits rise again."
         }
@@ -193,7 +195,7 @@ fn table_of_hops(
 fn said(hop: &Hop) -> String {
     let says_so = matches!(
         hop.answer,
-        Answer::Waiting | Answer::Failed(Failure::Unreachable)
+        HopAnswer::Waiting | HopAnswer::Failed(HopFailure::Unreachable)
     );
     if hop.dialled && !says_so {
         format!("dialled; {}", hop.said())
@@ -202,13 +204,15 @@ fn said(hop: &Hop) -> String {
     }
 }
 
-fn answer_style(answer: Answer, theme: Theme) -> Style {
+fn answer_style(answer: HopAnswer, theme: Theme) -> Style {
     match answer {
-        Answer::Record | Answer::Providers(_) | Answer::Stored | Answer::Told => theme.good(),
-        Answer::Failed(_) | Answer::Wrong => theme.bad(),
-        Answer::Waiting => theme.fair(),
-        Answer::Nothing | Answer::NotAwaited => theme.dim(),
-        Answer::Closer => theme.text(),
+        HopAnswer::Record | HopAnswer::Providers(_) | HopAnswer::Stored | HopAnswer::Told => {
+            theme.good()
+        }
+        HopAnswer::Failed(_) | HopAnswer::Wrong => theme.bad(),
+        HopAnswer::Waiting => theme.fair(),
+        HopAnswer::Nothing | HopAnswer::NotAwaited => theme.dim(),
+        HopAnswer::Closer => theme.text(),
     }
 }
 
@@ -217,7 +221,7 @@ fn timeline(hop: &Hop, all: u32, width: usize) -> String {
     let at =
         |micros: u32| (f64::from(micros) / f64::from(all.max(1)) * width as f64).floor() as usize;
     let from = at(hop.after_us).min(width.saturating_sub(1));
-    if hop.answer == Answer::Told {
+    if hop.answer == HopAnswer::Told {
         return format!(
             "{}▲{}",
             "·".repeat(from),

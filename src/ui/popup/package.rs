@@ -164,7 +164,7 @@ fn found(
     field(
         &mut lines,
         "state",
-        &package.freshness.told(now).to_string(),
+        &package.freshness.describe(now).to_string(),
         style,
         width,
         theme,

@@ -8,7 +8,7 @@ use ratatui::{
 
 use super::{field, heading};
 use crate::{
-    bus::{Direction, PeerSnapshot, Traffic},
+    bus::{Direction, PeerSnapshot, PeerTraffic},
     domain::{
         faults::{BAN, DISCONNECT},
         reputation::Outcome,
@@ -118,7 +118,10 @@ fn score(lines: &mut Vec<Line<'static>>, peer: &PeerSnapshot, width: usize, them
     for (((name, value), sign), style) in score.parts().into_iter().zip(SIGNS).zip(styles) {
         let head = format!("{name:<12} {value:.3}  ");
         let beside = head.chars().count() + 2;
-        let told = wrap(&peer.basis.told(name), width.saturating_sub(beside).max(16));
+        let told = wrap(
+            &peer.basis.describe(name),
+            width.saturating_sub(beside).max(16),
+        );
         for (number, part) in told.into_iter().enumerate() {
             let (sign, head) = if number == 0 {
                 (sign, head.clone())
@@ -153,7 +156,7 @@ fn faults(
         theme.fair()
     };
     lines.extend(
-        wrap(&sheet.told(model.now), width)
+        wrap(&sheet.describe(model.now), width)
             .into_iter()
             .map(|line| Line::from(Span::styled(line, style))),
     );
@@ -231,7 +234,7 @@ fn traffic(
     width: usize,
     theme: Theme,
 ) {
-    let Traffic {
+    let PeerTraffic {
         announcements_in,
         answers_in,
         answers_out,
@@ -335,7 +338,7 @@ fn evidence(
             | Outcome::ConnectionLost => theme.text(),
         };
         let ago = format!("{:>8} ago", Ago(model.now.since(evidence.at)).to_string());
-        timed(lines, &ago, &evidence.told(), style, width, theme);
+        timed(lines, &ago, &evidence.describe(), style, width, theme);
     }
 }
 

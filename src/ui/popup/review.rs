@@ -4,7 +4,7 @@ use ratatui::text::{Line, Span};
 
 use super::{field, heading};
 use crate::{
-    archive::pack::Listing,
+    archive::pack::PackListing,
     domain::{size::Size, text::printable},
     ui::{
         action::{Action, KeyPlace},
@@ -176,7 +176,7 @@ pub fn lines(model: &Model, review: &Review, width: usize, theme: Theme) -> Vec<
 }
 
 /// Lists the files that are included and those that are left out.
-fn files(lines: &mut Vec<Line<'static>>, listing: &Listing, width: usize, theme: Theme) {
+fn files(lines: &mut Vec<Line<'static>>, listing: &PackListing, width: usize, theme: Theme) {
     let (count, bytes) = listing.files();
     let what = if count == 1 { "file" } else { "files" };
     let out = match listing.left_out.len() as u64 + listing.left_out_more {

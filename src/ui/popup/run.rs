@@ -12,7 +12,7 @@ use crate::{
     clock,
     domain::{
         name::short_id,
-        request::{ClientRequest, Purpose},
+        request::{ClientRequest, RequestPurpose},
         size::Size,
         text::{fit, printable},
     },
@@ -146,9 +146,9 @@ fn asked(model: &Model, request: &ClientRequest, width: usize, theme: Theme) -> 
         (None, _) => request.path.clone(),
     };
     let doing = match request.purpose {
-        Purpose::Read => "read",
-        Purpose::File => "file",
-        Purpose::Change => "change",
+        RequestPurpose::Read => "read",
+        RequestPurpose::File => "file",
+        RequestPurpose::Change => "change",
     };
     let (end, style) = match request.millis {
         None => ("sending".to_owned(), theme.link()),

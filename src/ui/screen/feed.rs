@@ -6,7 +6,7 @@ use super::{Areas, no_match, sentences, table_status};
 use crate::{
     bus::delay_ms,
     domain::{name::short_id, text::printable},
-    registry::{Announced, claimed},
+    registry::{ReceivedAnnouncement, claimed},
     ui::{
         model::{
             Model,
@@ -43,7 +43,7 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
     );
 }
 
-fn cell(one: &Announced, column: &str, theme: Theme) -> Cell {
+fn cell(one: &ReceivedAnnouncement, column: &str, theme: Theme) -> Cell {
     match column {
         "time" => (crate::clock::here(one.at), theme.dim()),
         "verified" => ("✓".to_owned(), theme.good()),

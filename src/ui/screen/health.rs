@@ -9,7 +9,7 @@ use ratatui::{
 
 use super::{Areas, line, sentences, status, table_status};
 use crate::{
-    domain::{health::State, text::fit},
+    domain::{health::HealthState, text::fit},
     ui::{
         layout,
         model::{
@@ -103,19 +103,19 @@ fn changes(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
 }
 
 /// Returns the sign of a state. Shapes differ, so that it is readable without colour.
-pub fn sign(state: State) -> &'static str {
+pub fn sign(state: HealthState) -> &'static str {
     match state {
-        State::Good => "✓",
-        State::Degraded => "▲",
-        State::Bad => "✗",
+        HealthState::Good => "✓",
+        HealthState::Degraded => "▲",
+        HealthState::Bad => "✗",
     }
 }
 
-pub fn style(state: State, theme: Theme) -> Style {
+pub fn style(state: HealthState, theme: Theme) -> Style {
     match state {
-        State::Good => theme.good(),
-        State::Degraded => theme.fair(),
-        State::Bad => theme.bad(),
+        HealthState::Good => theme.good(),
+        HealthState::Degraded => theme.fair(),
+        HealthState::Bad => theme.bad(),
     }
 }
 

@@ -10,7 +10,7 @@ use ratatui::{
 use super::{Areas, no_match, sentences, status, table_status};
 use crate::{
     domain::{
-        lookup::{State, Trace, span},
+        lookup::{LookupState, Trace, span},
         text::printable,
         time::Ago,
     },
@@ -69,10 +69,10 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
 /// Colours a state; its word also tells it apart without colour.
 pub fn style(trace: &Trace, theme: Theme) -> Style {
     match trace.state {
-        State::Running => theme.link(),
-        State::Done => theme.good(),
-        State::Missing => theme.fair(),
-        State::Late | State::Unanswered => theme.bad(),
+        LookupState::Running => theme.link(),
+        LookupState::Done => theme.good(),
+        LookupState::Missing => theme.fair(),
+        LookupState::Late | LookupState::Unanswered => theme.bad(),
     }
 }
 

@@ -8,7 +8,7 @@ use ratatui::{
 use super::{Areas, no_match, sentences, status, table_status};
 use crate::{
     bus::PeerSnapshot,
-    domain::{geo::provenance::Source, name::short_id},
+    domain::{geo::provenance::LocationSource, name::short_id},
     ui::{
         action::{Action, Screen},
         model::{
@@ -88,7 +88,9 @@ pub(super) fn cell(model: &Model, peer: &PeerSnapshot, column: &str, theme: Them
         "place" => match (&peer.location, peer.provenance()) {
             (Some(_), from) if from.is_implausible() => ("✗implausible".to_owned(), theme.bad()),
             (Some(place), from) => (from.mark(place), plain),
-            (None, from) if from.source == Source::Local => ("local".to_owned(), theme.dim()),
+            (None, from) if from.source == LocationSource::Local => {
+                ("local".to_owned(), theme.dim())
+            }
             (None, _) => (String::new(), plain),
         },
         "distance" => {

@@ -1,7 +1,7 @@
 //! Tests of package managers at the gateway: their runs and requests.
 
 use super::*;
-use crate::domain::request::{ClientRequest, Origin, Purpose};
+use crate::domain::request::{BytesOrigin, ClientRequest, RequestPurpose};
 
 const MIB: u64 = 1 << 20;
 
@@ -14,14 +14,14 @@ fn request(id: u64, run: u64, client: &str, path: &str) -> ClientRequest {
         from: "127.0.0.1".to_owned(),
         method: "GET".to_owned(),
         path: path.to_owned(),
-        purpose: Purpose::Read,
+        purpose: RequestPurpose::Read,
         package: None,
         version: None,
         owner: None,
         status: 200,
         bytes: 812,
         length: Some(812),
-        origin: Origin {
+        origin: BytesOrigin {
             here: 812,
             peers: Vec::new(),
         },
@@ -38,13 +38,13 @@ fn file(id: u64, run: u64, package: &str, version: &str, given: &[(u8, u64)]) ->
         .map(|(peer, bytes)| (peer_id(*peer), *bytes))
         .collect();
     ClientRequest {
-        purpose: Purpose::File,
+        purpose: RequestPurpose::File,
         package: Some(package.parse().unwrap()),
         version: Some(version.parse().unwrap()),
         owner: Some(publisher(1)),
         bytes,
         length: Some(bytes),
-        origin: Origin { here: 0, peers },
+        origin: BytesOrigin { here: 0, peers },
         waited: 40,
         millis: Some(310),
         ..request(
@@ -82,7 +82,7 @@ fn several() -> Vec<ClientRequest> {
             ..file(6, 6, "pypi:demo-pkg", "2.0", &[(4, 3 * MIB)])
         },
         ClientRequest {
-            purpose: Purpose::Change,
+            purpose: RequestPurpose::Change,
             package: Some("npm:@lab/ui".parse().unwrap()),
             version: Some("1.2.0".parse().unwrap()),
             ..request(7, 7, "npm 11.19.1", "/npm/@lab%2fui")

@@ -1,10 +1,10 @@
 //! Tests of conflicts: the notice, both sides on screen, and the actions.
 
 use super::*;
-use crate::domain::conflict::{Case, ConflictId, Conflicts, InForce, Kind, Side};
+use crate::domain::conflict::{Case, ConflictId, ConflictList, ConflictSide, InForce, Kind};
 
-fn side(n: u8, byte: u8, trust: Trust) -> Side {
-    Side {
+fn side(n: u8, byte: u8, trust: Trust) -> ConflictSide {
+    ConflictSide {
         publisher: publisher(n),
         trust,
         hash: Hash([byte; 32]),
@@ -33,7 +33,7 @@ fn changed() -> Case {
 }
 
 fn one_sided() -> Case {
-    let first = Side {
+    let first = ConflictSide {
         seq: None,
         signed_at: None,
         held: false,
@@ -68,7 +68,7 @@ fn fork(settled: bool) -> Case {
 }
 
 fn handle() -> Case {
-    let claim = |n: u8| Side {
+    let claim = |n: u8| ConflictSide {
         package: Some("tool".parse().unwrap()),
         manifest: false,
         ..side(n, n, Trust::Unknown)
@@ -88,7 +88,7 @@ fn handle() -> Case {
 }
 
 fn tell(model: &mut Model, cases: Vec<Case>, forgotten: u64) {
-    let known = Conflicts { cases, forgotten };
+    let known = ConflictList { cases, forgotten };
     update::on_message(model, EffectResult::Conflicts(Box::new(Ok(known))), NOW);
 }
 

@@ -112,12 +112,12 @@ fn a_frozen_feed_waits_and_is_bounded() {
             model.feed.waiting(),
             model.feed.lost
         ),
-        (shown, <Announced as TableEntry>::MOST, 2_000)
+        (shown, <ReceivedAnnouncement as TableEntry>::MOST, 2_000)
     );
     press(&mut model, "f");
     assert_eq!(
         model.feed.rows().to_vec().len(),
-        <Announced as TableEntry>::MOST
+        <ReceivedAnnouncement as TableEntry>::MOST
     );
     assert_eq!(
         model.feed.rows().to_vec().first().unwrap().1,

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::domain::lookup::{
-    Answer, Ask, Bucket, Failure, Hop, Kind, RoutingTable, State, Trace, distance_bits, position,
+    Bucket, Hop, HopAnswer, HopFailure, HopRequest, LookupKind, LookupState, RoutingTable, Trace,
+    distance_bits, position,
 };
 
 fn target(n: u8) -> Hash {
@@ -14,13 +15,13 @@ fn hop(
     of: u8,
     after_ms: u32,
     took_ms: Option<u32>,
-    answer: Answer,
+    answer: HopAnswer,
     closer: (u16, u16),
 ) -> Hop {
     let peer = peer_id(n);
     Hop {
         peer,
-        ask: Ask::Get,
+        ask: HopRequest::Get,
         bits: distance_bits(&position(&peer), &target(of)),
         after_us: after_ms * 1_000 + 312,
         took_us: took_ms.map(|ms| ms * 1_000 + 450),
@@ -31,7 +32,7 @@ fn hop(
     }
 }
 
-fn trace(n: u8, kind: Kind, what: Option<&str>, state: State) -> Trace {
+fn trace(n: u8, kind: LookupKind, what: Option<&str>, state: LookupState) -> Trace {
     Trace {
         id: u64::from(n),
         kind,
@@ -39,10 +40,10 @@ fn trace(n: u8, kind: Kind, what: Option<&str>, state: State) -> Trace {
         target: target(n),
         what: what.map(str::to_owned),
         state,
-        found: u32::from(state == State::Done) * 3,
+        found: u32::from(state == LookupState::Done) * 3,
         own: false,
         started_at: NOW.before(seconds(u64::from(n) * 7)),
-        took_us: (state != State::Running).then_some(u32::from(n) * 11_400),
+        took_us: (state != LookupState::Running).then_some(u32::from(n) * 11_400),
         hops: Vec::new(),
         more_hops: 0,
     }
@@ -50,32 +51,44 @@ fn trace(n: u8, kind: Kind, what: Option<&str>, state: State) -> Trace {
 
 fn get() -> Trace {
     let hops = vec![
-        hop(1, 1, 0, Some(18), Answer::Closer, (20, 17)),
-        hop(2, 1, 0, Some(31), Answer::Closer, (20, 4)),
-        hop(3, 1, 1, None, Answer::Failed(Failure::Unreachable), (0, 0)),
+        hop(1, 1, 0, Some(18), HopAnswer::Closer, (20, 17)),
+        hop(2, 1, 0, Some(31), HopAnswer::Closer, (20, 4)),
+        hop(
+            3,
+            1,
+            1,
+            None,
+            HopAnswer::Failed(HopFailure::Unreachable),
+            (0, 0),
+        ),
         Hop {
             dialled: true,
-            ..hop(4, 1, 19, Some(64), Answer::Record, (20, 0))
+            ..hop(4, 1, 19, Some(64), HopAnswer::Record, (20, 0))
         },
-        hop(5, 1, 32, Some(12), Answer::Nothing, (0, 0)),
-        hop(6, 1, 45, Some(20), Answer::Wrong, (3, 1)),
-        hop(7, 1, 66, None, Answer::NotAwaited, (0, 0)),
+        hop(5, 1, 32, Some(12), HopAnswer::Nothing, (0, 0)),
+        hop(6, 1, 45, Some(20), HopAnswer::Wrong, (3, 1)),
+        hop(7, 1, 66, None, HopAnswer::NotAwaited, (0, 0)),
     ];
     Trace {
         hops,
         found: 1,
         own: true,
         took_us: Some(83_900),
-        ..trace(1, Kind::Get, Some("head of alice/web"), State::Done)
+        ..trace(
+            1,
+            LookupKind::Get,
+            Some("head of alice/web"),
+            LookupState::Done,
+        )
     }
 }
 
 fn running() -> Trace {
     let hops = vec![
-        hop(8, 2, 0, Some(5), Answer::Providers(2), (12, 12)),
+        hop(8, 2, 0, Some(5), HopAnswer::Providers(2), (12, 12)),
         Hop {
             dialled: true,
-            ..hop(9, 2, 6, None, Answer::Waiting, (0, 0))
+            ..hop(9, 2, 6, None, HopAnswer::Waiting, (0, 0))
         },
     ];
     let what = Some("content of bob/json 0.3.1");
@@ -83,7 +96,7 @@ fn running() -> Trace {
         hops,
         found: 2,
         started_at: NOW.before(seconds(1)),
-        ..trace(2, Kind::Providers, what, State::Running)
+        ..trace(2, LookupKind::Providers, what, LookupState::Running)
     }
 }
 
@@ -93,38 +106,43 @@ fn several() -> Vec<Trace> {
         5,
         0,
         None,
-        Answer::Failed(Failure::TimedOut),
+        HopAnswer::Failed(HopFailure::TimedOut),
         (0, 0),
     )];
     let many = (1..=10).map(|n| Hop {
-        ask: Ask::Find,
-        ..hop(n, 7, u32::from(n) * 3, Some(4), Answer::Closer, (20, 2))
+        ask: HopRequest::Find,
+        ..hop(n, 7, u32::from(n) * 3, Some(4), HopAnswer::Closer, (20, 2))
     });
     vec![
         get(),
         running(),
         Trace {
             found: 3,
-            ..trace(3, Kind::Put, Some("head of carol/nine"), State::Done)
+            ..trace(
+                3,
+                LookupKind::Put,
+                Some("head of carol/nine"),
+                LookupState::Done,
+            )
         },
         Trace {
-            hops: vec![hop(2, 4, 0, Some(9), Answer::Nothing, (0, 0))],
-            ..trace(4, Kind::Get, None, State::Missing)
+            hops: vec![hop(2, 4, 0, Some(9), HopAnswer::Nothing, (0, 0))],
+            ..trace(4, LookupKind::Get, None, LookupState::Missing)
         },
         Trace {
             hops: silent,
             ..trace(
                 5,
-                Kind::Get,
+                LookupKind::Get,
                 Some("manifest of dave/much"),
-                State::Unanswered,
+                LookupState::Unanswered,
             )
         },
-        trace(6, Kind::Provide, None, State::Done),
+        trace(6, LookupKind::Provide, None, LookupState::Done),
         Trace {
             hops: many.collect(),
             more_hops: 31,
-            ..trace(7, Kind::Bootstrap, None, State::Done)
+            ..trace(7, LookupKind::Bootstrap, None, LookupState::Done)
         },
     ]
 }
@@ -191,14 +209,14 @@ fn a_lookup_that_runs_is_on_top_and_its_trace_goes_on_while_it_is_open() {
     let mut hops = running().hops;
     hops[1] = Hop {
         took_us: Some(44_000),
-        answer: Answer::Providers(1),
+        answer: HopAnswer::Providers(1),
         ..hops[1].clone()
     };
     tell(
         &mut model,
         vec![Trace {
             hops,
-            state: State::Done,
+            state: LookupState::Done,
             took_us: Some(50_100),
             ..running()
         }],

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::{
     domain::{
-        geo::{self, GeoLocation, plausible::Plausibility, provenance::Provenance},
+        geo::{self, GeoLocation, plausible::Plausibility, provenance::LocationProvenance},
         transfer::{Part, Transfer, TransferId, TransferPeer, TransferState},
     },
     ui::{layout, model::map::chart::Chart},
@@ -258,17 +258,17 @@ fn nobody_is_hidden_and_doubt_has_words() {
 #[test]
 fn what_is_doubtful_has_a_sign_and_its_words() {
     let mut model = on_map(MAP, "");
-    let false_claim = Provenance {
+    let false_claim = LocationProvenance {
         plausibility: Plausibility::Implausible,
         round_trip_ms: Some(0.5),
-        ..Provenance::declared()
+        ..LocationProvenance::declared()
     };
-    let country = Provenance {
-        source: geo::provenance::Source::Country {
+    let country = LocationProvenance {
+        source: geo::provenance::LocationSource::Country {
             date: "2026-06".to_owned(),
         },
         approximate: true,
-        ..Provenance::default()
+        ..LocationProvenance::default()
     };
     let mut doubtful = [9, 14].map(|n| model.peers.get(&peer_id(n)).unwrap().clone());
     doubtful[0].provenance = Some(false_claim);

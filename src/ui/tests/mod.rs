@@ -42,14 +42,14 @@ use super::{
 use crate::{
     RegistryError,
     bus::{
-        Batch, Bus, Connection, Counters, Direction, Event, Level, NodeSnapshot, Notice,
+        Batch, Bus, BusEvent, Connection, Counters, Direction, Level, NodeSnapshot, Notice,
         PeerSnapshot, RING,
     },
     domain::{
         freshness::Freshness,
         geo::{
             plausible::Plausibility,
-            provenance::{Provenance, Source as PlaceSource},
+            provenance::{LocationProvenance, LocationSource as PlaceSource},
         },
         hash::{ContentRoot, Hash},
         health::Sample,
@@ -57,11 +57,11 @@ use crate::{
         name::{PackageId, PublisherId},
         record::Refusal,
         release::ReleaseEntry,
-        reputation::{Basis, Evidence, Outcome, Population, Score},
+        reputation::{Basis, Outcome, PeerEvidence, Population, Score},
         time::Timestamp,
         trust::Trust,
     },
-    registry::{Announced, Content, Coverage, NodeOwner, Package, Source},
+    registry::{Content, Coverage, NodeOwner, Package, ReceivedAnnouncement, Source},
 };
 
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
@@ -170,12 +170,12 @@ fn peer(n: u8) -> PeerSnapshot {
         first_seen: NOW.before(Duration::from_secs(7_200)),
         last_seen: NOW.before(Duration::from_secs(30 * u64::from(n))),
         evidence: vec![
-            Evidence {
+            PeerEvidence {
                 count: 12,
                 bytes: 0,
-                ..Evidence::new(Outcome::AnswerRight, NOW.before(Duration::from_secs(60)))
+                ..PeerEvidence::new(Outcome::AnswerRight, NOW.before(Duration::from_secs(60)))
             },
-            Evidence::new(Outcome::AnswerLate, NOW.before(Duration::from_secs(20))),
+            PeerEvidence::new(Outcome::AnswerLate, NOW.before(Duration::from_secs(20))),
         ],
         in_mesh: n % 3 == 1,
         basis: Basis {
@@ -195,7 +195,7 @@ fn peer(n: u8) -> PeerSnapshot {
             distance_km: None,
         },
         gossip_score: Some(f64::from(n) - 2.0),
-        traffic: crate::bus::Traffic {
+        traffic: crate::bus::PeerTraffic {
             announcements_in: 30_000,
             answers_in: 12_000,
             answers_out: 400,
@@ -207,15 +207,15 @@ fn peer(n: u8) -> PeerSnapshot {
 
 /// Returns the source of a peer's location: most declare it, two of them falsely; some are looked
 /// up by address.
-fn provenance(n: u8) -> Option<Provenance> {
-    let told = Provenance::declared();
+fn provenance(n: u8) -> Option<LocationProvenance> {
+    let told = LocationProvenance::declared();
     Some(match n {
-        2 => Provenance {
+        2 => LocationProvenance {
             plausibility: Plausibility::Implausible,
             round_trip_ms: Some(1.2),
             ..told
         },
-        3 => Provenance {
+        3 => LocationProvenance {
             source: PlaceSource::Country {
                 date: "2026-06".to_owned(),
             },
@@ -227,14 +227,14 @@ fn provenance(n: u8) -> Option<Provenance> {
                 file: "home.mmdb".to_owned(),
                 date: "2026-10".to_owned(),
             };
-            Provenance { source, ..told }
+            LocationProvenance { source, ..told }
         }
-        5 => Provenance {
+        5 => LocationProvenance {
             source: PlaceSource::Local,
             ..told
         },
         6 => return None,
-        _ => Provenance {
+        _ => LocationProvenance {
             plausibility: Plausibility::Possible,
             round_trip_ms: Some(f64::from(n)),
             ..told
@@ -242,8 +242,8 @@ fn provenance(n: u8) -> Option<Provenance> {
     })
 }
 
-fn announced(n: u8, seq: u64) -> Announced {
-    Announced {
+fn announced(n: u8, seq: u64) -> ReceivedAnnouncement {
+    ReceivedAnnouncement {
         at: NOW.before(Duration::from_secs(u64::from(n))),
         package: package_id(n, &format!("package-{n}")),
         handle: (n != 2).then(|| format!("team-{n}").parse().unwrap()),

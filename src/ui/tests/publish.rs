@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::{
-    archive::pack::{Entry, EntryKind, Key, LeftOut, Listing, Refused, Why},
+    archive::pack::{
+        EntryKind, FoundKey, LeftOutFile, LeftOutReason, ListedEntry, PackListing, RefusedFile,
+    },
     domain::trust::{Claimant, Claims},
-    registry::{Content, Own, OwnPackage, PublishStep, Receipt, Steps},
+    registry::{Content, OwnPackage, OwnPackages, PublishStep, Receipt, Steps},
     ui::model::{
         form::{DependencyColumn, Field, FileState},
         picker::PickerEntry,
@@ -49,7 +51,7 @@ pub fn with_packages(size: (u16, u16)) -> Model {
 
 fn answer_own(model: &mut Model, packages: Vec<OwnPackage>) -> Vec<Effect> {
     let publisher = (!packages.is_empty()).then(|| publisher(1));
-    let own = Own {
+    let own = OwnPackages {
         publisher,
         key: "/home/alice/.local/share/swarmdex/publisher.key".into(),
         packages,
@@ -377,22 +379,22 @@ fn the_review_shows_what_goes_in_and_what_stays_out() {
         _ => None,
     };
     let generation = effects.iter().find_map(hash).unwrap();
-    let entry = |path: &str, kind, size| Entry {
+    let entry = |path: &str, kind, size| ListedEntry {
         path: path.to_owned(),
         kind,
         size,
         included: None,
     };
-    let left = |path: &str, size, why| LeftOut {
+    let left = |path: &str, size, why| LeftOutFile {
         path: path.to_owned(),
         size,
         why,
     };
-    let ignored = Why::Ignored {
+    let ignored = LeftOutReason::Ignored {
         pattern: "/target/".to_owned(),
         file: ".gitignore".to_owned(),
     };
-    let listing = Listing {
+    let listing = PackListing {
         entries: vec![
             entry("src", EntryKind::Directory, 0),
             entry("src/main.rs", EntryKind::File, 1_300),
@@ -401,18 +403,18 @@ fn the_review_shows_what_goes_in_and_what_stays_out() {
             left(
                 ".env",
                 Some(20),
-                Why::Private {
+                LeftOutReason::Private {
                     pattern: ".env*".to_owned(),
                 },
             ),
             left("target/", None, ignored),
         ],
-        refused: vec![Refused {
+        refused: vec![RefusedFile {
             path: "notes.txt".to_owned(),
-            key: Key::Own,
+            key: FoundKey::Own,
         }],
         warnings: vec!["README and readme differ only in case".to_owned()],
-        ..Listing::default()
+        ..PackListing::default()
     };
     for wrong in [generation + 1, generation] {
         let listing = Box::new(listing.clone());

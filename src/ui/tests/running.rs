@@ -83,8 +83,8 @@ async fn a_flood_stays_bounded_and_the_key_is_served_first() {
     let (_signals, signals) = mpsc::channel(1);
     // The key arrives together with everything else.
     for n in 0..FLOOD / 2 {
-        bus.emit(Event::Announced(Box::new(announced(1, n as u64))));
-        bus.emit(Event::Peer(Box::new(peer((n % 100) as u8))));
+        bus.emit(BusEvent::Announced(Box::new(announced(1, n as u64))));
+        bus.emit(BusEvent::Peer(Box::new(peer((n % 100) as u8))));
     }
     tokio::task::yield_now().await;
     let inputs = stream::iter([Ok(key_event('3'))]);
@@ -126,7 +126,7 @@ async fn a_flood_stays_bounded_and_the_key_is_served_first() {
     );
     assert_eq!(
         explorer.model.feed.rows().to_vec().len(),
-        <Announced as TableEntry>::MOST
+        <ReceivedAnnouncement as TableEntry>::MOST
     );
     assert_eq!(
         explorer.model.dropped,

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    domain::held::{Origin, Share},
+    domain::held::{FetchOrigin, Share},
     domain::transfer::{Part, Transfer, TransferId, TransferPeer, TransferState},
     registry::{Held, Order, Release, ReleaseFile, Wanted},
     ui::{
@@ -191,7 +191,7 @@ fn held() -> Held {
         added_at: NOW,
         used_at: NOW,
         what: None,
-        origin: Some(Origin {
+        origin: Some(FetchOrigin {
             shares: vec![share(1, 400_000), share(2, 858_291)],
             millis: 2_100,
             resumed: 0,

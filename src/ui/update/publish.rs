@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use crate::{
     bus::Level,
     domain::name::PackageRef,
-    registry::{Own, OwnPackage, PublishStep},
+    registry::{OwnPackage, OwnPackages, PublishStep},
     ui::{
         action::{Action, Screen},
         effect::{Effect, EffectResult},
@@ -488,7 +488,7 @@ pub fn on_message(model: &mut Model, message: EffectResult) -> Vec<Effect> {
     let now = model.now;
     match message {
         EffectResult::Own(result) => match *result {
-            Ok(Own {
+            Ok(OwnPackages {
                 publisher,
                 key,
                 packages,

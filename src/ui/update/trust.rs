@@ -7,7 +7,7 @@ use crate::{
         name::{Handle, PublisherId},
         trust::Trust,
     },
-    registry::{Announced, Hit},
+    registry::{Hit, ReceivedAnnouncement},
     ui::{
         action::Screen,
         effect::Effect,
@@ -94,12 +94,12 @@ pub fn said(
     };
     let announced = model.feed.all().filter_map(|one| {
         let trust = trust(one.package.owner, one.handle.as_ref(), one.trust);
-        (trust != one.trust).then(|| Announced {
+        (trust != one.trust).then(|| ReceivedAnnouncement {
             trust,
             ..one.clone()
         })
     });
-    let announced: Vec<Announced> = announced.collect();
+    let announced: Vec<ReceivedAnnouncement> = announced.collect();
     model.feed.put(announced, now);
     let hits = model.search.hits.all().filter_map(|hit| {
         let trust = trust(hit.package.owner, hit.handle.as_ref(), hit.trust);

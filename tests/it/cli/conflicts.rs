@@ -31,7 +31,7 @@ fn what_is_no_evidence_is_refused_and_said_exactly_without_a_node() {
     let verify = |name: &str, text: &str| home.run(["conflict", "verify", &home.file(name, text)]);
     verify("noise", "nothing of the kind").complains(1, &["proves nothing", "damaged"]);
     verify("other", "{\"format\": \"x\", \"version\": 1}")
-        .complains(1, &["does not say that it is one"]);
+        .complains(1, &["format field is missing or wrong"]);
     let newer = "{\"format\": \"swarmdex-evidence\", \"version\": 7}";
     verify("newer", newer).complains(1, &["version 7", "newer"]);
     verify("huge", &" ".repeat(300_000)).complains(1, &["at most"]);

@@ -665,7 +665,7 @@ fn an_import_says_of_each_archive_of_a_mix_what_it_was() {
     // A package that is only described in an index cannot be a dependency.
     let described = ["get", "mirror/debian:only-described", "--with-deps"];
     home.run(described)
-        .complains(1, &["there is what an index says of it, and no package"]);
+        .complains(1, &["it only has an index entry, not the package itself"]);
     drop(node);
 }
 
@@ -1026,7 +1026,7 @@ fn an_index_is_signed() {
             .complains(2, &["not searched", nothing]);
     }
     home.run(["search", "--local", "--", "-spell"])
-        .complains(2, &["-spell: this says what to leave out"]);
+        .complains(2, &["-spell: this only says what to leave out"]);
     home.run(["import", "debian"])
         .complains(2, &["required arguments"]);
     let junk = home.file("junk", "this is no index at all\n");

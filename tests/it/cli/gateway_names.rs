@@ -588,7 +588,7 @@ fn no_path_and_no_spelling_leads_around_whose_a_name_is_or_around_a_block() {
         let [mine, theirs] = [&*claims[0].key, &*claims[1].key];
         let say = format!("names set {name}");
         let nobody = Phase::Refused {
-            parts: &[mine, theirs, &say, "trusts for no names"],
+            parts: &[mine, theirs, &say, "does not trust for names"],
             own: true,
         };
         holds(&carol, &family, &claims, &nobody);

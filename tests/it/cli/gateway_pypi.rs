@@ -597,7 +597,7 @@ fn uploads_want_the_token_and_the_same_file_again_is_no_other() {
     assert!(
         status == 403
             && said.contains("setup pip")
-            && head.starts_with("http/1.1 403 this changes something"),
+            && head.starts_with("http/1.1 403 publishing needs the token"),
         "{head} {said}"
     );
     assert_eq!(site.page("tiny"), Value::Null);

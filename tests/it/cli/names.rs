@@ -110,7 +110,7 @@ fn without_a_peer_nothing_is_pinned_and_a_handle_can_be_trusted_by_name() {
     assert_eq!(said.code, Some(1), "{}", said.stderr);
     assert!(
         said.stderr
-            .contains("alice is not pinned, because no peer answered"),
+            .contains("alice is not pinned, because no peer reported"),
         "{}",
         said.stderr
     );

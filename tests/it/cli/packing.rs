@@ -176,7 +176,7 @@ fn a_dry_run_fails_exactly_where_a_publish_does() {
     let dry = same(
         &[],
         &project(&home, "", &[("tls/test_key", PEM)]),
-        "tls/test_key has a private key in it",
+        "tls/test_key contains a private key",
     );
     let report = dry.value();
     assert_eq!(
@@ -304,7 +304,7 @@ fn a_readme_beside_an_archive_is_looked_at_too() {
         &[("about.md", PEM)],
     );
     home.alone(&["publish", &dir])
-        .complains(2, &["about.md has a private key in it"]);
+        .complains(2, &["about.md contains a private key"]);
     fs::write(home.path("web/about.md"), "# Web").unwrap();
     let report = dry_run(&home, &[], &dir).json();
     assert!(

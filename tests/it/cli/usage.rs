@@ -113,7 +113,7 @@ fn a_bad_draft_is_named_by_its_line_or_field() {
     );
     publish(&title).complains(
         2,
-        &["draft of web", "title", "200 characters", "120 at most"],
+        &["draft of web", "title", "200 characters", "at most 120"],
     );
     publish(&"# long\n".repeat(20_000)).complains(2, &["draft.toml", "bytes", "--manifest"]);
     let draft = home.file("good.toml", "name = \"web\"\nversion = \"1.0.0\"");

@@ -18,14 +18,14 @@ fn rules(include: &[&str], exclude: &[&str]) -> Rules {
     }
 }
 
-fn listed(dir: &Path, rules: &Rules) -> Listing {
-    plan(dir, rules, Limits::default())
+fn listed(dir: &Path, rules: &Rules) -> PackListing {
+    plan(dir, rules, PackLimits::default())
         .unwrap()
         .listing()
         .clone()
 }
 
-fn names(listing: &Listing) -> Vec<&str> {
+fn names(listing: &PackListing) -> Vec<&str> {
     listing
         .entries
         .iter()
@@ -33,7 +33,7 @@ fn names(listing: &Listing) -> Vec<&str> {
         .collect()
 }
 
-fn out(listing: &Listing) -> Vec<&str> {
+fn out(listing: &PackListing) -> Vec<&str> {
     listing
         .left_out
         .iter()
@@ -92,7 +92,7 @@ fn names_that_are_private_by_convention_stay_out_and_are_named() {
             .iter()
             .find(|left| path.starts_with(&left.path))
             .unwrap_or_else(|| panic!("{path}"));
-        assert!(matches!(top.why, Why::Private { .. }), "{top:?}");
+        assert!(matches!(top.why, LeftOutReason::Private { .. }), "{top:?}");
     }
     let size = |path: &str| {
         listing
@@ -312,7 +312,7 @@ fn a_private_key_goes_in_only_where_include_has_its_very_path() {
         packed(dir.path(), &["tests"])
             .unwrap_err()
             .to_string()
-            .contains("big has a private key")
+            .contains("big contains a private key")
     );
 }
 
@@ -377,7 +377,12 @@ fn the_nodes_directories_stay_out_however_they_are_named() {
             data.display()
         );
         assert_eq!(out(&listing), [".node/", "outside", "shortcut", "state/"]);
-        assert!(listing.left_out.iter().all(|left| left.why == Why::Node));
+        assert!(
+            listing
+                .left_out
+                .iter()
+                .all(|left| left.why == LeftOutReason::Node)
+        );
         let included = Rules {
             include: vec![".node/**".to_owned(), ".node/swarmdex.db".to_owned()],
             ..rules
@@ -455,7 +460,7 @@ fn a_long_listing_is_folded_and_counts_everything() {
         });
         assert_eq!(sums, (60, 90));
     }
-    assert!(listing.folded(31).contains(&Row {
+    assert!(listing.folded(31).contains(&ListingRow {
         path: "src/".to_owned(),
         files: 30,
         size: 60
@@ -540,7 +545,7 @@ proptest! {
         }
         fs::write(dir.path().join(".gitignore"), ignored.join("\n")).unwrap();
         let rules = Rules { include, exclude, own: Vec::new() };
-        let plan = plan(dir.path(), &rules, Limits::default()).unwrap();
+        let plan = plan(dir.path(), &rules, PackLimits::default()).unwrap();
         let listing = plan.listing();
         let going_in: BTreeSet<_> = listing.entries.iter().map(|entry| entry.path.clone()).collect();
         let mut archive = Vec::new();

@@ -68,14 +68,14 @@ fn peer(id: PeerId, connected: bool) -> PeerSnapshot {
         in_mesh: false,
         basis: crate::domain::reputation::Basis::default(),
         gossip_score: None,
-        traffic: crate::bus::Traffic::default(),
+        traffic: crate::bus::PeerTraffic::default(),
         sheet: None,
     }
 }
 
-fn package() -> Announced {
+fn package() -> ReceivedAnnouncement {
     let publisher = PublisherId::of(&libp2p::identity::Keypair::generate_ed25519().public());
-    Announced {
+    ReceivedAnnouncement {
         at: NOON,
         package: PackageId {
             owner: publisher,
@@ -205,14 +205,14 @@ fn announcements_and_notices_are_one_harmless_line_each() {
     let mut teller = teller();
     let (first, own) = (
         package(),
-        Announced {
+        ReceivedAnnouncement {
             via: None,
             yanked: true,
             trust: Trust::Pinned,
             ..package()
         },
     );
-    let slow = Announced {
+    let slow = ReceivedAnnouncement {
         delay: Duration::from_secs(90),
         summary: String::new(),
         ..package()

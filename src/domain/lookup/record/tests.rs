@@ -7,7 +7,7 @@ fn target() -> Hash {
     Hash::of(b"key")
 }
 
-fn begun(traces: &mut Traces<u8>, id: u8, kind: Kind, at: Instant) -> u64 {
+fn begun(traces: &mut Traces<u8>, id: u8, kind: LookupKind, at: Instant) -> u64 {
     traces
         .begin(id, kind, "key".to_owned(), target(), NOW, at)
         .unwrap()
@@ -22,22 +22,22 @@ fn a_get_is_followed_from_peer_to_peer() {
     let (start, ms) = (Instant::now(), Duration::from_millis);
     let [near, far, silent, late] = peers();
     let mut traces = Traces::default();
-    let number = begun(&mut traces, 1, Kind::Get, start);
+    let number = begun(&mut traces, 1, LookupKind::Get, start);
     traces.name(&1, "head of alice/web".to_owned());
-    traces.asked(&1, far, Ask::Get, &target(), start + ms(1));
-    traces.asked(&1, silent, Ask::Get, &target(), start + ms(2));
+    traces.asked(&1, far, HopRequest::Get, &target(), start + ms(1));
+    traces.asked(&1, silent, HopRequest::Get, &target(), start + ms(2));
     traces.answered(
         &1,
         far,
-        Answer::Closer,
+        HopAnswer::Closer,
         [near, silent].iter(),
         start + ms(11),
     );
-    traces.asked(&1, near, Ask::Get, &target(), start + ms(12));
-    traces.failed(&1, silent, Failure::Lost, start + ms(13));
-    traces.asked(&1, late, Ask::Get, &target(), start + ms(13));
+    traces.asked(&1, near, HopRequest::Get, &target(), start + ms(12));
+    traces.failed(&1, silent, HopFailure::Lost, start + ms(13));
+    traces.asked(&1, late, HopRequest::Get, &target(), start + ms(13));
     assert!(traces.get(number).unwrap().is_open());
-    traces.answered(&1, near, Answer::Record, [far].iter(), start + ms(15));
+    traces.answered(&1, near, HopAnswer::Record, [far].iter(), start + ms(15));
     traces.end(&1, End::Enough, start + ms(15));
     let trace = traces.get(number).unwrap();
     let said: Vec<String> = trace.hops.iter().map(Hop::said).collect();
@@ -66,15 +66,15 @@ fn what_does_not_verify_was_not_found() {
     let at = Instant::now();
     let [liar] = peers();
     let mut traces = Traces::default();
-    let number = begun(&mut traces, 1, Kind::Get, at);
-    traces.asked(&1, liar, Ask::Get, &target(), at);
-    traces.answered(&1, liar, Answer::Record, [].iter(), at);
+    let number = begun(&mut traces, 1, LookupKind::Get, at);
+    traces.asked(&1, liar, HopRequest::Get, &target(), at);
+    traces.answered(&1, liar, HopAnswer::Record, [].iter(), at);
     traces.wrong(&1, Some(&liar));
     traces.end(&1, End::Exhausted, at);
     let trace = traces.get(number).unwrap();
     assert_eq!(
         (trace.state, trace.found, trace.hops[0].answer),
-        (State::Missing, 0, Answer::Wrong)
+        (LookupState::Missing, 0, HopAnswer::Wrong)
     );
 }
 
@@ -83,33 +83,33 @@ fn a_dial_ends_up_where_its_answer_comes() {
     let (start, ms) = (Instant::now(), Duration::from_millis);
     let [peer] = peers();
     let mut traces = Traces::default();
-    let first = begun(&mut traces, 1, Kind::Get, start);
-    let second = begun(&mut traces, 2, Kind::Get, start + ms(5));
+    let first = begun(&mut traces, 1, LookupKind::Get, start);
+    let second = begun(&mut traces, 2, LookupKind::Get, start + ms(5));
     traces.dialling(peer, start + ms(7));
     assert_eq!(
         traces.get(second).unwrap().hops.len(),
         1,
         "taken for the youngest"
     );
-    traces.answered(&1, peer, Answer::Closer, [].iter(), start + ms(20));
+    traces.answered(&1, peer, HopAnswer::Closer, [].iter(), start + ms(20));
     assert!(traces.get(second).unwrap().hops.is_empty());
     let hop = traces.get(first).unwrap().hops[0].clone();
     assert_eq!(
         (hop.after_us, hop.took_us, hop.dialled),
         (7_000, Some(13_000), true)
     );
-    assert_eq!(hop.answer, Answer::Nothing);
+    assert_eq!(hop.answer, HopAnswer::Nothing);
 }
 
 #[test]
 fn only_what_changed_is_told_again() {
     let at = Instant::now();
     let mut traces = Traces::default();
-    begun(&mut traces, 1, Kind::Put, at);
+    begun(&mut traces, 1, LookupKind::Put, at);
     assert_eq!(traces.take_changes().len(), 1);
     assert!(traces.take_changes().is_empty());
     traces.end(&1, End::Exhausted, at);
-    assert_eq!(traces.take_changes()[0].state, State::Unanswered);
+    assert_eq!(traces.take_changes()[0].state, LookupState::Unanswered);
     assert!(traces.take_changes().is_empty());
     traces.touch_all();
     assert_eq!(traces.take_changes().len(), 1);
@@ -155,15 +155,15 @@ proptest! {
         for (n, step) in steps.into_iter().enumerate() {
             let at = start + Duration::from_micros(n as u64);
             match step {
-                Step::Begin(id) => drop(traces.begin(id, Kind::ALL[usize::from(id)], String::new(), target(), NOW, at)),
-                Step::Ask(id, n) => traces.asked(&id, peer(n), Ask::Find, &target(), at),
+                Step::Begin(id) => drop(traces.begin(id, LookupKind::ALL[usize::from(id)], String::new(), target(), NOW, at)),
+                Step::Ask(id, n) => traces.asked(&id, peer(n), HopRequest::Find, &target(), at),
                 Step::Dial(n) => traces.dialling(peer(n), at),
                 Step::Answer(id, n, what) => {
-                    let answer = [Answer::Closer, Answer::Record, Answer::Stored, Answer::Providers(1)][usize::from(what)];
+                    let answer = [HopAnswer::Closer, HopAnswer::Record, HopAnswer::Stored, HopAnswer::Providers(1)][usize::from(what)];
                     traces.answered(&id, peer(n), answer, known.iter(), at);
                 }
                 Step::Wrong(id, n) => traces.wrong(&id, Some(&peer(n))),
-                Step::Fail(id, n) => traces.failed(&id, peer(n), Failure::Lost, at),
+                Step::Fail(id, n) => traces.failed(&id, peer(n), HopFailure::Lost, at),
                 Step::NotDialled(n) => traces.not_dialled(&peer(n)),
                 Step::End(id, end) => {
                     let end = [End::Enough, End::Exhausted, End::Deadline][usize::from(end)];
@@ -183,7 +183,7 @@ proptest! {
             prop_assert_eq!(trace.is_open(), trace.took_us.is_none());
             if let Some(then) = ended.get(&trace.id) {
                 prop_assert_eq!(then, &trace, "nothing changes after the end");
-                prop_assert!(trace.hops.iter().all(|hop| hop.answer != Answer::Waiting));
+                prop_assert!(trace.hops.iter().all(|hop| hop.answer != HopAnswer::Waiting));
             }
         }
     }
@@ -195,9 +195,9 @@ fn so_many_are_kept_and_no_more() {
     let [peer] = peers();
     let mut traces: Traces<usize> = Traces::default();
     for n in 0..3 * MAX_PAST {
-        traces.begin(n, Kind::Get, String::new(), target(), NOW, at);
+        traces.begin(n, LookupKind::Get, String::new(), target(), NOW, at);
         for _ in 0..if n < 2 * MAX_PAST { 1 } else { 2 * MAX_HOPS } {
-            traces.asked(&n, peer, Ask::Get, &target(), at);
+            traces.asked(&n, peer, HopRequest::Get, &target(), at);
         }
         traces.end(&n, End::Exhausted, at);
         let kept = traces.list();
@@ -207,7 +207,7 @@ fn so_many_are_kept_and_no_more() {
     }
     assert_eq!(traces.list()[0].more_hops as usize, MAX_HOPS);
     for n in 0..2 * MAX_RUNNING {
-        traces.begin(n, Kind::Get, String::new(), target(), NOW, at);
+        traces.begin(n, LookupKind::Get, String::new(), target(), NOW, at);
     }
     assert!(traces.running.len() <= MAX_RUNNING);
 }

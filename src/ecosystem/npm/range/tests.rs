@@ -199,7 +199,8 @@ proptest! {
     /// Every match is included.
     #[test]
     fn the_wide_reading_is_wider(
-        range in "([~^]|[<>]?=?) ?[01x](\\.[01x](\\.[01x](-[0a])?)?)?( - [0-2](\\.[01](\\.[01](-[0a])?)?)?)?( \\|\\| [01])?",
+        range in "([~^]|[<>]?=?) ?[01x](\\.[01x](\\.[01x](-[0a])?)?)?( - \
+            [0-2](\\.[01](\\.[01](-[0a])?)?)?)?( \\|\\| [01])?",
         text in "[01]\\.[01]\\.[01](-[0ab])?",
     ) {
         if let Ok(requirement) = Requirement::parse(&range) {

@@ -1,9 +1,9 @@
-//! Distance between nodes that share a machine: what comes from a peer is held back for as long as
-//! it would have travelled. For demos, tests and benches; a real node has no delays, and then
-//! nothing of this is between it and the network.
+//! Simulated distance between nodes that share a machine: data from a peer is held back for the
+//! time it would have travelled. For demos, tests and benches; a real node has no delays and none
+//! of this between itself and the network.
 //!
-//! Each side holds back what it reads, so a round trip is twice one way. What is delayed are the
-//! bytes of the streams in a connection and its end, not the handshakes by which it comes about.
+//! Each side delays what it reads, so a round trip is twice one way. The bytes of a connection's
+//! streams and its end are delayed, but not the handshakes.
 
 mod muxer;
 mod stream;
@@ -15,13 +15,13 @@ use tokio::time::Instant;
 
 use crate::domain::geo::GeoLocation;
 
-/// Share of one way by which it is longer at most, where delays go by distance. Nothing is faster
+/// Largest jitter, as a share of the one-way delay by distance. It only adds: nothing is faster
 /// than light.
 const JITTER: f64 = 0.1;
 
 type OneWay = dyn Fn(&PeerId) -> Option<Duration> + Send + Sync;
 
-/// How long the bytes of each peer are on their way.
+/// The delay of each peer's data.
 #[derive(Clone)]
 pub struct Delays {
     one_way: Arc<OneWay>,
@@ -30,8 +30,8 @@ pub struct Delays {
 }
 
 impl Delays {
-    /// One way from a peer, asked once for each connection; `None` for a peer that is not delayed.
-    /// Waking up takes up to a millisecond more, and never less.
+    /// Creates the delays. `one_way` is called once for each connection and returns the time from
+    /// the peer, or `None` for no delay. A wake-up takes up to a millisecond more, and never less.
     pub fn new(one_way: impl Fn(&PeerId) -> Option<Duration> + Send + Sync + 'static) -> Self {
         Self {
             one_way: Arc::new(one_way),
@@ -40,8 +40,8 @@ impl Delays {
         }
     }
 
-    /// Makes each delay longer by up to `share` of it, 0 to 1. By how much, is a function of the
-    /// seed and the two nodes; bytes of one stream stay in order.
+    /// Makes each delay longer by up to `share` of it, 0 to 1, depending on the seed and the two
+    /// nodes. The bytes of one stream stay in order.
     pub fn with_jitter(self, share: f64, seed: u64) -> Self {
         Self {
             jitter: share.clamp(0.0, 1.0),
@@ -50,8 +50,8 @@ impl Delays {
         }
     }
 
-    /// Those of a node at `here` from peers at `places` ([`GeoLocation::one_way`]), and up to a
-    /// tenth more. Whoever is not in the table is not delayed.
+    /// Returns the delays of a node at `here` from peers at `places` ([`GeoLocation::one_way`]),
+    /// with up to a tenth of jitter. Peers that are not in the table are not delayed.
     pub fn by_distance(
         here: GeoLocation,
         places: Arc<HashMap<PeerId, GeoLocation>>,
@@ -61,7 +61,7 @@ impl Delays {
             .with_jitter(JITTER, seed)
     }
 
-    /// The connection with its delay, where the peer has one.
+    /// Returns the connection with the peer's delay, if it has one.
     pub fn apply(&self, me: &PeerId, peer: &PeerId, connection: StreamMuxerBox) -> StreamMuxerBox {
         let Some(one_way) = (self.one_way)(peer) else {
             return connection;
@@ -92,7 +92,7 @@ impl fmt::Debug for Delays {
     }
 }
 
-/// When what arrives now has come all the way.
+/// The delay of one stream: computes the time at which data that arrives now is due.
 #[derive(Clone, Debug)]
 struct Pace {
     one_way: Duration,
@@ -102,11 +102,11 @@ struct Pace {
 }
 
 impl Pace {
-    /// Never before what came earlier.
+    /// Returns the due time, which is never before that of earlier data.
     fn due(&mut self, now: Instant) -> Instant {
         let mut due = now + self.one_way;
         if self.jitter > 0.0 {
-            // 53 bits are what a float holds.
+            // A float holds 53 bits.
             let share = (self.next() >> 11) as f64 / (1_u64 << 53) as f64;
             due = now + self.one_way.mul_f64(1.0 + self.jitter * share);
         }
@@ -115,12 +115,12 @@ impl Pace {
         due
     }
 
-    /// The longest one way can be.
+    /// Returns the longest possible one-way delay.
     fn most(&self) -> Duration {
         self.one_way.mul_f64(1.0 + self.jitter)
     }
 
-    /// That of one more stream on the same link.
+    /// Returns the pace of one more stream on the same link.
     fn fork(&mut self) -> Self {
         Self {
             state: self.next(),
@@ -130,7 +130,7 @@ impl Pace {
     }
 
     /// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA
-    /// 2014): eight bytes of state, for there is one in each stream.
+    /// 2014). Its state of eight bytes suits, because each stream has one.
     fn next(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.state ^ (self.state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

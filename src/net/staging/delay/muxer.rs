@@ -1,4 +1,4 @@
-//! A connection whose streams, and whose end, come with a delay.
+//! A connection whose streams and end are delayed.
 
 use std::{
     future::Future,
@@ -15,8 +15,8 @@ use super::{Pace, stream::Delayed};
 pub(super) struct Muxer {
     inner: StreamMuxerBox,
     pace: Pace,
-    /// Why the connection has ended, and the rest of the time that this takes to get here: what was
-    /// sent before it is still on its way.
+    /// The error that ended the connection, and the time left until it is reported: data sent
+    /// before it is still on its way.
     broken: Option<(io::Error, Pin<Box<Sleep>>)>,
 }
 
@@ -29,7 +29,7 @@ impl Muxer {
         }
     }
 
-    /// Asks the connection, and holds its end back.
+    /// Polls the connection and delays its end.
     fn ask<T>(
         &mut self,
         cx: &mut Context<'_>,

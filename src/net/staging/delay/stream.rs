@@ -1,8 +1,7 @@
-//! A stream whose bytes are stamped as they arrive, and read once they are due.
+//! A stream whose bytes are stamped on arrival and read once they are due.
 //!
-//! A task reads ahead, so that the stamp is the time of arrival whether anybody reads or not, and
-//! wakes the reader when there is something for it. It sleeps while nothing comes and nothing falls
-//! due.
+//! A task reads ahead, so that the stamp is the time of arrival even if nothing reads, and wakes
+//! the reader when data is due. It sleeps while nothing arrives and nothing falls due.
 
 use std::{
     collections::VecDeque,
@@ -20,29 +19,30 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Pace;
 
-/// Bytes a second at which a stream may come without its delay becoming a limit.
+/// Bytes per second that a stream can carry without being limited by its delay.
 const BANDWIDTH: u64 = 64 << 20;
-/// Time beyond the delay in which a reader may be late, as when it writes to a disk.
+/// Time beyond the delay by which a reader may be late, for example while it writes to a disk.
 const SLACK: Duration = Duration::from_millis(10);
-/// Bytes that are read at once.
+/// Bytes read at once.
 const PIECE: usize = 16 << 10;
-/// What a piece takes beside its bytes: a peer that sends them one by one has room for fewer.
+/// Memory of a piece besides its bytes, so that a peer that sends single bytes cannot fill the
+/// memory.
 const OVERHEAD: usize = 64;
 
-/// The side that is read and written. What is written goes on at once: the other side delays it.
+/// The delayed side. Writes pass through at once, because the other side delays them.
 pub(super) struct Delayed<S>(Arc<Mutex<Line<S>>>);
 
 struct Line<S> {
-    /// None once nobody reads any more.
+    /// `None` once the reader is gone.
     inner: Option<S>,
-    /// In the order in which they came, and fall due.
+    /// In the order of arrival, which is also the order of due times.
     pieces: VecDeque<(Instant, Bytes)>,
-    /// Bytes in `pieces`, overhead included.
+    /// Bytes in `pieces`, including the overhead.
     held: usize,
-    /// No more is read while this is held; so the sender has to wait, as the stream has it.
+    /// Reading stops at this many bytes, so that flow control makes the sender wait.
     most: usize,
     full: bool,
-    /// When the stream is at its end, and the error if that is why.
+    /// The due time of the end of the stream, and its error, if any.
     end: Option<(Instant, Option<io::Error>)>,
     pace: Pace,
     reader: Option<Waker>,
@@ -53,7 +53,7 @@ fn lock<S>(line: &Mutex<Line<S>>) -> MutexGuard<'_, Line<S>> {
     line.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Bandwidth times delay.
+/// Returns the bandwidth-delay product in bytes.
 fn window(delay: Duration) -> usize {
     let bytes = (delay + SLACK)
         .as_millis()
@@ -63,8 +63,8 @@ fn window(delay: Duration) -> usize {
 }
 
 impl<S: AsyncRead + Unpin> Delayed<S> {
-    /// The stream, and the task that reads ahead for it: it ends soon after the stream is dropped,
-    /// or has ended.
+    /// Creates the stream and the task that reads ahead for it. The task ends soon after the stream
+    /// is dropped or has ended.
     pub(super) fn new(inner: S, pace: Pace) -> (Self, Pump<S>) {
         let line = Arc::new(Mutex::new(Line {
             inner: Some(inner),
@@ -82,7 +82,8 @@ impl<S: AsyncRead + Unpin> Delayed<S> {
 }
 
 impl<S: AsyncRead + Unpin> Line<S> {
-    /// Takes in what has arrived, as far as there is room; false when nobody wants it.
+    /// Reads the data that has arrived, as far as there is room. Returns false once the reader is
+    /// gone.
     fn take_in(&mut self, cx: &mut Context<'_>) -> bool {
         match &mut self.pump {
             Some(pump) => pump.clone_from(cx.waker()),
@@ -112,7 +113,7 @@ impl<S: AsyncRead + Unpin> Line<S> {
         }
     }
 
-    /// When something is to be read for the first time: bytes, else the end.
+    /// Returns the earliest due time: that of the first bytes, else of the end.
     fn first(&self) -> Option<Instant> {
         self.pieces
             .front()
@@ -120,7 +121,7 @@ impl<S: AsyncRead + Unpin> Line<S> {
             .or(self.end.as_ref().map(|(due, _)| *due))
     }
 
-    /// When something falls due after `now` for the first time.
+    /// Returns the first due time after `now`.
     fn next(&self, now: Instant) -> Option<Instant> {
         let passed = self.pieces.partition_point(|(due, _)| *due <= now);
         let end = self
@@ -177,7 +178,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Delayed<S> {
         {
             return Poll::Ready(error.take().map_or(Ok(0), Err));
         }
-        // The task has been told of whatever falls due next: it wakes for that, and then us.
+        // The task wakes at the next due time, and then wakes this reader.
         match &mut line.reader {
             Some(reader) => reader.clone_from(cx.waker()),
             none => *none = Some(cx.waker().clone()),
@@ -224,18 +225,17 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Delayed<S> {
 impl<S> Drop for Delayed<S> {
     fn drop(&mut self) {
         let mut line = lock(&self.0);
-        // Dropped here and not by the task, so that the other side hears of it as soon as without
-        // us.
+        // Dropped here and not by the task, so that the other side sees the end without delay.
         line.inner = None;
         line.pieces = VecDeque::new();
         wake(&mut line.pump);
     }
 }
 
-/// Reads ahead, and wakes the reader when something falls due.
+/// Reads ahead, and wakes the reader when data is due.
 pub(super) struct Pump<S> {
     line: Arc<Mutex<Line<S>>>,
-    /// Made when it is needed for the first time: most streams are short.
+    /// Created on first use: most streams are short.
     timer: Option<Pin<Box<Sleep>>>,
 }
 

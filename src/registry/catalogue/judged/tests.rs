@@ -1,5 +1,5 @@
-//! Whatever strangers sign, and an honest node takes: when it serves that, no honest node that asks
-//! finds fault with it.
+//! Whatever strangers sign, if an honest node accepts and serves it, no honest node that asks finds
+//! fault with that node.
 
 use crate::ecosystem::Ecosystem;
 use std::collections::BTreeSet;
@@ -30,8 +30,8 @@ use crate::{
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
 const NAMES: [&str; 2] = ["web", "lib"];
 const VERSIONS: [&str; 3] = ["1.0.0", "2.0.0", "3.0.0"];
-/// Words that an index and a judge may take apart in two ways: marks inside words, letters of other
-/// widths, scripts and ages, ligatures, and what is no letter to one of them.
+/// Words that an index and a judge may split differently: with marks inside, letters of other
+/// widths, scripts and cases, ligatures, and characters that are letters to only one of them.
 const WORDS: [&str; 15] = [
     "seri\u{301}alize",
     "ｗｅｂ",
@@ -50,7 +50,7 @@ const WORDS: [&str; 15] = [
     "ภาษาไทย",
 ];
 
-/// And as people type them.
+/// The same words as people type them.
 const PLAIN: [&str; 14] = [
     "serialize",
     "parser",
@@ -68,7 +68,8 @@ const PLAIN: [&str; 14] = [
     "ไทย",
 ];
 
-/// What somebody signs, by number, so that a failure shrinks.
+/// A record that a stranger signs. Records refer to each other by number, so that a failure
+/// shrinks.
 #[derive(Clone, Debug)]
 enum Step {
     /// A manifest of a name and version, with words.
@@ -77,7 +78,7 @@ enum Step {
         version: usize,
         words: Vec<usize>,
     },
-    /// The next head of a package, or another of the same number.
+    /// The next head of a package, or another one with the same number.
     Head {
         entries: Entries,
         again: bool,
@@ -86,7 +87,7 @@ enum Step {
         by_dht: bool,
     },
     Page(Entries),
-    /// Bytes that read as a manifest and as a page, signed as either.
+    /// Bytes that decode both as a manifest and as a page, signed as either.
     Both {
         name: usize,
         version: usize,
@@ -95,19 +96,20 @@ enum Step {
     Fetch(usize),
 }
 
-/// What a head or page lists: manifests, each under its own version or another one, for the package
-/// of the first or another.
+/// The entries of a head or page: manifests, each under its own version or another one, for the
+/// package of the first or another.
 #[derive(Clone, Debug)]
 struct Entries {
     of: Vec<(usize, Option<usize>)>,
     other_name: bool,
 }
 
-/// So many manifests are signed before anything else: most of what follows is about one of them.
+/// This many manifests are signed first; most later steps refer to one of them.
 const MANIFESTS: usize = 4;
 
 fn manifest() -> impl Strategy<Value = Step> {
-    // Texts of one word say it where index and judge differ; in longer ones another word may match.
+    // Texts of one word show differences between index and judge; in longer ones another word may
+    // match.
     let words = prop_oneof![3 => (0..WORDS.len()).prop_map(|word| vec![word]), 1 => prop::collection::vec(0..WORDS.len(), 0..4)];
     (0..NAMES.len(), 0..VERSIONS.len(), words).prop_map(|(name, version, words)| Step::Manifest {
         name,
@@ -146,7 +148,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         .prop_map(|(manifests, others)| [manifests, others].concat())
 }
 
-/// A publisher that signs whatever it likes, and a node that takes it.
+/// A publisher that signs anything, and a node that accepts it.
 struct Stranger {
     key: Keypair,
     store: Store,
@@ -164,7 +166,8 @@ impl Stranger {
         }
     }
 
-    /// The package and the releases that a head or page lists, as far as a head can list them.
+    /// Returns the package and the releases that a head or page lists, as far as a head can list
+    /// them.
     fn entries(&self, entries: &Entries) -> (PackageId, Vec<ReleaseEntry>) {
         let mut listed: Vec<ReleaseEntry> = Vec::new();
         let mut name = NAMES[0];
@@ -331,7 +334,7 @@ impl Stranger {
         }
     }
 
-    /// What has the fields of both kinds, in one payload.
+    /// Accepts a payload that has the fields of both kinds.
     async fn take_both(&mut self, name: &str, version: &str) {
         #[derive(Serialize)]
         struct Both {
@@ -379,8 +382,8 @@ impl Stranger {
         }
     }
 
-    /// Every question that there is, as an honest node asks it; panics where the answer says
-    /// anything bad of who served it.
+    /// Sends every kind of request as an honest node does. Panics if an answer counts against the
+    /// node that sent it.
     fn ask_everything(&self) {
         let horizon = Horizon::of(NOW, None, None);
         let texts: BTreeSet<String> = WORDS
@@ -422,7 +425,12 @@ impl Stranger {
                 manifest: manifest.map(Into::into),
             })
             .collect();
-        let judged = records(items, &all.iter().copied().collect(), horizon);
+        let judged = records(
+            &items,
+            &all.iter().copied().collect(),
+            horizon,
+            &Keys::default(),
+        );
         assert!(
             is_good(judged.outcome()) && judged.refused.is_empty(),
             "sync: {judged:?}"
@@ -445,7 +453,7 @@ impl Stranger {
                 }
             }
         }
-        // A page or a manifest is asked for by its hash, as what it is referred to.
+        // A page or a manifest is requested by its hash, as the kind that it is referred to as.
         let asked: Vec<(Hash, bool)> = self
             .hashes
             .iter()

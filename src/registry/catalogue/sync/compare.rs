@@ -1,4 +1,4 @@
-//! One comparison with a peer, and what is taken of what it has.
+//! Compares the catalogue with one peer's, and downloads what is missing.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::{StreamExt, stream};
 use libp2p::PeerId;
 use tokio::sync::mpsc;
 
@@ -20,7 +21,7 @@ use crate::{
         hash::Hash,
         manifest::Manifest,
         name::{Handle, PackageId, PublisherId},
-        record::{Admission, Authorised, Head, Refusal},
+        record::{Admission, Authorised, Head, Keys, Refusal},
         reputation::Outcome,
         trust::Trust,
     },
@@ -28,47 +29,46 @@ use crate::{
         protocol::Item,
         sync::{Stopped, SyncLink, wire::MAX_WANTED},
     },
-    store::HeadVerdict,
+    store::{HeadVerdict, processors},
 };
 
-/// A peer is reached within this.
+/// Time to reach a peer.
 const REACH: Duration = Duration::from_secs(5);
-/// Questions for heads asked ahead of their answers, and answers that wait to be verified: of 256
-/// heads each.
+/// Requests for 256 heads each that are sent ahead of their answers, and answers that wait to be
+/// verified.
 const AHEAD: usize = 2;
-const WAITING: usize = 4;
-/// Heads that are stored in one transaction, as far as they are there.
-const AT_ONCE: usize = 1_000;
-/// Heads that a peer may have and this node not: twice what a full catalogue has by default, or 32
-/// MiB of hashes.
+const WAITING: usize = 8;
+/// Most heads stored in one transaction. Each transaction writes most pages of the indexes by hash,
+/// however few heads it has.
+const AT_ONCE: usize = 2_000;
+/// Most heads that a peer may claim to have and this node lacks: twice a full catalogue by default,
+/// or 32 MiB of hashes.
 const MOST_CLAIMED: usize = 1_000_000;
-/// What is told when its thread ends before it is done.
+/// The name of this work in errors.
 const COMPARING: &str = "comparing catalogues";
-/// From so many new packages on, a person is told.
+/// A person is told of this many new packages or more.
 const WORTH_TELLING: usize = 100;
 
-/// What came of comparing with a peer.
+/// The result of a comparison with a peer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SyncReport {
     /// Messages of the comparison.
     pub rounds: usize,
-    /// Heads that the peer had and this node had not.
+    /// Heads that the peer had and this node lacked.
     pub differed: usize,
     /// Those of them that are in the catalogue now.
     pub taken: usize,
-    /// Heads that this node has and the peer has not.
+    /// Heads that this node has and the peer lacks.
     pub they_lack: usize,
-    /// Bytes that went and came.
+    /// Bytes sent and received.
     pub bytes: u64,
 }
 
 impl Catalogue {
-    /// Compares this node's catalogue with a peer's, and takes what the peer has and this node has
-    /// not.
+    /// Compares this node's catalogue with a peer's, and downloads what this node lacks.
     ///
     /// # Errors
-    /// When the peer cannot be reached or does not answer as it should, or the store cannot be
-    /// used.
+    /// Fails if the peer cannot be reached or misbehaves, or if the store fails.
     pub async fn sync_with(self: &Arc<Self>, peer: PeerId) -> Result<SyncReport> {
         let begun = Instant::now();
         let mut report = SyncReport::default();
@@ -135,7 +135,7 @@ impl Catalogue {
         Ok(())
     }
 
-    /// Asks for the heads, while those that came are verified and stored.
+    /// Requests the heads, while those that arrived are verified and stored.
     async fn take_all(
         self: &Arc<Self>,
         link: &mut SyncLink,
@@ -143,7 +143,7 @@ impl Catalogue {
         taken: &mut usize,
     ) -> Result<(), Failed> {
         let peer = link.peer;
-        let (sender, mut answers) = mpsc::channel::<(HashSet<Hash>, Vec<Item>)>(WAITING);
+        let (sender, answers) = mpsc::channel::<(HashSet<Hash>, Vec<Item>)>(WAITING);
         let asking = async move {
             let mut chunks = wanted.chunks(MAX_WANTED);
             let mut asked = VecDeque::new();
@@ -159,22 +159,27 @@ impl Catalogue {
                 };
                 let records = link.records().await?;
                 if sender.send((chunk, records)).await.is_err() {
-                    // What became of it is said by the other half.
+                    // The other half reports the reason.
                     return Ok(());
                 }
             }
         };
-        let (judged, mut good) = mpsc::channel::<Wanted>(WAITING);
+        let (judged, good) = mpsc::channel::<Wanted>(WAITING);
+        let keys = Keys::default();
         let judging = async {
-            // Ends with this, and so does what waits for it.
-            let judged = judged;
-            while let Some((asked, items)) = answers.recv().await {
-                let catalogue = self.clone();
-                let done = blocking(COMPARING, move || {
-                    Ok(catalogue.judge_items(peer, &asked, items))
+            // Both are dropped when this ends, which also ends the next stage.
+            let (judged, mut answers) = (judged, answers);
+            let answers = stream::poll_fn(|context| answers.poll_recv(context));
+            let judge = |(asked, items): (HashSet<Hash>, Vec<Item>)| {
+                let (catalogue, keys) = (self.clone(), keys.clone());
+                blocking(COMPARING, move || {
+                    Ok(catalogue.judge_items(peer, &asked, &items, &keys))
                 })
-                .await??;
-                if judged.send(done).await.is_err() {
+            };
+            // In order, with as many running at once as there are processors.
+            let mut done = answers.map(judge).buffered(processors().min(WAITING));
+            while let Some(done) = done.next().await {
+                if judged.send(done??).await.is_err() {
                     break;
                 }
             }
@@ -182,8 +187,9 @@ impl Catalogue {
         };
         let (mut sent, mut wrong) = (0, 0);
         let taking = async {
+            let mut good = good;
             while let Some(mut judged) = good.recv().await {
-                // What has come meanwhile is stored in the same transaction.
+                // Heads that arrived meanwhile are stored in the same transaction.
                 while judged.good.len() < AT_ONCE
                     && let Ok(more) = good.try_recv()
                 {
@@ -197,11 +203,12 @@ impl Catalogue {
             }
             Ok::<_, Failed>(())
         };
-        // Each works on another part at the same time; what ends one of them ends those that wait
-        // for it.
+        // The three stages run concurrently on different parts; when one fails, those that wait for
+        // it end too.
         let (asked, judged, took) = tokio::join!(asking, judging, taking);
         took.and(judged).and(asked)?;
-        // What others made costs the items; the peer only where it had little else.
+        // Bad records of others only lose these records; the peer is blamed only if it sent little
+        // else.
         if is_mostly_wrong(wrong, sent) {
             return Err(Failed::Theirs(Stopped::Lied(
                 "most of the records that it sent break a rule",
@@ -213,7 +220,7 @@ impl Catalogue {
         Ok(())
     }
 
-    /// Takes what holds; returns how many packages that changed.
+    /// Stores valid records. Returns the number of packages that this changed.
     async fn take_judged(
         &self,
         Wanted {
@@ -242,15 +249,16 @@ impl Catalogue {
         Ok(count)
     }
 
-    /// As strict as with gossip; off the tasks that serve the network, because signatures take
-    /// their time.
+    /// Verifies records as strictly as with gossip, and outside the tasks that serve the network,
+    /// because signatures take time.
     fn judge_items(
         &self,
         peer: PeerId,
         asked: &HashSet<Hash>,
-        items: Vec<Item>,
+        items: &[Item],
+        keys: &Keys,
     ) -> Result<Wanted, Failed> {
-        let judged = judged::records(items, asked, self.horizon(self.core.now()));
+        let judged = judged::records(items, asked, self.horizon(self.core.now()), keys);
         self.count_refused(&judged.refused);
         if judged.refused.iter().any(|refusal| refusal.is_proven()) {
             self.core.net.observe(peer, Outcome::RecordInvalid);
@@ -289,7 +297,7 @@ impl Catalogue {
             } else if welcome {
                 wanted.good.push((head, manifest));
             } else {
-                // Not for good: it is asked for again.
+                // Only for now: the head is requested again later.
                 self.core.tally.refused(Refusal::OverQuota);
             }
         }
@@ -297,18 +305,18 @@ impl Catalogue {
     }
 }
 
-/// What of an answer can be taken, and what is not wanted.
+/// The part of an answer that can be stored, and the heads that are not wanted.
 #[derive(Default)]
 struct Wanted {
     good: Vec<(Authorised<Head>, Option<Authorised<Manifest>>)>,
     unwanted: Vec<Hash>,
-    /// Records that came, and those of them that break a rule.
+    /// Records received, and those of them that break a rule.
     sent: usize,
     wrong: usize,
 }
 
-/// Tells if a head is not asked for again, by what became of it. What is ahead of its time is, and
-/// whatever is held.
+/// Returns true if a head should not be requested again, by its verdict. One that is refused only
+/// for now ([`Refusal::Ahead`]) should be, and so should one that is held.
 fn is_unwanted(verdict: &HeadVerdict) -> bool {
     match verdict.refusal() {
         Some(refusal) => refusal != Refusal::Ahead,
@@ -316,7 +324,7 @@ fn is_unwanted(verdict: &HeadVerdict) -> bool {
     }
 }
 
-/// On whose side something went wrong.
+/// The side on which something went wrong.
 enum Failed {
     Ours(RegistryError),
     Theirs(Stopped),

@@ -1,14 +1,10 @@
-//! Keeping the catalogue whole: compared with a few peers on joining, every now and then, and after
-//! sleep.
+//! Keeps the catalogue complete: compares it with a few peers after joining, at intervals, and
+//! after sleep.
 
 mod compare;
-mod schedule;
+pub mod schedule;
 
-use std::{
-    collections::HashSet,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::HashSet, sync::Arc, time::Instant};
 
 use libp2p::PeerId;
 use tokio::sync::mpsc;
@@ -17,14 +13,10 @@ use tokio_util::sync::CancellationToken;
 use super::Catalogue;
 use crate::domain::catalogue::CatalogueScope;
 pub use compare::SyncReport;
-use schedule::{GAP, GOOD, LOOK, Schedule, jittered};
-
-/// A peer that has joined is given so long to say hello first; and others as long to join, so that
-/// it is one round.
-const SETTLE: Duration = Duration::from_millis(300);
+use schedule::{GAP, GOOD, LOOK, SETTLE, Schedule, jittered};
 
 impl Catalogue {
-    /// Runs until `stop` is called. `lacking` says who has what this node lacks.
+    /// Runs until `stop` is cancelled. `lacking` receives the peers that have what this node lacks.
     pub async fn run_sync(
         self: Arc<Self>,
         mut lacking: mpsc::Receiver<PeerId>,
@@ -53,7 +45,7 @@ impl Catalogue {
                     self.add_fresh(&mut schedule).await;
                 }
                 Some(peer) = lacking.recv() => {
-                    // One that is heard of just after it was asked is asked when it may be.
+                    // If the peer was asked just before, wait until it may be asked again.
                     tokio::time::sleep(schedule.wait_for(&peer, Instant::now())).await;
                     schedule.add(peer);
                 }
@@ -62,7 +54,7 @@ impl Catalogue {
                     self.add_round(&mut schedule).await;
                 }
                 () = self.imported.notified() => {
-                    // Those who are asked hear that they lack something, and ask in turn.
+                    // Peers that are asked notice that they lack something, and ask in return.
                     tokio::time::sleep(GAP).await;
                     self.add_round(&mut schedule).await;
                 }
@@ -87,7 +79,7 @@ impl Catalogue {
         }
     }
 
-    /// A few of the peers that joined: everything is at each of them, as a rule.
+    /// Adds a few of the peers that joined: usually each of them has everything.
     async fn add_fresh(&self, schedule: &mut Schedule) {
         let net = &self.core.net;
         let here = net.catalogues().await.unwrap_or_default();
@@ -106,7 +98,7 @@ impl Catalogue {
     }
 }
 
-/// Never, where there is nothing to wait for.
+/// Waits forever if there is nothing to wait for.
 async fn sleep_until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at.into()).await,

@@ -1,5 +1,5 @@
-//! Decides whom this node's catalogue is compared with, and when. Pure: the time and the random
-//! numbers are arguments.
+//! Decides with which peers this node's catalogue is compared, and when. Pure: the time and the
+//! random numbers are arguments.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -10,26 +10,29 @@ use libp2p::PeerId;
 
 use crate::domain::time::Timestamp;
 
-/// Peers that the catalogue is compared with in a round: good ones, and others.
+/// Peers per round: good ones, and others.
 pub const GOOD: usize = 2;
 pub const OTHERS: usize = 1;
-/// Nobody is compared with more often than this, however often somebody asks for it.
+/// Shortest time between two comparisons with the same peer, even on request.
 pub const GAP: Duration = Duration::from_secs(2);
-/// Whether this machine slept is looked at this often; it did when so much more time has gone by.
+/// A peer that has joined is given so long to say hello first; and others as long to join, so that
+/// it is one round.
+pub const SETTLE: Duration = Duration::from_millis(300);
+/// Interval of the checks whether this machine slept; it did if this much more time has passed.
 pub const LOOK: Duration = Duration::from_secs(10);
 const SLEPT: Duration = Duration::from_secs(60);
-/// A comparison that failed is tried again so many times, each time later.
+/// Number of retries of a failed comparison, each later than the one before.
 const TRIES: u32 = 3;
-/// Peers whose last comparison is remembered.
+/// Most peers whose last comparison is remembered.
 const REMEMBERED: usize = 2_048;
 
-/// Whom to compare with, and when.
+/// The peers to compare with, and the times.
 pub struct Schedule {
-    /// With how often it has failed.
+    /// Each with its number of failures.
     queue: VecDeque<(PeerId, u32)>,
-    /// Those with whom it failed, and when they are asked again.
+    /// Peers with a failed comparison, and the time of the retry.
     again: Vec<(Instant, PeerId, u32)>,
-    /// Of peers that are connected, or were lately.
+    /// The time of the last comparison with peers that are, or were lately, connected.
     last: HashMap<PeerId, Instant>,
     looked: (Instant, Timestamp),
 }
@@ -50,8 +53,8 @@ impl Schedule {
         }
     }
 
-    /// Adds those of the peers that are here which it was not compared with: as many as a round
-    /// has, the best first. Who left is forgotten: who then comes back has slept, or was elsewhere.
+    /// Adds connected peers without a comparison so far, the best first, as many as a round has.
+    /// Peers that left are forgotten: one that returns has slept or was elsewhere.
     pub fn add_fresh(&mut self, best: &[PeerId], here: &HashSet<PeerId>) {
         self.last.retain(|peer, _| here.contains(peer));
         let fresh: Vec<PeerId> = best
@@ -63,7 +66,7 @@ impl Schedule {
         fresh.into_iter().for_each(|peer| self.add(peer));
     }
 
-    /// Adds a round: the good ones, and some of the others, which `draw` chooses by lot.
+    /// Adds a round: the good peers, and some of the others, drawn at random with `draw`.
     pub fn add_round(
         &mut self,
         good: Vec<PeerId>,
@@ -92,7 +95,7 @@ impl Schedule {
         None
     }
 
-    /// The time until a peer may be compared with again.
+    /// Returns the time until a peer may be compared with again.
     pub fn wait_for(&self, peer: &PeerId, now: Instant) -> Duration {
         let since = self.last.get(peer).map(|at| now.duration_since(*at));
         since
@@ -100,7 +103,7 @@ impl Schedule {
             .unwrap_or_default()
     }
 
-    /// Notes that a comparison failed, for the `failed`th time before this one.
+    /// Schedules a retry after a comparison that had failed `failed` times before.
     pub fn failed(&mut self, peer: PeerId, failed: u32, now: Instant) {
         if failed < TRIES && self.again.len() < REMEMBERED {
             self.again
@@ -108,33 +111,33 @@ impl Schedule {
         }
     }
 
-    /// When the first of those with whom it failed is asked again.
+    /// Returns the time of the earliest retry.
     pub fn again_at(&self) -> Option<Instant> {
         self.again.iter().map(|(at, ..)| *at).min()
     }
 
-    /// Adds those with whom it failed, and whose time has come.
+    /// Adds the peers whose retry is due.
     pub fn add_due(&mut self, now: Instant) {
         for (_, peer, failed) in self.again.extract_if(.., |(at, ..)| *at <= now) {
             self.queue.push_back((peer, failed));
         }
     }
 
-    /// Tells if more time has gone by since the last look than this process was awake.
+    /// Returns true if more time has passed since the last check than this process was awake.
     pub fn slept(&mut self, now: Instant, time: Timestamp) -> bool {
         let (before, time_before) = std::mem::replace(&mut self.looked, (now, time));
         slept(now.duration_since(before), time.since(time_before))
     }
 }
 
-/// Tells if the machine slept, by how long its timer says that it was and by how long the clock
-/// does: of some systems the timer stands still meanwhile, of others it goes on.
+/// Returns true if the machine slept, from the time that the timer and the clock measured: the
+/// timer stops during sleep on some systems and continues on others.
 fn slept(awake: Duration, gone: Duration) -> bool {
     gone > awake + SLEPT || awake > LOOK + SLEPT
 }
 
-/// A little earlier or later by a share between 0 and 1, so that nodes that started together do not
-/// ask together.
+/// Varies an interval by a share between 0 and 1, so that nodes that started together do not ask
+/// together.
 pub fn jittered(every: Duration, share: f64) -> Duration {
     every.mul_f64(0.8 + 0.4 * share)
 }

@@ -1,7 +1,7 @@
-//! What many releases need, asked of several peers, much of it at once: the manifests of a
-//! package's versions, and the small documents that travel beside their files.
+//! Fetches many small things from several peers at once: the manifests of a package's versions, and
+//! the small companion files of releases.
 //!
-//! What nobody gives here is left to whoever asks for it alone, which looks in the DHT too.
+//! What no peer supplies here is left to the caller, who fetches it alone and with the DHT's help.
 
 mod plan;
 
@@ -19,37 +19,36 @@ use tokio::{
 
 use plan::Plan;
 
-/// Peers that are asked at once; another one takes the place of each that gives no more.
+/// Peers asked at once. When one has no more to give, the next takes its place.
 const PEERS: usize = 4;
-/// A thing that one peer owes for so long is asked of another one too, which has nothing else to
-/// give.
+/// If a peer owes a thing for this long, an idle peer is asked for it too.
 const LATE: Duration = Duration::from_millis(300);
-/// A peer that is busy is asked again after this long, longer each time, and so many times.
+/// A busy peer is asked again after this long, longer each time, up to [`TIMES`] times.
 const AGAIN: Duration = Duration::from_millis(100);
 const TIMES: u32 = 8;
 
-/// The result of a question.
+/// The outcome of a request.
 pub enum Said {
-    /// So many of the things came, and are noted.
+    /// This many of the things arrived and are noted.
     Gave(usize),
-    /// It has no time now.
+    /// The peer is busy.
     Busy,
-    /// It is of no use.
+    /// The peer is of no use.
     Nothing,
 }
 
-/// Things that are asked for together.
+/// A set of things that are requested together.
 pub struct Many {
     plan: Mutex<Plan>,
     changed: Notify,
 }
 
-/// The pace at which a peer is asked.
+/// The pace of the requests to one peer.
 #[derive(Clone, Copy)]
 pub struct Pace {
-    /// Questions to one peer at once.
+    /// Concurrent requests to one peer.
     pub lanes: usize,
-    /// Things in a question.
+    /// Most things in a request.
     pub most: usize,
 }
 
@@ -69,7 +68,7 @@ impl Many {
         self.plan().got(at);
     }
 
-    /// Asks these peers, the first ones first, until all is here or nobody has more to give.
+    /// Asks these peers, in this order, until everything is here or no peer has more to give.
     pub async fn ask<F: Future<Output = Said>>(
         &self,
         peers: impl Iterator<Item = PeerId>,
@@ -86,7 +85,7 @@ impl Many {
                 return;
             }
             tokio::select! {
-                // Of those that owe what others gave nobody waits for an answer.
+                // Peers that only owe what others have given are not waited for.
                 () = changed => {}
                 over = open.next() => match over {
                     Some(_) => open.extend(peers.next().map(one)),
@@ -96,7 +95,7 @@ impl Many {
         }
     }
 
-    /// Asks one peer for one thing after the other, as long as it gives any.
+    /// Sends one request after the other to a peer, as long as it supplies things.
     async fn lane<F: Future<Output = Said>>(
         &self,
         peer: PeerId,
@@ -122,7 +121,7 @@ impl Many {
         }
     }
 
-    /// Waits for what a peer can be asked for; `None` when there is nothing any more.
+    /// Waits for things that the peer can be asked for; `None` when nothing is left.
     async fn turn(&self, peer: &PeerId, most: usize) -> Option<Vec<usize>> {
         loop {
             let changed = self.changed.notified();

@@ -1,12 +1,12 @@
-//! Decides which peer is asked for which of many things that several may have. Pure.
+//! Decides which peer is asked for which of many things. Pure.
 
 use libp2p::PeerId;
 
-/// A thing that is wanted.
+/// A wanted thing.
 #[derive(Clone, Default)]
 struct Thing {
     here: bool,
-    /// Those who were asked for it, and whether their answer is still to come.
+    /// The peers that were asked for it, and whether each answer is outstanding.
     asked: Vec<(PeerId, bool)>,
 }
 
@@ -20,7 +20,8 @@ impl Thing {
     }
 }
 
-/// Things by their numbers. Each is asked of one peer after the other, and of nobody twice.
+/// The things by number. Each is requested from one peer after the other, and never twice from the
+/// same.
 pub(super) struct Plan {
     things: Vec<Thing>,
     missing: usize,
@@ -38,13 +39,13 @@ impl Plan {
         self.missing == 0
     }
 
-    /// Returns up to `most` things that the peer is now asked for: those that it was not asked for
-    /// yet, and that nobody owes.
+    /// Returns up to `most` things to request from the peer: those that it was not asked for yet
+    /// and that no peer owes.
     pub fn next(&mut self, peer: &PeerId, most: usize) -> Vec<usize> {
         self.hand_out(peer, most, |thing| !thing.is_owed())
     }
 
-    /// As [`Self::next`], of those that others owe: they may never give them.
+    /// As [`Self::next`], but of the things that other peers owe and may never supply.
     pub fn owed(&mut self, peer: &PeerId, most: usize) -> Vec<usize> {
         self.hand_out(peer, most, Thing::is_owed)
     }
@@ -70,15 +71,15 @@ impl Plan {
             .collect()
     }
 
-    /// Returns whether the peer can be asked for anything, now or once others have not given what
-    /// they owe.
+    /// Returns true if the peer can be asked for anything, now or once other peers fail to supply
+    /// what they owe.
     pub fn has_work(&self, peer: &PeerId) -> bool {
         self.things
             .iter()
             .any(|thing| !thing.here && !thing.was_asked_of(peer))
     }
 
-    /// Notes that a thing is here.
+    /// Notes that a thing has arrived.
     pub fn got(&mut self, at: usize) {
         if let Some(thing) = self.things.get_mut(at).filter(|thing| !thing.here) {
             thing.here = true;
@@ -86,7 +87,7 @@ impl Plan {
         }
     }
 
-    /// Notes that a peer gives no more of these.
+    /// Notes that a peer supplies no more of these.
     pub fn answered(&mut self, peer: &PeerId, things: &[usize]) {
         for at in things {
             let asked = self
@@ -100,7 +101,7 @@ impl Plan {
         }
     }
 
-    /// Notes that a peer had no time for these: it may be asked for them again.
+    /// Notes that a busy peer may be asked for these again.
     pub fn put_off(&mut self, peer: &PeerId, things: &[usize]) {
         for at in things {
             if let Some(thing) = self.things.get_mut(*at) {
@@ -163,7 +164,7 @@ mod tests {
                     *times.entry((*peer, *at)).or_default() += 1;
                 }
                 match what {
-                    // It has every second of them.
+                    // It has every second one of them.
                     1 => {
                         things.iter().filter(|at| **at % 2 == 0).for_each(|at| plan.got(*at));
                         plan.answered(peer, &things);

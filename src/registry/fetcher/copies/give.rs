@@ -1,4 +1,4 @@
-//! Giving: an own release is offered to other nodes until as many hold it as it wants.
+//! Replicates own releases: offers them to other nodes until enough of them hold a copy.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -30,34 +30,36 @@ use crate::{
     },
 };
 
-/// Own releases that are given to others at once.
+/// Own releases that are offered at once.
 const AT_ONCE: usize = 4;
-/// An own release that nobody took is offered again after this long, and when a peer with room
-/// comes.
+/// An own release that no peer took is offered again after this long, or when a peer with room
+/// joins.
 const AGAIN: Duration = Duration::from_secs(60);
-/// Offers in vain, one after the other, after which the rest waits for its turn.
+/// After this many failed offers in a row, the remaining releases wait for the next run.
 const IN_VAIN: usize = 20;
-/// Between two questions how far a peer is: short at first, because most releases are small.
+/// Pause between two requests for a peer's progress: short at first, because most releases are
+/// small.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-/// No more peers are asked after this: a publish waits for those that are getting it, and the next
-/// round is soon.
+/// No further peers are asked after this: a publish waits for those that are fetching, and the next
+/// run is soon.
 const ASKING: Duration = Duration::from_secs(60);
-/// A peer to which nothing came for so long does not get it.
+/// A peer is given up after this long without progress.
 const STALLED: Duration = Duration::from_secs(40);
 
-/// Returns whether one more peer is asked, of which `with` have it or are asked already.
+/// Returns true if one more peer should be asked, when `with` peers have the release or are asked
+/// already.
 fn may_ask_another(with: usize, wanted: usize, asking_for: Duration) -> bool {
     with < wanted && asking_for < ASKING
 }
 
-/// What a peer says to an offer.
+/// A peer's answer to an offer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Said {
     Holds,
-    /// It fetches it, and has so many bytes.
+    /// It is fetching the release and has this many bytes.
     Has(u64),
-    /// It has no time to say.
+    /// It is busy.
     Waits,
     Declines,
     /// It answers something else.
@@ -76,7 +78,7 @@ fn said(answer: &Result<Response, AskError>) -> Said {
 }
 
 impl Fetcher {
-    /// Gives own releases that want copies to others: those that were not tried lately, or `all`.
+    /// Offers own releases that lack copies to others: those that were not tried lately, or `all`.
     pub async fn copy_own(self: &Arc<Self>, all: bool) -> Result<()> {
         let begun = self.core.now();
         let before = if all { begun } else { begun.before(AGAIN) };
@@ -91,7 +93,7 @@ impl Fetcher {
                 if !begun_now.insert(release) {
                     break;
                 }
-                // Whatever comes of it, the next one is another.
+                // Whatever the outcome, the next run begins with another release.
                 self.core.store.tried_to_copy(release, false, begun).await?;
                 let Some(manifest) = self.core.store.manifest(&release)? else {
                     self.core.store.tried_to_copy(release, true, begun).await?;
@@ -106,7 +108,8 @@ impl Fetcher {
         }
     }
 
-    /// As [`Self::give_copies`], which goes on also where nobody waits for it.
+    /// As [`Self::give_copies`], but in a task of its own that continues if the caller stops
+    /// waiting.
     pub fn give_soon(
         self: &Arc<Self>,
         release: Authorised<Manifest>,
@@ -119,8 +122,8 @@ impl Fetcher {
             .spawn(async move { stop.run_until_cancelled(giving).await })
     }
 
-    /// Has other nodes take the bytes of an own release, as many as it wants; how many there are
-    /// goes to `progress` as it changes. Returns how many have it.
+    /// Replicates the bytes of an own release to as many other nodes as it wants. Each change of
+    /// their number goes to `progress`. Returns the number of nodes that have it.
     pub async fn give_copies(
         self: &Arc<Self>,
         release: &Authorised<Manifest>,
@@ -193,7 +196,8 @@ impl Fetcher {
         }
     }
 
-    /// Asks a peer to keep a release, and waits until it has it; false when it does not take it.
+    /// Asks a peer to keep a release, and waits until it has it. Returns false if it does not take
+    /// it.
     async fn offer(self: &Arc<Self>, peer: PeerId, release: &Authorised<Manifest>) -> Result<bool> {
         let envelope = ByteBuf::from(release.envelope().to_vec());
         let (mut done, mut came, mut pause) = (0, Instant::now(), FIRST_PAUSE);

@@ -1,4 +1,4 @@
-//! Looking after: who else holds a release, and a copy that was lost is made anew.
+//! Checks the replicas of releases, and replaces those that are lost.
 
 use std::{
     sync::{Arc, PoisonError},
@@ -22,45 +22,46 @@ use crate::{
     net::content::{Answered, Broken, ContentLink},
 };
 
-/// Groups of a content that a peer has to show.
+/// Groups of a content that a peer must supply as proof.
 const PROVEN_BY: usize = 2;
-/// Copies that are looked after in a round, and how many rounds there are in the time after which
-/// one counts as lost.
+/// Releases checked per run, and the number of runs in the time after which a replica counts as
+/// lost.
 const A_ROUND: usize = 100;
 pub(super) const ROUNDS: u32 = 24;
-/// Wait for the DHT, for each.
+/// Longest wait for each DHT lookup.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// Nodes that are looked at for one release.
+/// Most nodes checked for one release.
 const MOST_HOLDERS: usize = 16;
-/// Peers that are remembered as not holding what they say they hold.
+/// Most peers remembered as not holding what they claim.
 const MOST_UNFIT: usize = 1_000;
 
-/// What a peer shows of a release.
+/// The result of checking a peer for a release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shown {
-    /// Groups that were chosen at random verified.
+    /// Randomly chosen groups verified.
     Holds,
-    /// It says that it does not hold it.
+    /// It says that it does not hold the release.
     Lacks,
-    /// It says that it holds it, and does not give it.
+    /// It says that it holds the release but does not supply it.
     Pretends,
     /// It could not be asked.
     Away,
 }
 
 impl Shown {
-    /// Tells if a peer that said that it holds a release does not.
+    /// Returns true if a peer that claimed to hold a release does not.
     pub fn is_a_lie(self) -> bool {
         matches!(self, Self::Lacks | Self::Pretends)
     }
 }
 
-/// Tells if a copy is lost, by since when its holder is gone.
+/// Returns true if a replica is lost, given the time since which its holder is missing.
 fn is_lost(missing_since: Option<Timestamp>, now: Timestamp, lost_after: Duration) -> bool {
     missing_since.is_some_and(|missing| now.since(missing) >= lost_after)
 }
 
-/// Tells if a copy is wanted anew. Right after a publish nobody has heard yet of who holds it.
+/// Returns true if another replica is wanted. Right after a publish it is too early, because the
+/// holders are not known yet.
 fn wants_another(
     (holders, wanted): (usize, usize),
     since: Timestamp,
@@ -70,8 +71,8 @@ fn wants_another(
     holders < wanted && now.since(since) >= lost_after
 }
 
-/// Where the next round goes on: after the last one of this, or at the beginning where this was the
-/// end.
+/// Returns where the next run starts: after the last release of this one, or at the beginning if
+/// this one reached the end.
 fn next_round(count: usize, last: Option<Hash>) -> Hash {
     let beginning = Hash([0; 32]);
     match count < A_ROUND {
@@ -81,7 +82,7 @@ fn next_round(count: usize, last: Option<Hash>) -> Hash {
 }
 
 impl Fetcher {
-    /// Nodes that have a content: this one if it has, and those of which the DHT says so.
+    /// Returns the nodes that have a content: this one, if it does, and its providers in the DHT.
     pub async fn holders_of(&self, root: ContentRoot) -> Result<Vec<PeerId>> {
         let here = self.contents.get(&root)?.map(|_| self.core.net.peer_id());
         let mut holders: Vec<PeerId> = here.into_iter().collect();
@@ -98,8 +99,7 @@ impl Fetcher {
         Ok(holders)
     }
 
-    /// Other nodes of which the DHT says that they have a content, `most` at most; `what` is what
-    /// the lookup is called.
+    /// Looks up at most `most` other providers of a content in the DHT; `what` names the lookup.
     pub async fn find_holders(
         &self,
         root: ContentRoot,
@@ -123,7 +123,7 @@ impl Fetcher {
         Ok(holders)
     }
 
-    /// Looks at some of the releases that this node keeps, or had copied: who else has them, and
+    /// Checks some of the releases that this node keeps or had replicated: who else has them, and
     /// whether that is enough.
     pub async fn look_after_copies(self: &Arc<Self>) -> Result<()> {
         let at = *self
@@ -142,7 +142,7 @@ impl Fetcher {
             match Authorised::<Manifest>::verify(&envelope) {
                 Ok(release) => self.look_after(&release, copy.since).await?,
                 Err(refusal) => {
-                    tracing::error!(%refusal, release = %copy.release, "a release that is kept does not verify")
+                    tracing::error!(%refusal, release = %copy.release, "a kept release does not verify")
                 }
             }
         }
@@ -222,14 +222,15 @@ impl Fetcher {
         let all = holders.iter().map(|holder| holder.peer).chain([me]);
         if order(&release.content().root, all).first() == Some(&me) {
             let nodes = self.place_copies(release, wanted, None).await?;
-            tracing::info!(package = %release.name, version = %release.version, nodes, "a copy was lost, and is made anew");
+            tracing::info!(package = %release.name, version = %release.version, nodes, "a copy was lost and is replaced");
         }
         Ok(())
     }
 
-    /// A peer says that it holds a release and does not: it loses its place and its score.
+    /// Penalises a peer that claims to hold a release but does not: it loses its provider entry and
+    /// its score.
     pub fn pretends(&self, peer: PeerId, release: &Manifest) {
-        tracing::info!(%peer, package = %release.name, version = %release.version, "a peer says that it keeps it, and does not");
+        tracing::info!(%peer, package = %release.name, version = %release.version, "a peer claims a copy that it lacks");
         self.core.net.observe(peer, Outcome::AnswerWrong);
         let mut unfit = self.copying.unfit();
         if unfit.len() >= MOST_UNFIT {
@@ -238,11 +239,11 @@ impl Fetcher {
         unfit.insert(peer);
     }
 
-    /// Asks a peer for groups of a release's contents, chosen at random.
+    /// Requests randomly chosen groups of a release's contents from a peer.
     pub(super) async fn shown(&self, peer: PeerId, release: &Manifest) -> Shown {
         for content in release.contents() {
             let mut shown = self.shown_of(peer, content, false).await;
-            // A stream that was kept may be of a connection that is no more.
+            // A kept stream may belong to a connection that has closed.
             if shown == Shown::Away {
                 shown = self.shown_of(peer, content, true).await;
             }
@@ -269,7 +270,7 @@ impl Fetcher {
     }
 }
 
-/// Asks for a content's first question, and then for groups of it.
+/// Reads the answer to the first request for a content, then requests groups of it.
 async fn ask_for_some(
     mut link: ContentLink,
     content: Content,

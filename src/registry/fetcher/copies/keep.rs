@@ -1,4 +1,4 @@
-//! Keeping: what other nodes ask this one to hold for them, and the room that there is for it.
+//! Keeps releases that other nodes ask this one to hold, within the space for that.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -20,32 +20,32 @@ use crate::{
     store::Reserved,
 };
 
-/// Releases that are fetched for others at once, and of publishers that are not known here.
+/// Most releases fetched for others at once, and most of publishers that are not known here.
 pub(super) const FOR_OTHERS: usize = 4;
 pub(super) const FOR_UNKNOWN: usize = 2;
-/// What nobody took for so long is told: right after a start nobody has said yet how much room
-/// there is.
+/// A release without copies is reported after this long: right after the start, peers have not told
+/// their free space yet.
 const PATIENT: Duration = Duration::from_secs(120);
-/// Whoever asks is told at once where a release comes within this.
+/// If the release arrives within this time, the asking peer gets the final answer at once.
 const AT_ONCE_HERE: Duration = Duration::from_millis(200);
-/// Room is told to peers in so many steps.
+/// Number of steps in which free space is told to peers.
 const STEPS: u64 = 64;
 
-/// Bytes that may be kept for others in all, beside what a person fetched; `kept` of `used` are
-/// such already.
+/// Returns the bytes that may be kept for others in all, beside what a person fetched. `kept` of
+/// the `used` bytes are such copies already.
 fn room_beside(most: u64, quota: u64, used: u64, kept: u64) -> u64 {
     most.min(quota.saturating_sub(used).saturating_add(kept))
 }
 
-/// Room as peers are told of it: without what is kept of publishers that are known, and in steps,
-/// so that not every content is news.
+/// Returns the free space to tell peers: without what is kept of known publishers, and rounded to
+/// steps, so that not every content changes it.
 fn in_steps(most: u64, of_known: u64) -> u64 {
     let step = (most / STEPS).max(1);
     most.saturating_sub(of_known) / step * step
 }
 
-/// How far this node is with a release of which so many bytes are here; none when it does nothing
-/// about it. While it is fetched, it is not held.
+/// Returns the progress of a kept release of which `done` bytes are here; `None` if this node does
+/// nothing about it. It does not count as held while it is fetched.
 fn progress(has_all: bool, is_fetched: bool, done: u64) -> Option<Keeping> {
     match (has_all, is_fetched) {
         (true, false) => Some(Keeping::Held),
@@ -55,8 +55,8 @@ fn progress(has_all: bool, is_fetched: bool, done: u64) -> Option<Keeping> {
 }
 
 impl Fetcher {
-    /// Tells peers how many bytes they may have kept here, and whoever looks at this node's health
-    /// how it stands. What is kept of unknown publishers makes room for known ones.
+    /// Tells peers the space for copies, and the health screen its use. Copies of unknown
+    /// publishers are evicted for known ones.
     pub fn tell_room(&self) -> Result<()> {
         let Copying { underway, .. } = &self.copying;
         let (kept, of_known) = self.core.store.copies_usage(&self.core.net.known())?;
@@ -85,7 +85,8 @@ impl Fetcher {
         Ok(())
     }
 
-    /// Bytes that may be kept for others in all: what was fetched by a person is not displaced.
+    /// Returns the bytes that may be kept for others in all; contents that a person fetched are not
+    /// evicted for them.
     fn room_for_others(&self) -> Result<u64> {
         let most = self.core.options.keep_for_others;
         if most == 0 || !self.core.content.provide {
@@ -96,8 +97,7 @@ impl Fetcher {
         Ok(room_beside(most, usage.quota, usage.bytes, kept))
     }
 
-    /// Drops what an earlier run of this node had begun to keep for others, and what there is no
-    /// room for any more.
+    /// Drops copies that an earlier run began to fetch, and those that no longer fit.
     pub async fn tidy_copies(&self) -> Result<()> {
         let now = self.core.now();
         let known = self
@@ -120,7 +120,7 @@ impl Fetcher {
         Ok(())
     }
 
-    /// Answers a peer that asks this node to keep a release for others.
+    /// Answers a peer that asks this node to keep a release.
     pub async fn keep_for(self: &Arc<Self>, from: PeerId, envelope: &[u8]) -> Response {
         let Ok(release) = Authorised::<Manifest>::verify(envelope) else {
             return Response::Refused;
@@ -129,13 +129,13 @@ impl Fetcher {
             Ok(Some(keeping)) => Response::Keeping(keeping),
             Ok(None) => Response::Busy,
             Err(error) => {
-                tracing::warn!(%error, "what a peer asks to be kept could not be looked at");
+                tracing::warn!(%error, "a peer's request to keep a release failed");
                 Response::Busy
             }
         }
     }
 
-    /// `None` when there is too much to do.
+    /// Returns `None` if the node is busy.
     async fn keep(
         self: &Arc<Self>,
         from: PeerId,
@@ -185,7 +185,7 @@ impl Fetcher {
             .await?
         {
             Reserved::Declined => return Ok(Some(Keeping::Declined)),
-            // What was kept and is not all here any more is fetched again.
+            // A kept release that is no longer complete is fetched again.
             Reserved::Kept => {}
             Reserved::Taken { gone } => self.forget_contents(gone).await?,
         }
@@ -203,7 +203,7 @@ impl Fetcher {
                 .await;
             drop(ended);
         });
-        // What is small is here before it could be asked for again.
+        // A small release is here before the peer could ask again.
         let _ = tokio::time::timeout(AT_ONCE_HERE, end).await;
         Ok(Some(
             self.keeping(&release, &contents)?
@@ -211,7 +211,7 @@ impl Fetcher {
         ))
     }
 
-    /// How far this node is with a release; `None` when it does nothing about it.
+    /// Returns this node's progress with a release; `None` if it does nothing about it.
     fn keeping(
         &self,
         release: &Authorised<Manifest>,
@@ -257,7 +257,7 @@ impl Fetcher {
             self.tell_room()
         };
         if let Err(error) = noted.await {
-            tracing::error!(%error, package = %release.name, "what is kept for others could not be written down");
+            tracing::error!(%error, package = %release.name, "a copy for others could not be recorded");
         }
     }
 
@@ -269,7 +269,7 @@ impl Fetcher {
             release.name,
             release.version
         );
-        for (content, beside) in release.contents_beside() {
+        for (content, beside) in release.contents_with_hosts() {
             if self
                 .contents
                 .get(&content.root)

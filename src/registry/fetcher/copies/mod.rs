@@ -1,10 +1,10 @@
-//! Copies on other nodes: the bytes of a new release are given to others, so that whoever published
-//! it may leave; and what others ask this node to keep.
+//! Replication: the bytes of a new release are copied to other nodes, so that its publisher may go
+//! offline, and this node keeps copies for others.
 //!
-//! Who asks ([`give`]) is the node that published, and later, when a copy was lost ([`holders`]),
-//! the one of those that hold it which comes first by [`order`](crate::domain::copies::order).
-//! Whoever is asked ([`keep`]) fetches in the ordinary way, and verifies. That a node holds a
-//! release is believed once it has given groups of it, chosen at random, that verify.
+//! The publishing node asks others to keep a release ([`give`]). Later, when a replica is lost
+//! ([`holders`]), the holder that comes first by [`order`](crate::domain::copies::order) asks. The
+//! node that is asked ([`keep`]) fetches and verifies it as usual. A claim to hold a release is
+//! believed once the node has supplied randomly chosen groups that verify.
 
 mod give;
 mod holders;
@@ -28,22 +28,22 @@ use crate::{Result, domain::hash::Hash};
 use holders::ROUNDS;
 use keep::{FOR_OTHERS, FOR_UNKNOWN};
 
-/// Own releases that want copies are looked for this often.
+/// Interval at which own releases that lack copies are sought.
 const LOOK: Duration = Duration::from_secs(5);
-/// Copies are looked after no more often than this, and no less.
+/// Shortest interval between two checks of the replicas.
 const SHORTEST_ROUND: Duration = Duration::from_secs(1);
 const LONGEST_ROUND: Duration = Duration::from_secs(3_600);
 
-/// What is under way with copies.
+/// The state of the replication.
 pub struct Copying {
-    /// Own releases that are given to others now.
+    /// Own releases that are offered to others now.
     underway: watch::Sender<HashSet<Hash>>,
     unfit: Mutex<HashSet<PeerId>>,
     /// Releases that are fetched for others now.
     fetching: Mutex<HashSet<Hash>>,
     places: Arc<Semaphore>,
     of_unknown: Arc<Semaphore>,
-    /// The rounds go on after these.
+    /// The last release that each of the two checks reached.
     at: Mutex<[Hash; 2]>,
 }
 
@@ -61,9 +61,9 @@ impl Default for Copying {
 }
 
 impl Copying {
-    /// Waits until nothing is given to others.
+    /// Waits until no release is being offered.
     pub async fn idle(&self) {
-        // The sender is as old as this.
+        // The sender lives as long as this, so waiting cannot fail.
         let _ = self.underway.subscribe().wait_for(HashSet::is_empty).await;
     }
 
@@ -77,7 +77,7 @@ impl Copying {
 }
 
 impl Fetcher {
-    /// Runs until `stop` is called.
+    /// Runs until `stop` is cancelled.
     pub async fn run_copies(self: Arc<Self>, stop: CancellationToken) {
         let mut joined = self.core.net.joined();
         let every = self.core.options.copy_lost_after / ROUNDS;
@@ -85,7 +85,7 @@ impl Fetcher {
         round.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // Peers that had room when they were looked at last.
+        // Peers that had free space at the last look.
         let mut roomy = HashSet::new();
         loop {
             let mut look_after = false;
@@ -96,7 +96,7 @@ impl Fetcher {
                 _ = round.tick() => look_after = true,
             }
             if let Err(error) = self.tell_room() {
-                tracing::debug!(%error, "how much room there is for others could not be found out");
+                tracing::debug!(%error, "the space for copies could not be computed");
             }
             if self.core.options.copies == 0 || *joined.borrow_and_update() == 0 {
                 continue;
@@ -111,18 +111,18 @@ impl Fetcher {
                     .filter(|(_, room)| *room > 0)
                     .map(|(peer, _)| *peer)
                     .collect();
-                // Whoever is new may take what nobody took before.
+                // A new peer may take what the others declined.
                 let all = now.iter().any(|peer| !roomy.contains(peer));
                 roomy = now;
                 self.copy_own(all).await
             });
             if let Some(Err(error)) = done.await {
-                tracing::warn!(%error, "copies on other nodes are looked after again later");
+                tracing::warn!(%error, "checking copies failed and is tried again later");
             }
         }
     }
 
-    /// Nodes that were seen to have a release, this one not counted.
+    /// Returns the number of nodes, without this one, that were seen to have a release.
     pub fn copies_of(&self, release: &Hash) -> Result<usize> {
         Ok(self
             .core

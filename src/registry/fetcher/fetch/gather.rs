@@ -1,4 +1,5 @@
-//! One attempt at a content: who is asked, when others are, and when nobody gives the rest.
+//! One attempt to fetch a content: chooses the peers, adds others when needed, and gives up if none
+//! supplies the rest.
 
 use std::{
     sync::Arc,
@@ -11,32 +12,32 @@ use super::{super::Fetcher, Entry, crowd::Crowd, plan::ONE_PEER, run::Run, worke
 use crate::{
     RegistryError, Result,
     domain::{
-        content::groups,
+        content::{GROUP, groups},
         record::DhtKey,
         transfer::{Wanted, rate},
     },
 };
 
-/// Peers that one content is fetched from at once.
+/// Most peers that one content is fetched from at once.
 const WORKERS: usize = 8;
-/// A small content is asked of one more peer each time this has gone by without it, or a peer had
-/// it not.
+/// For a small content, one more peer is asked each time this has passed, or a peer lacked it.
 const STAGGER: Duration = Duration::from_millis(100);
-/// Progress is looked at this often.
+/// Bytes requested from a peer at a time, for a content from several peers.
+const AT_A_TIME: u64 = 1 << 20;
+/// Interval at which progress is checked.
 const LOOK: Duration = Duration::from_millis(200);
-/// Attempts to find more peers after those that were known have given what they have, while
-/// something came of it.
+/// Most further rounds after the known peers have supplied what they have, as long as each round
+/// helps.
 const ROUNDS: usize = 5;
-/// A fetch that takes long looks for more providers this often.
+/// Interval at which a long fetch looks for more providers.
 const SEARCH_AGAIN: Duration = Duration::from_secs(10);
-/// A fetch to which nothing came for so many times as long as a peer may be silent has nobody who
-/// gives the rest.
+/// A fetch is stalled after this many times the longest silence allowed of a peer.
 const STALLED: u32 = 2;
-/// Before the next of these.
+/// Pause before each further round.
 const BREATH: Duration = Duration::from_millis(500);
 
-/// The most peers that are asked at once: of a small content one, and one more each time it is late
-/// or was asked of one in vain.
+/// Returns the most peers to ask at once. For a small content that is one, and one more each time
+/// it is late or a peer lacked it.
 fn at_once(single: bool, millis: u64, in_vain: usize) -> usize {
     let late = usize::try_from(millis / STAGGER.as_millis() as u64).unwrap_or(usize::MAX);
     match single {
@@ -48,18 +49,18 @@ fn at_once(single: bool, millis: u64, in_vain: usize) -> usize {
     }
 }
 
-/// Whom to ask once more when everybody has been.
+/// The peers to ask again once all have been asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Again {
     Nobody,
-    /// Those that were busy, or had only a part: something came of it.
+    /// Those that were busy or had only a part, because the last round helped.
     Others,
-    /// Those that were slow or lost too, because there was nobody else: it may be our own side.
+    /// Slow and lost ones, too, because there are no others and the problem may be on our side.
     AlsoTheSlow,
 }
 
-/// Decides whom to ask once more, by the rounds so far and the bytes that came before the last one
-/// and until now.
+/// Decides which peers to ask again, by the number of rounds and the bytes received before and
+/// after the last one.
 fn asks_again(rounds: usize, before: u64, came: u64, was_slow_or_lost: bool) -> Again {
     let nothing = rounds == 0 && came == 0;
     match nothing {
@@ -70,19 +71,26 @@ fn asks_again(rounds: usize, before: u64, came: u64, was_slow_or_lost: bool) -> 
     }
 }
 
-/// Tells if nothing has come for so long that nobody gives the rest.
+/// Returns true if nothing has arrived for so long that no peer supplies the rest.
 fn is_stalled(silent_for: Duration, content_idle: Duration) -> bool {
     silent_for >= STALLED * content_idle
 }
 
 impl Fetcher {
-    /// Asks everybody who may have it until all of it is here; returns why it is not, if it is not.
+    /// Asks all peers that may have the content until everything is here. Otherwise returns the
+    /// reason why it is not.
     pub(super) async fn ask_all(
         self: &Arc<Self>,
         entry: &Entry,
         run: &Arc<Run>,
     ) -> Result<Option<String>> {
         let single = groups(run.wanted.content.size) <= ONE_PEER;
+        // Bytes requested from one peer.
+        let share = if single {
+            run.wanted.content.size.max(GROUP)
+        } else {
+            AT_A_TIME
+        };
         let mut workers: JoinSet<()> = JoinSet::new();
         let mut crowd = Crowd::default();
         let (mut asked, mut rounds, mut before, mut searched) = (0, 0, 0, Instant::now());
@@ -102,17 +110,22 @@ impl Fetcher {
             }
             let most = at_once(single, run.millis(), run.in_vain());
             while workers.len() < most
-                && let Some((peer, score)) = crowd.next()
+                && let Some((peer, score)) = crowd.next(|peer| self.fetches.links.load(peer))
             {
                 asked += 1;
                 run.heard();
-                workers.spawn(work(self.clone(), run.clone(), peer, score));
+                let load = self.fetches.links.expect(peer, share);
+                let working = work(self.clone(), run.clone(), peer, score);
+                workers.spawn(async move {
+                    working.await;
+                    drop(load);
+                });
             }
             if crowd.dht.is_none() && !crowd.searched && (!single || workers.len() < most) {
                 self.search(&mut crowd, &run.wanted).await?;
             }
             if workers.is_empty() && crowd.is_exhausted() && !run.is_over() {
-                // Somebody may have come since.
+                // New peers may have come since.
                 self.recruit(run, &mut crowd).await?;
                 if !crowd.waiting.is_empty() {
                     continue;
@@ -131,7 +144,8 @@ impl Fetcher {
                 self.recruit(run, &mut crowd).await?;
                 continue;
             }
-            // Those who have a part may wait for one another, and for what none of them has.
+            // Peers with parts of it may wait for one another, and for a part that none of them
+            // has.
             if is_stalled(run.silent_for(), self.core.content.idle)
                 && crowd.dht.is_none()
                 && !run.is_over()
@@ -151,7 +165,7 @@ impl Fetcher {
                     self.show(entry, |transfer| {
                         (transfer.done, transfer.rate, transfer.peers) = (done, now, run.parts());
                     });
-                    // Whoever else wants it can have of us what there is.
+                    // Other nodes can now fetch from us what is here.
                     if !provided && !single && done > 0 && self.core.content.provide {
                         provided = true;
                         self.provide_soon(run.wanted.content.root, &run.wanted.what);
@@ -161,8 +175,8 @@ impl Fetcher {
         }
     }
 
-    /// Those who are known already: who announced it, the publisher's own nodes, then everybody by
-    /// reputation.
+    /// Adds the peers that are known already: announcers, then the publisher's own nodes, then all
+    /// others by score.
     async fn recruit(&self, run: &Run, crowd: &mut Crowd) -> Result<()> {
         let wanted = &run.wanted;
         let sources = self
@@ -173,18 +187,22 @@ impl Fetcher {
         crowd.scores = sources.iter().copied().collect();
         crowd.met.insert(self.core.net.peer_id());
         crowd.met.extend(run.given_up());
+        if let Some(package) = &wanted.package {
+            crowd.gave = self.fetches.givers.of(&package.owner);
+        }
         for peer in self
             .catalogue
             .announcers
             .of(&wanted.beside.unwrap_or(wanted.content.root))
         {
+            crowd.gave.insert(peer, true);
             crowd.add(peer);
         }
         sources.into_iter().for_each(|(peer, _)| crowd.add(peer));
         Ok(())
     }
 
-    /// Asks the DHT who has it.
+    /// Starts a lookup of providers in the DHT.
     async fn search(&self, crowd: &mut Crowd, wanted: &Wanted) -> Result<()> {
         crowd.searched = true;
         let root = wanted.beside.unwrap_or(wanted.content.root);
@@ -195,7 +213,7 @@ impl Fetcher {
     }
 }
 
-/// Bytes a second, smoothed so that one can read it.
+/// The rate in bytes per second, smoothed to be readable.
 struct Pace {
     at: Instant,
     done: u64,
@@ -211,7 +229,7 @@ impl Pace {
         }
     }
 
-    /// The rate by what is there at this time.
+    /// Returns the rate, given the bytes that are here at this time.
     fn at(&mut self, now: Instant, done: u64) -> f64 {
         let millis = u64::try_from(now.duration_since(self.at).as_millis()).unwrap_or(u64::MAX);
         let rate_now = rate(done.saturating_sub(self.done), millis);

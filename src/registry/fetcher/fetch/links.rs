@@ -1,9 +1,12 @@
-//! Streams to peers that are kept for the next fetch: opening one costs a round trip, which is all
-//! that a small content takes.
+//! Keeps streams to peers for the next fetch: opening one takes a round trip, which is all that a
+//! small content needs.
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -15,24 +18,37 @@ use crate::net::{
     content::{Broken, ContentLink},
 };
 
-/// Streams to one peer at once: one less than a peer takes, because it may not have noticed yet
-/// that one was closed.
+/// Most streams to one peer: one less than it accepts, because it may not have noticed yet that one
+/// was closed.
 const MOST: usize = 3;
-/// A stream is kept for so long after its last use; the other side keeps it a minute.
+/// An unused stream is kept for this long; the other side keeps it for a minute.
 const KEEP: Duration = Duration::from_secs(20);
 
 #[derive(Default)]
 struct Peer {
     places: Option<Arc<Semaphore>>,
     idle: Vec<(Instant, ContentLink)>,
+    /// Bytes requested from it.
+    load: Arc<AtomicU64>,
+}
+
+/// Bytes requested from a peer, counted until this is dropped.
+pub struct Load {
+    all: Arc<AtomicU64>,
+    bytes: u64,
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 #[derive(Default)]
 pub struct Links(Mutex<HashMap<PeerId, Peer>>);
 
 impl Links {
-    /// Waits for a place, then takes a stream that is there unless it must be `fresh`, or opens
-    /// one.
+    /// Waits for a permit, then takes a kept stream, unless it must be `fresh`, or opens one.
     pub async fn take(
         &self,
         net: &Net,
@@ -58,6 +74,21 @@ impl Links {
         Ok((link, place))
     }
 
+    /// Returns the bytes requested from a peer now.
+    pub fn load(&self, peer: &PeerId) -> u64 {
+        let peers = self.lock();
+        peers
+            .get(peer)
+            .map_or(0, |peer| peer.load.load(Ordering::Relaxed))
+    }
+
+    /// Counts this many more bytes as requested from a peer.
+    pub fn expect(&self, peer: PeerId, bytes: u64) -> Load {
+        let all = self.lock().entry(peer).or_default().load.clone();
+        all.fetch_add(bytes, Ordering::Relaxed);
+        Load { all, bytes }
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<PeerId, Peer>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -69,7 +100,7 @@ impl Links {
         peer.idle.pop().map(|(_, link)| link)
     }
 
-    /// Keeps a stream on which nothing is outstanding.
+    /// Keeps a stream without outstanding requests.
     pub fn give_back(&self, link: ContentLink, place: OwnedSemaphorePermit) {
         let mut peers = self.lock();
         peers
@@ -80,7 +111,7 @@ impl Links {
         drop(place);
     }
 
-    /// Closes what has not been used for a while.
+    /// Closes streams that were not used for a while.
     pub fn sweep(&self) {
         let mut peers = self.lock();
         for peer in peers.values_mut() {
@@ -91,7 +122,8 @@ impl Links {
                 .places
                 .as_ref()
                 .is_none_or(|places| places.available_permits() == MOST);
-            !(free && peer.idle.is_empty())
+            let is_asked = peer.load.load(Ordering::Relaxed) > 0;
+            !(free && peer.idle.is_empty() && !is_asked)
         });
     }
 }

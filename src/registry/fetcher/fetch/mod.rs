@@ -1,10 +1,11 @@
-//! Fetching content: who may have it, how they are asked together, and what a person is told of it.
+//! Fetches content: chooses peers, asks several at once, and reports progress.
 //!
-//! One fetch runs for a root, however many ask for it. Its pieces are handed out by [`plan`], asked
-//! for by a [`worker`] for each peer, and written by the [`run`].
+//! There is one fetch per root, however many callers wait for it. Its pieces are assigned by
+//! [`plan`], requested by a [`worker`] for each peer, and written by the [`run`].
 
 mod crowd;
 mod gather;
+mod givers;
 mod links;
 mod plan;
 mod run;
@@ -26,7 +27,7 @@ use crate::{
     RegistryError, Result,
     domain::{
         hash::ContentRoot,
-        held::Origin,
+        held::FetchOrigin,
         time::Timestamp,
         transfer::{
             Fetched, Order, Part, Transfer, TransferId, TransferPeer, TransferState, Wanted,
@@ -34,10 +35,11 @@ use crate::{
     },
     store::{StoredFetch, content::SMALL},
 };
+use givers::Givers;
 use links::Links;
 use run::Run;
 
-/// Fetches at once; the rest wait.
+/// Most concurrent fetches; the rest wait.
 const MOST: usize = 32;
 
 /// The fetches of a node.
@@ -45,7 +47,8 @@ pub struct Fetches {
     running: Mutex<HashMap<ContentRoot, Arc<Entry>>>,
     places: Semaphore,
     pub links: Links,
-    /// Ends all of them, and what they have is kept for the next start.
+    givers: Givers,
+    /// Ends all fetches; their parts are kept for the next start.
     pub stop: CancellationToken,
     pub tasks: TaskTracker,
 }
@@ -56,6 +59,7 @@ impl Default for Fetches {
             running: Mutex::default(),
             places: Semaphore::new(MOST),
             links: Links::default(),
+            givers: Givers::default(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         }
@@ -68,7 +72,7 @@ impl Fetches {
     }
 }
 
-/// A fetch that runs.
+/// A running fetch.
 struct Entry {
     wanted: Wanted,
     shown: watch::Sender<Transfer>,
@@ -76,7 +80,7 @@ struct Entry {
     in_order: bool,
 }
 
-/// What a fetch came to for whoever waits for it; none while it goes on.
+/// Returns the result of a fetch for those who wait for it; `None` while it runs.
 fn ended(transfer: &Transfer) -> Option<Result<()>> {
     let what = transfer.what.clone();
     Some(match &transfer.state {
@@ -96,21 +100,21 @@ fn ended(transfer: &Transfer) -> Option<Result<()>> {
     })
 }
 
-/// What stays of a fetch that has ended.
+/// The parts of a finished fetch that are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stays {
-    /// Nothing was written down.
+    /// Nothing had been written.
     Nothing,
-    /// The content, and no word of the fetch.
+    /// The content, without a record of the fetch.
     Bytes,
-    /// Neither word nor bytes.
+    /// Neither a record nor bytes.
     Neither,
-    /// The fetch, with what came of it, until a person has it gone on with.
+    /// The fetch and its result, until a person resumes it.
     Fetch,
 }
 
-/// What stays of a fetch by how it ended. One that failed is not tried again without being asked
-/// to: it would fail again.
+/// Returns the parts to keep of a fetch, by its result. A failed one is only resumed on request: it
+/// would fail again.
 fn what_stays(state: &TransferState, size: u64) -> Stays {
     match state {
         TransferState::Done if size < SMALL => Stays::Nothing,
@@ -123,7 +127,7 @@ fn what_stays(state: &TransferState, size: u64) -> Stays {
     }
 }
 
-/// How an attempt ended.
+/// The result of an attempt.
 enum Ended {
     Here,
     Stopped(Order),
@@ -150,7 +154,7 @@ fn begun(wanted: &Wanted, state: TransferState, now: Timestamp) -> Transfer {
 }
 
 impl Fetcher {
-    /// What is here already, or waits for the fetch that brings it.
+    /// Returns once the content is here, fetching it if necessary.
     pub async fn fetch_content(
         self: &Arc<Self>,
         wanted: Wanted,
@@ -168,7 +172,7 @@ impl Fetcher {
         loop {
             let now = shown.borrow_and_update().clone();
             if let Some(progress) = &progress {
-                // As far as there is room.
+                // Dropped if the channel is full.
                 let _ = progress.try_send(now.clone());
             }
             match ended(&now) {
@@ -189,13 +193,13 @@ impl Fetcher {
         })
     }
 
-    /// The fetch of a content: the one that runs, or a new one.
+    /// Returns the running fetch of a content, or starts one.
     pub fn begin_fetch(self: &Arc<Self>, wanted: Wanted) -> Result<watch::Receiver<Transfer>> {
         self.begin_fetch_for(wanted, false)
     }
 
-    /// As [`Self::begin_fetch`]; a new one asks first for what stands first, where somebody reads
-    /// it while it comes.
+    /// As [`Self::begin_fetch`]; if `in_order` is true, a new fetch requests the content from its
+    /// beginning, because a reader consumes it while it arrives.
     fn begin_fetch_for(
         self: &Arc<Self>,
         wanted: Wanted,
@@ -228,15 +232,20 @@ impl Fetcher {
                 .await
                 .is_none()
             {
-                // Whoever waits for it holds the registry: without this they would wait for each
-                // other, for ever.
+                // The task of the fetch holds the registry, and the registry holds the entry: this
+                // breaks the cycle.
                 fetcher.fetches.lock().remove(&root);
             }
         });
         Ok(shown)
     }
 
-    /// Bytes that have come of a content that is being fetched.
+    /// Returns true if anything is being fetched.
+    pub fn is_fetching(&self) -> bool {
+        !self.fetches.lock().is_empty()
+    }
+
+    /// Returns the bytes received of a content that is being fetched.
     pub fn fetched_of(&self, root: &ContentRoot) -> u64 {
         self.fetches
             .lock()
@@ -244,7 +253,7 @@ impl Fetcher {
             .map_or(0, |entry| entry.shown.borrow().done)
     }
 
-    /// Tells a fetch what to do; false when there is none that it could be told.
+    /// Controls a fetch. Returns false if there is no such fetch.
     pub async fn direct_fetch(self: &Arc<Self>, root: ContentRoot, order: Order) -> Result<bool> {
         let running = self.fetches.lock().get(&root).cloned();
         if let Some(entry) = running {
@@ -274,14 +283,14 @@ impl Fetcher {
         }
     }
 
-    /// Throws away what came of a content.
+    /// Discards what arrived of a content.
     async fn forget_fetch(&self, root: ContentRoot) -> Result<()> {
         self.contents.discard(root).await?;
         self.core.store.forget_fetch(root).await
     }
 
-    /// Shows what an earlier run of this node had not ended; returns what is to be gone on with
-    /// once somebody is there, which is all but what was paused.
+    /// Shows the unfinished fetches of an earlier run. Returns those that are not paused, to be
+    /// resumed once peers are connected.
     pub fn unended_fetches(&self) -> Result<Vec<Wanted>> {
         let mut open = Vec::new();
         for StoredFetch {
@@ -327,7 +336,7 @@ impl Fetcher {
         if let Err(error) = noted {
             tracing::error!(%error, %root, "how a fetch ended could not be written down");
         }
-        // From here on somebody else may begin it again.
+        // From here on another caller may start it again.
         self.fetches.lock().remove(&root);
         self.show(&entry, |transfer| {
             transfer.rate = 0.0;
@@ -340,7 +349,7 @@ impl Fetcher {
         });
     }
 
-    /// What has not ended for good is written down: a node that starts again knows of it.
+    /// Stores a fetch that may be resumed, so that the next run knows it.
     async fn note_end(&self, entry: &Entry, state: &TransferState) -> Result<()> {
         let (wanted, root) = (entry.wanted.clone(), entry.wanted.content.root);
         match what_stays(state, wanted.content.size) {
@@ -362,7 +371,7 @@ impl Fetcher {
     async fn attempt(self: &Arc<Self>, entry: &Entry) -> Ended {
         let mut order = entry.order.subscribe();
         let told = async {
-            // The entry, which has the sender, is there as long as this is.
+            // The entry with the sender lives as long as this.
             match order.wait_for(Option::is_some).await {
                 Ok(order) => order.unwrap_or(Order::Pause),
                 Err(_) => Order::Pause,
@@ -423,7 +432,7 @@ impl Fetcher {
         if let Some(why) = why {
             return Ok(Ended::Failed(why));
         }
-        let origin = Origin {
+        let origin = FetchOrigin {
             shares: run.shares(),
             millis: run.millis(),
             resumed: run.resumed,
@@ -448,7 +457,7 @@ impl Fetcher {
     }
 }
 
-/// Nobody is asked for anything any more.
+/// Notes that no peer is asked any more.
 fn at_rest(peers: &mut [TransferPeer]) {
     for one in peers
         .iter_mut()

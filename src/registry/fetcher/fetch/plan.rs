@@ -1,8 +1,9 @@
-//! Which peer is asked for which groups next. Pure: the time, in milliseconds, is an argument.
+//! Decides which peer is asked for which groups next. Pure: the time, in milliseconds, is an
+//! argument.
 //!
-//! Peers take pieces as they are done with those before, so that each gives what it can; near the
-//! end, when nothing is left to hand out, an idle peer is given what a slow one still owes, and
-//! whoever is first counts.
+//! A peer gets a new piece as it finishes the one before, so that each supplies what it can. Near
+//! the end, when no pieces are left, an idle peer is also asked for what a slow one still owes (a
+//! hedged request), and the first answer counts.
 
 use std::{collections::BTreeMap, ops::Range};
 
@@ -12,40 +13,40 @@ use crate::domain::content::{GROUP, Groups, bytes_in, groups, ranges};
 
 /// Most groups in a piece: 1 MiB.
 const PIECE: u64 = 64;
-/// Content of so many groups is asked of one peer at a time: 256 KiB are here before several have
-/// been asked who has what.
+/// Content of up to this many groups (256 KiB) is requested from one peer at a time: it is here
+/// before several peers have said what they have.
 pub const ONE_PEER: u64 = 16;
-/// Pieces that are asked of one peer at once, at most.
+/// Most pieces requested from one peer at once.
 const MOST_ASKED: usize = 4;
-/// A peer of at least this score is asked for several pieces at once before it has given
+/// A peer of at least this score is asked for several pieces at once before it has supplied
 /// anything...
 const TRUSTED: f64 = 0.5;
-/// ...of so many bytes in all: where it is far, each round trip that is waited for is what takes
+/// ...up to this many bytes: with a distant peer, each round trip that is waited for is what takes
 /// long.
 const AT_FIRST: u64 = 256 << 10;
-/// One of less than this is never asked for many.
+/// A peer with a lower score is never asked for many pieces.
 const DOUBTFUL: f64 = 0.1;
-/// What is asked of a peer at once should keep it busy for so long.
+/// The outstanding requests should keep a peer busy for this long, in milliseconds.
 const BUSY_MS: f64 = 400.0;
-/// Peers that owe the same groups.
+/// Most peers that owe the same groups.
 const MOST_OWING: usize = 2;
-/// A peer that owes something for longer than this without a rate to go by is slow.
+/// A peer without a known rate is slow once it owes something for longer than this.
 const PATIENCE_MS: u64 = 1_500;
-/// What a peer of which nothing is known may take for a piece.
+/// Expected time for a piece from a peer without a known rate.
 const UNKNOWN_MS: f64 = 50.0;
-/// A peer that has given for so long is judged by what it gave.
+/// A peer is judged by its rate after this long.
 const JUDGED_AFTER_MS: u64 = 3_000;
-/// Part of the best peer's rate below which a peer is not worth the places it takes.
+/// A peer whose rate is a smaller part of the best peer's is not worth its slot.
 const TOO_SLOW: f64 = 0.1;
 
 struct Peer {
     holds: Groups,
-    /// Bytes a second: 0.7 of what it was, 0.3 of what the last piece came at.
+    /// Bytes per second: 0.7 of the previous rate plus 0.3 of the rate of the last piece.
     rate: Option<f64>,
     /// Reputation, 0 to 1.
     score: f64,
     since_ms: u64,
-    /// Where it goes on.
+    /// The group at which it continues.
     cursor: u64,
 }
 
@@ -61,18 +62,19 @@ pub struct Plan {
     have: Groups,
     peers: BTreeMap<PeerId, Peer>,
     owed: Vec<Owed>,
-    /// Where the next peer begins, so that several that fetch the same content soon have something
-    /// for each other.
+    /// The group at which the next peer starts. Nodes that fetch the same content start at
+    /// different ones, so that they soon have something for each other.
     next_cursor: u64,
-    /// Somebody reads it from its beginning while it comes.
+    /// True if a reader consumes the content in order while it arrives.
     in_order: bool,
 }
 
 impl Plan {
-    /// For a content of so many bytes, of which some groups are there. `begin` is any number.
+    /// Creates a plan for a content of `size` bytes, of which the groups `have` are here. `begin`
+    /// is any number and chooses where the first peer starts.
     pub fn new(size: u64, have: Groups, begin: u64) -> Self {
         let count = groups(size);
-        // Small content is cut finer, so that there is something for several.
+        // Small content is cut into smaller pieces, so that there are enough for several peers.
         let piece = (count / 16).clamp(4, PIECE);
         Self {
             size,
@@ -85,12 +87,12 @@ impl Plan {
         }
     }
 
-    /// From here on, what stands first is asked for first.
+    /// From now on, requests the missing groups from the beginning.
     pub fn in_order(&mut self) {
         self.in_order = true;
     }
 
-    /// A peer holds these groups, of which there may be more than when it was asked before.
+    /// Sets the groups that a peer holds, which may grow between two calls.
     pub fn holds(&mut self, peer: PeerId, holds: Groups, score: f64, now_ms: u64) {
         let count = groups(self.size);
         if let Some(known) = self.peers.get_mut(&peer) {
@@ -98,7 +100,7 @@ impl Plan {
             return;
         }
         let cursor = self.next_cursor;
-        // The golden ratio spreads any number of peers well.
+        // Steps by the golden ratio spread any number of peers well.
         self.next_cursor = (cursor + (count as f64 * 0.618) as u64) % count;
         self.peers.insert(
             peer,
@@ -112,7 +114,7 @@ impl Plan {
         );
     }
 
-    /// Forgets a peer; what it owes is handed out again.
+    /// Removes a peer; what it owes is requested from others.
     pub fn remove(&mut self, peer: &PeerId) {
         self.peers.remove(peer);
         self.owed.retain(|owed| owed.peer != *peer);
@@ -126,8 +128,9 @@ impl Plan {
         Groups::from(0..groups(self.size)) - self.have.clone()
     }
 
-    /// How many pieces a peer should owe at once: one until it has given something, unless it is
-    /// trusted; then what keeps it busy, less for one that is not trusted much.
+    /// Returns the number of pieces that a peer should owe at once: one until it has supplied
+    /// something, unless it is trusted; then as many as keep it busy, or fewer if it has a low
+    /// score.
     pub fn depth(&self, peer: &PeerId) -> usize {
         let Some(Peer { rate, score, .. }) = self.peers.get(peer) else {
             return 1;
@@ -145,7 +148,7 @@ impl Plan {
         (wanted as usize).clamp(1, most).max(2)
     }
 
-    /// The groups to ask a peer for next; `None` when it has nothing that is wanted now.
+    /// Returns the groups to request from a peer next; `None` if it has nothing that is wanted now.
     pub fn next(&mut self, peer: &PeerId, now_ms: u64) -> Option<Range<u64>> {
         let range = self.free(peer).or_else(|| self.hedge(peer, now_ms))?;
         if let Some(known) = self.peers.get_mut(peer) {
@@ -159,7 +162,7 @@ impl Plan {
         Some(range)
     }
 
-    /// What nobody has been asked for, from where the peer is on.
+    /// Returns groups that no peer owes, from the peer's cursor on.
     fn free(&self, peer: &PeerId) -> Option<Range<u64>> {
         let known = self.peers.get(peer)?;
         let owed = self.owed.iter().fold(Groups::empty(), |all, owed| {
@@ -176,12 +179,12 @@ impl Plan {
             (start < range.end).then_some(start..range.end)
         });
         let range = onwards.or_else(|| free.first().cloned())?;
-        // Pieces begin where pieces begin, so that the hashes above them are sent once.
+        // Requests end at multiples of the piece size, so that the parent hashes are sent once.
         let end = (range.start / self.piece + 1) * self.piece;
         Some(range.start..range.end.min(end))
     }
 
-    /// What a slower peer owes.
+    /// Returns groups that a slower peer owes.
     fn hedge(&self, peer: &PeerId, now_ms: u64) -> Option<Range<u64>> {
         let known = self.peers.get(peer)?;
         let missing = self.missing();
@@ -202,14 +205,15 @@ impl Plan {
         });
         let late = |owed: &Owed| self.expected_ms(owed, now_ms);
         let worst = candidates.max_by_key(|owed| late(owed))?;
-        // Nobody knows of a peer that has given nothing yet whether it is faster.
+        // A peer that has supplied nothing yet may be faster, so it gets an assumed rate.
         let own = known.rate.map_or(UNKNOWN_MS, |rate| {
             bytes_in(&worst.range, self.size) as f64 * 1_000.0 / rate
         });
         (late(worst) as f64 > 2.0 * own).then(|| worst.range.clone())
     }
 
-    /// Milliseconds until a peer will have given what it owes, by its rate and what it owes before.
+    /// Returns the expected milliseconds until a peer has supplied what it owes, including what it
+    /// owes before that.
     fn expected_ms(&self, owed: &Owed, now_ms: u64) -> u64 {
         let waited = now_ms.saturating_sub(owed.since_ms);
         match self.peers.get(&owed.peer).and_then(|peer| peer.rate) {
@@ -219,7 +223,7 @@ impl Plan {
                     .iter()
                     .filter(|other| other.peer == owed.peer && other.since_ms <= owed.since_ms);
                 let bytes: u64 = before.map(|other| bytes_in(&other.range, self.size)).sum();
-                // Who is later than it should be gets later still.
+                // A peer that is overdue is expected to be even later.
                 ((bytes as f64 * 1_000.0 / rate) as u64).max(waited / 2)
             }
             _ if waited > PATIENCE_MS => u64::MAX,
@@ -227,7 +231,7 @@ impl Plan {
         }
     }
 
-    /// Groups came from a peer and are there; `took_ms` since it had nothing before them to give.
+    /// Notes that groups arrived from a peer, `took_ms` after it had finished the ones before.
     pub fn got(&mut self, peer: &PeerId, range: &Range<u64>, took_ms: u64) {
         self.have |= Groups::from(range.clone());
         self.owed
@@ -238,12 +242,12 @@ impl Plan {
         }
     }
 
-    /// Some of what was asked of a peer is there, and the rest does not come.
+    /// Notes that some of the requested groups arrived, and that the rest will not.
     pub fn got_some(&mut self, groups: Groups) {
         self.have |= groups;
     }
 
-    /// A peer does not have these after all.
+    /// Notes that a peer does not have these groups after all.
     pub fn lacks(&mut self, peer: &PeerId, range: &Range<u64>) {
         self.owed
             .retain(|owed| !(owed.peer == *peer && owed.range == *range));
@@ -252,7 +256,7 @@ impl Plan {
         }
     }
 
-    /// Whether a peer holds something that is missing, as far as is known.
+    /// Returns true if a peer is known to hold missing groups.
     pub fn has_wanted(&self, peer: &PeerId) -> bool {
         let wanted = self
             .peers
@@ -261,8 +265,8 @@ impl Plan {
         wanted.is_some_and(|wanted| !ranges(&wanted, groups(self.size)).is_empty())
     }
 
-    /// Whether a peer only takes up a place: others that are ten times as fast have all that it
-    /// could still give.
+    /// Returns true if a peer only occupies a slot: others that are ten times as fast have all that
+    /// it could still supply.
     pub fn is_too_slow(&self, peer: &PeerId, now_ms: u64) -> bool {
         let Some(known) = self.peers.get(peer) else {
             return false;
@@ -270,7 +274,7 @@ impl Plan {
         if now_ms.saturating_sub(known.since_ms) < JUDGED_AFTER_MS {
             return false;
         }
-        // One that has given nothing yet has had time to.
+        // A peer that has supplied nothing yet had enough time to.
         let rate = known.rate.unwrap_or(0.0);
         let wanted = known.holds.clone() & self.missing();
         let faster = self.peers.iter().filter(|(other, one)| {
@@ -294,8 +298,8 @@ mod tests {
         Plan::new(size, Groups::empty(), 0)
     }
 
-    /// Plays a fetch with peers of so many bytes a second each, in steps of a millisecond; returns
-    /// how long it took, and what each gave.
+    /// Simulates a fetch from peers with these rates in bytes per second, in steps of a
+    /// millisecond. Returns the time that it took, and the bytes that each supplied.
     fn play(size: u64, rates: &[u64], begin: u64) -> (u64, Vec<u64>) {
         let mut plan = Plan::new(size, Groups::empty(), begin);
         let peers: Vec<PeerId> = rates.iter().map(|_| PeerId::random()).collect();
@@ -348,7 +352,8 @@ mod tests {
     fn each_gives_what_it_can_and_the_slow_tail_is_taken_over() {
         let (ms, given) = play(64 * MIB, &[40 * MIB, 10 * MIB, 200_000], 3);
         assert!(given[0] > 3 * given[1], "{given:?}");
-        // 64 MiB at 50 MiB/s; the slowest alone would have taken five seconds for its first piece.
+        // 64 MiB at 50 MiB/s; the slowest peer alone would have taken five seconds for its first
+        // piece.
         assert!(ms < 1_700, "{ms} ms");
     }
 
@@ -436,7 +441,7 @@ mod tests {
                     },
                 }
             }
-            // Whatever happened: one that has all of it can give all that is missing.
+            // Whatever happened, a peer with all groups can supply all that are missing.
             ids.iter().for_each(|id| plan.remove(id));
             let seed = PeerId::random();
             plan.holds(seed, all(size), 0.5, 1_000_000);

@@ -1,4 +1,4 @@
-//! One attempt at a content: what is there, what was asked of whom, and what each gave.
+//! One attempt to fetch a content: the bytes that are here, the requests, and each peer's part.
 
 use std::{
     collections::BTreeMap,
@@ -28,14 +28,14 @@ use crate::{
     store::content::{ContentStore, Partial, SMALL},
 };
 
-/// Written pieces waiting: a disk that is slower than the network slows it down, and memory stays
-/// as it is.
+/// Most pieces that wait to be written: a slow disk then slows the network down instead of filling
+/// the memory.
 const WRITES: usize = 4;
-/// After so many bytes what was written is brought to the disk, so that the end does not wait for
-/// all of it at once.
+/// Written bytes are synced to the disk after this many, so that the end does not wait for all of
+/// them.
 const SYNC_EVERY: u64 = 64 << 20;
 
-/// Where the bytes go.
+/// The destination of the bytes.
 enum Into {
     Memory(Mutex<(Groups, Vec<u8>)>),
     File(Arc<Partial>),
@@ -47,15 +47,15 @@ pub(super) struct Run {
     into: Arc<Into>,
     writes: mpsc::Sender<Vec<BaoContentItem>>,
     parts: Mutex<BTreeMap<PeerId, TransferPeer>>,
-    /// Something is over, or all of it is here.
+    /// Signals that a request ended or that everything is here.
     pub changed: Arc<Notify>,
     began: Instant,
-    /// Bytes that were there before.
+    /// Bytes that were here before.
     pub resumed: u64,
     failed: Arc<Mutex<Option<io::Error>>>,
     over: AtomicBool,
     other_size: AtomicU64,
-    /// When something came, in milliseconds since it began.
+    /// The last sign of progress, in milliseconds since the start.
     last: AtomicU64,
 }
 
@@ -64,7 +64,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Run {
-    /// Begins an attempt; `begin` is any number, which says where the first peer begins.
+    /// Starts an attempt; `begin` is any number and chooses where the first peer starts.
     pub async fn begin(
         contents: &ContentStore,
         metrics: Metrics,
@@ -116,7 +116,7 @@ impl Run {
         lock(&self.plan)
     }
 
-    /// Since it began.
+    /// Returns the milliseconds since the start.
     pub fn millis(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
@@ -134,12 +134,12 @@ impl Run {
         );
     }
 
-    /// Something that verifies came just now, or somebody who may give something.
+    /// Notes that verified bytes arrived, or a peer that may have some.
     pub fn heard(&self) {
         self.last.store(self.millis(), Ordering::Relaxed);
     }
 
-    /// Time since [`heard`](Self::heard).
+    /// Returns the time since [`heard`](Self::heard).
     pub fn silent_for(&self) -> Duration {
         Duration::from_millis(
             self.millis()
@@ -147,17 +147,17 @@ impl Run {
         )
     }
 
-    /// Verified bytes a peer has given.
+    /// Returns the verified bytes that a peer supplied.
     pub fn given(&self, peer: &PeerId) -> u64 {
         lock(&self.parts).get(peer).map_or(0, |one| one.bytes)
     }
 
-    /// Verified bytes that came from anybody.
+    /// Returns the verified bytes that all peers supplied.
     pub fn came(&self) -> u64 {
         lock(&self.parts).values().map(|one| one.bytes).sum()
     }
 
-    /// Those that are not asked again.
+    /// Returns the peers that are not asked again.
     pub fn given_up(&self) -> Vec<PeerId> {
         let over = |one: &&TransferPeer| matches!(one.part, Part::Lied | Part::Slow);
         lock(&self.parts)
@@ -167,7 +167,7 @@ impl Run {
             .collect()
     }
 
-    /// Peers that were asked and are not any more, and gave nothing.
+    /// Returns the number of peers that were asked, are finished, and supplied nothing.
     pub fn in_vain(&self) -> usize {
         let over =
             |one: &&TransferPeer| one.bytes == 0 && !matches!(one.part, Part::Asked | Part::Giving);
@@ -180,7 +180,7 @@ impl Run {
             .any(|one| matches!(one.part, Part::Slow | Part::Lost))
     }
 
-    /// Those that were slow may be asked again.
+    /// Allows slow peers to be asked again.
     pub fn forgive(&self) {
         for one in lock(&self.parts)
             .values_mut()
@@ -196,7 +196,7 @@ impl Run {
         parts
     }
 
-    /// Who gave how much, and who lied.
+    /// Returns the bytes that each peer supplied, and those that lied.
     pub fn shares(&self) -> Vec<Share> {
         let counts = |one: &TransferPeer| one.bytes > 0 || one.part == Part::Lied;
         let share = |one: TransferPeer| Share {
@@ -208,25 +208,25 @@ impl Run {
         self.parts().into_iter().filter(counts).map(share).collect()
     }
 
-    /// Hands verified groups to the writer; waits while it has much to do.
+    /// Passes verified groups to the writer, and waits while its queue is full.
     pub async fn write(&self, items: Vec<BaoContentItem>) {
         if !items.is_empty() {
-            // The writer ends when this does.
+            // The writer lives as long as this, so sending cannot fail.
             let _ = self.writes.send(items).await;
         }
     }
 
-    /// All of it is here and written.
+    /// Returns true if everything is here and written.
     pub fn is_complete(&self) -> bool {
         self.done() == self.wanted.content.size && self.into.is_complete(self.wanted.content.size)
     }
 
-    /// Nothing more is wanted of anybody.
+    /// Returns true if no more requests are needed.
     pub fn is_over(&self) -> bool {
         self.over.load(Ordering::Relaxed) || self.plan().is_complete()
     }
 
-    /// Bytes that are here.
+    /// Returns the number of bytes that are here.
     pub fn done(&self) -> u64 {
         match &*self.into {
             Into::Memory(held) => bytes_of(&lock(held).0, self.wanted.content.size),
@@ -234,14 +234,15 @@ impl Run {
         }
     }
 
-    /// What went wrong on our own side, once.
+    /// Takes the error that happened on our own side, if any.
     pub fn failure(&self) -> Option<io::Error> {
         let failed = lock(&self.failed).take();
         self.over.fetch_or(failed.is_some(), Ordering::Relaxed);
         failed
     }
 
-    /// A peer holds a content of that root and of this size, which is not what the manifest says.
+    /// Notes that a peer holds a content of that root with this size, which contradicts the
+    /// manifest.
     pub fn other_size(&self, size: u64) {
         self.other_size.store(size, Ordering::Relaxed);
     }
@@ -250,13 +251,13 @@ impl Run {
         Some(self.other_size.load(Ordering::Relaxed)).filter(|size| *size != 0)
     }
 
-    /// Why nobody gives the rest, for a person.
+    /// Explains for a person why no peer supplies the rest.
     pub fn why_not(&self, asked: usize) -> String {
         let size = self.wanted.content.size;
         why_not(&self.parts(), size, self.done(), self.said_size(), asked)
     }
 
-    /// What is in memory, or in a file.
+    /// Returns the bytes if they are in memory, or else the file.
     pub fn take(&self) -> Result<Bytes, Arc<Partial>> {
         match &*self.into {
             Into::Memory(held) => Ok(std::mem::take(&mut lock(held).1).into()),
@@ -265,8 +266,8 @@ impl Run {
     }
 }
 
-/// Why nobody gives the rest of a content, for a person: by what each of the peers that were asked
-/// gave.
+/// Explains for a person why no peer supplies the rest of a content, by what each of the asked
+/// peers did.
 pub fn why_not(
     parts: &[TransferPeer],
     size: u64,
@@ -276,8 +277,8 @@ pub fn why_not(
 ) -> String {
     if let Some(said) = said {
         return format!(
-            "its manifest says that it has {size} bytes, and peers that have it say {said}; that is for its publisher to \
-             put right"
+            "its manifest says that it has {size} bytes, and peers that have it say {said}; only \
+             its publisher can correct that"
         );
     }
     let lied = parts.iter().filter(|one| one.part == Part::Lied).count();
@@ -302,7 +303,8 @@ pub fn why_not(
         ),
         _ if done > 0 => {
             format!(
-                "none of {reached} peers that were asked gives the rest{lied}; try again when others are there"
+                "none of {reached} peers that were asked gives the rest{lied}; try again when \
+                 others are there"
             )
         }
         _ => format!(
@@ -314,7 +316,7 @@ pub fn why_not(
 impl Into {
     fn is_complete(&self, size: u64) -> bool {
         match self {
-            // Also where there are no bytes, there is a root to be verified.
+            // Even an empty content has a root to verify.
             Self::Memory(held) => lock(held).0 == Groups::from(0..groups(size)),
             Self::File(partial) => partial.is_complete(),
         }
@@ -342,7 +344,7 @@ impl Into {
     }
 }
 
-/// Writes what workers verified, off the tasks that serve the network.
+/// Writes what the workers verified, outside the tasks that serve the network.
 struct Writer {
     into: Arc<Into>,
     changed: Arc<Notify>,
@@ -380,7 +382,7 @@ impl Writer {
                     if let Into::File(partial) = &*into
                         && let Err(error) = partial.sync()
                     {
-                        // The last one decides, and fails too.
+                        // The last sync decides, and fails too.
                         tracing::warn!(%error, "content on its way could not be synced");
                     }
                     syncing.store(false, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! Content that is read from its beginning while it comes.
+//! Reads a content from its beginning while it arrives.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,12 +20,12 @@ use crate::{
 
 /// Pieces of up to 1 MiB that are read ahead of a reader.
 const PIECES: usize = 2;
-/// Between two looks whether more has come, of which nobody tells.
+/// Interval at which new bytes are sought, because nothing signals them.
 const LOOK: Duration = Duration::from_millis(20);
 
 impl Fetcher {
-    /// The verified bytes of a content from offset `from` on, in order, as they come. A reader that
-    /// goes away does not end the fetch.
+    /// Returns the verified bytes of a content from offset `from` on, in order, as they arrive. The
+    /// fetch continues if the reader goes away.
     pub async fn stream_content(
         self: &Arc<Self>,
         wanted: Wanted,
@@ -40,7 +40,7 @@ impl Fetcher {
         let contents = self.contents.clone();
         tokio::spawn(async move {
             let (mut at, mut skip) = (from / GROUP, (from % GROUP) as usize);
-            // What a state says is so before the next look at what is there.
+            // Read the state before looking for bytes, so that it holds for what is found.
             while from < content.size && at < groups(content.size) {
                 let state = shown
                     .as_mut()

@@ -1,5 +1,5 @@
-//! One peer's part in a fetch: what it holds, pieces asked of it ahead of their answers, and what
-//! became of it.
+//! One peer's part in a fetch: the groups that it holds, the pieces requested ahead of their
+//! answers, and its result.
 
 use std::{
     collections::VecDeque,
@@ -26,38 +26,38 @@ use crate::{
     net::content::{Answered, Broken, ContentLink},
 };
 
-/// A peer that is busy is asked again after this long, longer each time.
+/// A busy peer is asked again after this long, longer each time.
 const AGAIN: Duration = Duration::from_millis(100);
-/// Times that a busy peer is asked.
+/// Most attempts with a busy peer.
 const TIMES: u32 = 8;
-/// Time for an answer of 1 MiB, whatever comes of it meanwhile: less than 9 KiB a second are no
+/// Longest time for an answer of 1 MiB, even if bytes keep arriving: less than 9 KiB a second is no
 /// help.
 const ANSWERING: Duration = Duration::from_secs(120);
-/// Whether others still owe what a peer could give is looked at this often.
+/// Interval of the checks whether other peers still owe what this one could supply.
 const SOON: Duration = Duration::from_millis(20);
-/// A peer that holds a part is asked this often whether it has more by now.
+/// Interval at which a peer with a part of the content is asked whether it has more.
 const MORE: Duration = Duration::from_millis(500);
 
-/// Why a peer's part is over.
+/// The reason why a peer's part has ended.
 enum Over {
-    /// All of it is here, or it has nothing that is wanted.
+    /// Everything is here, or the peer has nothing that is wanted.
     Done,
-    /// It has no place for us now.
+    /// It has no free slot for us.
     Busy,
     /// It is much slower than the others.
     Slow,
-    /// It has another content of that root.
+    /// It has a content of that root with another size.
     OtherSize(u64),
     Broken(Broken),
 }
 
 impl Over {
-    /// The peer's part in what a person sees, and what it says of the peer.
+    /// Returns the peer's state for display, and the outcome for its score.
     fn says(&self) -> (Part, Option<Outcome>) {
         match self {
             Self::Done | Self::Busy | Self::OtherSize(_) => (Part::Idle, None),
             Self::Slow => (Part::Slow, Some(Outcome::ContentSlow)),
-            // A stream that is reset is nobody's fault.
+            // A stream that is reset is no fault of the peer.
             Self::Broken(Broken::Lost(_)) => (Part::Lost, None),
             Self::Broken(Broken::Silent) => (Part::Slow, Some(Outcome::ContentLate)),
             Self::Broken(Broken::Lied) => (Part::Lied, Some(Outcome::ContentWrong)),
@@ -71,20 +71,19 @@ impl From<Broken> for Over {
     }
 }
 
-/// What was asked of a peer and is not answered yet.
+/// A request to a peer without an answer yet.
 struct Asked {
     range: Range<u64>,
-    /// Since it had nothing else to give.
+    /// The time since which it had nothing earlier to supply.
     since: Instant,
 }
 
-/// Asks one peer for what it can give until that is nothing any more.
+/// Requests pieces from one peer until it has nothing more to supply.
 pub async fn work(fetcher: Arc<Fetcher>, run: Arc<Run>, peer: PeerId, score: f64) {
     run.part(peer, |one| one.part = Part::Asked);
     let (mut times, mut fresh) = (0, false);
     let over = loop {
-        // What was asked of it in an attempt that came to nothing is nobody's to give, and is asked
-        // for anew.
+        // Release what the peer owed in a failed attempt, so that it is requested again.
         run.plan().remove(&peer);
         match attempt(&fetcher, &run, peer, score, fresh).await {
             Over::Busy if times < TIMES => {
@@ -94,8 +93,7 @@ pub async fn work(fetcher: Arc<Fetcher>, run: Arc<Run>, peer: PeerId, score: f64
                 tokio::time::sleep(AGAIN * times).await;
                 fresh = true;
             }
-            // A stream that was kept may have been closed by the other side, or be of a connection
-            // that is no more.
+            // The other side may have closed a kept stream, or its connection may be gone.
             Over::Broken(Broken::Lost(_)) if !fresh && run.given(&peer) == 0 => fresh = true,
             over => break over,
         }
@@ -115,6 +113,13 @@ pub async fn work(fetcher: Arc<Fetcher>, run: Arc<Run>, peer: PeerId, score: f64
             tracing::debug!(%peer, what = %run.wanted.what, %broken, "a peer gives no more of a content");
         }
         Over::Done | Over::Busy | Over::Slow => {}
+    }
+    if let Some(package) = &run.wanted.package {
+        let gave = run.given(&peer) > 0;
+        let had_not = matches!(over, Over::Done) && !run.is_over();
+        if gave || had_not {
+            fetcher.fetches.givers.note(package.owner, peer, gave);
+        }
     }
     let (part, outcome) = over.says();
     run.part(peer, |one| {
@@ -147,7 +152,7 @@ async fn attempt(fetcher: &Fetcher, run: &Run, peer: PeerId, score: f64, fresh: 
     }
 }
 
-/// Takes what the peer gives. Returns the stream too when nothing is outstanding on it.
+/// Requests and receives pieces. Also returns the stream if nothing is outstanding on it.
 async fn give(
     run: &Run,
     link: ContentLink,
@@ -157,8 +162,8 @@ async fn give(
     let single = groups(content.size) <= ONE_PEER;
     let mut link = link;
     if single && run.in_vain() == 0 {
-        // Asking for it costs no more than asking whether it is there, until that has been in vain:
-        // then several are asked, and the first that has it gives it.
+        // Requesting the bytes costs no more than asking whether they are there. Only once a peer
+        // lacked them are several asked, and the first that has them supplies them.
         run.plan()
             .holds(peer, all(content.size), score, run.millis());
     } else {
@@ -190,7 +195,7 @@ async fn give(
             }
             run.part(peer, |one| one.part = Part::Idle);
             if has_wanted {
-                // Others owe it, and may not give it.
+                // Other peers owe it, but may not supply it.
                 tokio::time::sleep(SOON).await;
                 continue;
             }
@@ -217,7 +222,7 @@ async fn give(
                 one.millis += took;
             });
         }
-        // What came before it broke off is as good as any.
+        // Groups that arrived before the error are valid.
         if answered.is_err() {
             run.plan().got_some(groups_in(&items));
         }
@@ -226,7 +231,7 @@ async fn give(
             (back, Answered::Bytes) => {
                 link = back;
                 run.plan().got(&peer, &range, took);
-                // The next one has waited behind it.
+                // The next request waited behind this one.
                 if let Some(next) = asked.front_mut() {
                     next.since = Instant::now();
                 }
@@ -244,7 +249,7 @@ async fn give(
     }
 }
 
-/// Asks what the peer holds of the content, and plans with it; with nothing, its part is over.
+/// Asks which groups the peer holds and adds them to the plan; if it holds none, its part ends.
 async fn ask_held(
     run: &Run,
     mut link: ContentLink,

@@ -112,7 +112,7 @@ fn any() -> Result<RequirementText, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::dependency::On;
+    use crate::domain::dependency::DependencyOn;
 
     fn dependencies(form: &ReleaseForm) -> Vec<Dependency> {
         let mut problems = BTreeMap::new();
@@ -133,8 +133,12 @@ mod tests {
         form.set(Field::Needs(0, DependencyColumn::Requirement), ">=5");
         form.set(Field::Needs(1, DependencyColumn::Package), "alice/pypi:six");
         let found = dependencies(&form);
-        assert!(matches!(&found[0].on, On::Bare(name) if name.as_str() == "Zope.Interface"));
-        assert!(matches!(&found[1].on, On::Package { package, .. } if package == "alice/pypi:six"));
+        assert!(
+            matches!(&found[0].on, DependencyOn::Bare(name) if name.as_str() == "Zope.Interface")
+        );
+        assert!(
+            matches!(&found[1].on, DependencyOn::Package { package, .. } if package == "alice/pypi:six")
+        );
         assert_eq!(
             on("@scope/name", &Ecosystem::Npm).unwrap().1,
             Ecosystem::Npm

@@ -57,7 +57,7 @@ fn every_field_says_what_is_wrong_with_it() {
         (Field::License, "Apache 2", "SPDX expression"),
         (Field::Repository, "example.org/web", "is not a URL"),
         (Field::Homepage, "ftp://example.org", "must start with"),
-        (Field::Title, &"x".repeat(200), "120 at most"),
+        (Field::Title, &"x".repeat(200), "at most 120 are allowed"),
         (Field::Needs(0, DependencyColumn::Package), "bob//json", ""),
         (Field::Needs(0, DependencyColumn::Package), "js on", ""),
         (

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use ecosystem::{
     Ecosystem, Requirement, Version,
     pypi::{
-        dependency::{Dependency, Wanted},
+        dependency::{PypiDependency, VersionsOrUrl},
         file::FileName,
         marker::Marker,
     },
@@ -96,10 +96,10 @@ fn answer(ecosystem: &Ecosystem, question: &str, of: &[&str]) -> Option<Value> {
         ("includes", [asked, text]) => asked_of(ecosystem, asked, text, Requirement::includes),
         ("names", [asked, text]) => asked_of(ecosystem, asked, text, Requirement::names),
         ("exactly", [asked, text]) => asked_of(ecosystem, asked, text, Requirement::is_exactly),
-        ("dependency", [text]) => Dependency::parse(text).map_or(Value::Null, |found| {
+        ("dependency", [text]) => PypiDependency::parse(text).map_or(Value::Null, |found| {
             let (versions, url) = match found.wanted {
-                Wanted::Versions(versions) => (versions, None),
-                Wanted::Url(url) => (String::new(), Some(url)),
+                VersionsOrUrl::Versions(versions) => (versions, None),
+                VersionsOrUrl::Url(url) => (String::new(), Some(url)),
             };
             let squeezed = versions.split_whitespace().collect::<String>();
             let versions: BTreeSet<&str> = squeezed.split(',').filter(|part| !part.is_empty()).collect();

@@ -10,7 +10,7 @@ use tokio::{
 
 use super::*;
 
-/// One end of a pipe in memory, and how often it was asked for bytes.
+/// One end of a pipe in memory, and the number of reads from it.
 struct Pipe(DuplexStream, Arc<AtomicUsize>);
 
 impl AsyncRead for Pipe {
@@ -45,7 +45,7 @@ impl AsyncWrite for Pipe {
     }
 }
 
-/// Bytes, then an error.
+/// Returns bytes, then an error.
 struct Broken(bool);
 
 impl AsyncRead for Broken {
@@ -92,7 +92,7 @@ fn pair(pace: Pace) -> Pair {
     }
 }
 
-/// Time stands still while anybody has something to do, and leaps while all sleep.
+/// Runs a test in paused time, which advances only while all tasks sleep.
 fn with_still_time<T>(test: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -149,7 +149,7 @@ proptest! {
             let mut read = read.into_iter().peekable();
             let stamps = writing.await.unwrap();
             assert_eq!(at, stamps.last().unwrap().0, "all of it");
-            // The last byte of each write is at that time's earliest in the pipe.
+            // The last byte of each write arrives at the time of the write at the earliest.
             for (last, written) in stamps {
                 while read.peek().is_some_and(|(to, _)| *to < last) {
                     read.next();
@@ -209,7 +209,7 @@ fn a_delay_is_no_limit_to_what_passes() {
         let mut bytes = vec![0; size];
         far.read_exact(&mut bytes).await.unwrap();
         writing.await.unwrap();
-        // Of the paused clock, which counts nothing but the waits for what is on its way.
+        // Measured on the paused clock, which counts only the waits for data in transit.
         assert!(
             began.elapsed() < Duration::from_millis(1_300),
             "{:?}",
