@@ -436,8 +436,9 @@ fn default_keys(text: &str) -> Vec<String> {
         .map(|chord| chord.label())
         .filter(|label| !WORDS.contains(&label.as_str()))
         .collect();
+    // A word that a window cuts off touches its frame, so that it is none.
     let words: Vec<&str> = text
-        .split(|c: char| c.is_whitespace() || "()\"│".contains(c))
+        .split(|c: char| c.is_whitespace() || "()\"".contains(c))
         .filter(|word| !word.is_empty())
         .collect();
     let is_key = |word: &str| labels.iter().any(|label| label == word);
