@@ -6,7 +6,7 @@ use crate::lab::PATIENCE;
 use swarmdex::demo::{Demo, DemoOptions, Latency, catalogue::CatalogueSource};
 
 /// Announcements after which a demo has shown enough.
-const ANNOUNCED: usize = 40;
+const ANNOUNCED: usize = 20;
 /// Searches and gets of which there are at least so many in a report.
 const PROBED: usize = 10;
 
@@ -16,7 +16,7 @@ fn options(peers: usize, churn: f64, latency: Latency) -> DemoOptions {
         seed: 7,
         project: None,
         catalogue: CatalogueSource::Embedded,
-        rate: 600.0,
+        rate: 240.0,
         churn,
         latency,
         data_dir: None,

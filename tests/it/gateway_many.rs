@@ -161,9 +161,11 @@ async fn serves_all(ecosystem: &str, path: &str, bad: Conduct) {
         "{asked} lookups for {VERSIONS} versions"
     );
     let fetched = bob.node.contents().transfers().await.unwrap();
+    // The gateway fetches the file that cargo is likely to request next, and nothing else alone.
+    let newest = format!(" 1.{}.0", VERSIONS - 1);
     assert!(
-        fetched.is_empty(),
-        "nothing was fetched by itself: {fetched:?}"
+        fetched.len() <= 1 && fetched.iter().all(|one| one.what.ends_with(&newest)),
+        "fetched alone: {fetched:?}"
     );
     gateway.stop().await;
     bob.stop().await;

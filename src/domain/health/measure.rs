@@ -158,7 +158,9 @@ impl Measure {
                 "DHT lookups of the last 5 minutes that some peer answered, even if \
                 only to say that there is nothing."
             }
-            Self::LookupTime => "Duration of lookups: half took less than p50, 95 % less than p95.",
+            Self::LookupTime => {
+                "Duration of lookups, of which half took less than p50 and 95 % less than p95."
+            }
             Self::GossipRate => "Announcements that arrived in the last minute.",
             Self::GossipDelay => {
                 "Time from a peer's sending of an announcement to its arrival \
@@ -187,8 +189,8 @@ impl Measure {
                 dialling back has shown (AutoNAT). Only reachable nodes serve the DHT."
             }
             Self::RoundTrips => {
-                "Round trips to the peers, by pings: half are shorter than p50, \
-                95 % shorter than p95."
+                "Round trips to the peers, by pings, of which half are shorter than p50 and 95 % \
+                 shorter than p95."
             }
             Self::Negative => {
                 "Peers with a gossip score below 0: fewer and fewer peers forward \

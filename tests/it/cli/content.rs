@@ -86,7 +86,7 @@ fn a_directory_travels_and_is_unpacked_as_it_was() {
     );
     bob.file("tool-1.0.0.tar.zst", "mine");
     bob.alone(&join(&node, &["get", "alice/tool"]))
-        .complains(2, &["is there already", "other bytes", "--force"]);
+        .complains(2, &["exists already", "different content", "--force"]);
     last(&bob.alone(&join(&node, &["get", "alice/tool", "--json", "--force"])));
 
     last(&bob.alone(&join(
@@ -155,7 +155,7 @@ fn what_nobody_gives_is_said_and_what_is_no_archive_is_not_unpacked() {
     let bob = Home::new();
     let id = web["id"].as_str().unwrap();
     bob.alone(&join(&node, &["get", id, "--extract"]))
-        .complains(2, &["no archive", "--extract"]);
+        .complains(2, &["not an archive", "--extract"]);
     assert!(!bob.path("web-1.0.0").exists());
     // The package is known, but no node holds its content.
     let carol = Home::new();
@@ -292,7 +292,7 @@ fn a_version_that_is_named_is_that_build_in_every_verb() {
         .complains(1, &["=1.0.0", "it has 1.0.0+b2"]);
     let none = alice.run(["versions", "alice/y@=1.0.0"]);
     assert!(
-        none.code == Some(1) && none.stderr.contains("there is 1.0.0+b2"),
+        none.code == Some(1) && none.stderr.contains("available: 1.0.0+b2"),
         "{}",
         none.stderr
     );
@@ -475,7 +475,7 @@ fn crates_are_imported_and_bad_ones_do_not_stop_the_rest() {
     assert_eq!(ran.code, Some(1), "something failed");
     assert!(
         ran.stderr.contains("broken-1.0.0.crate was not imported")
-            && ran.stderr.contains("is other 1.0.0 inside")
+            && ran.stderr.contains("its contents are other 1.0.0")
     );
     let again = home.run(["import", "cache", "--handle", "mirror"]);
     assert!(
@@ -728,7 +728,7 @@ fn content_is_listed_kept_verified_and_cleaned_up() {
     assert_eq!(bob.alone(&["gc", "--all", "--json"]).json()["contents"], 2);
     let gone = bob.alone(&["pin", "alice/tool"]);
     assert!(
-        gone.code == Some(1) && gone.stderr.contains("not here"),
+        gone.code == Some(1) && gone.stderr.contains("not on this node"),
         "{}",
         gone.stderr
     );
@@ -927,7 +927,7 @@ fn nothing_of_an_index_is_lost_without_a_word() {
     );
     assert!(
         ran.stderr
-            .contains("1.0-0 is there already and is another text"),
+            .contains("1.0-0 is there already with another text"),
         "{}",
         ran.stderr
     );

@@ -659,10 +659,7 @@ fn bad_uploads_are_refused_in_npms_form_and_leave_nothing() {
         (other("b", "1.0.0"), "is sent as a"),
         (other("a", "1.0.1"), "is sent as a 1.0.0"),
         (other("../a", "1.0.0"), "cannot be taken"),
-        (
-            changed(|body| body["name"] = "b".into()),
-            "says that it is b",
-        ),
+        (changed(|body| body["name"] = "b".into()), "is for b"),
         (changed(|body| body["versions"] = json!({})), "is sent as"),
         (
             changed(|body| body["_attachments"]["a-1.0.0.tgz"]["length"] = 7.into()),

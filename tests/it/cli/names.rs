@@ -78,7 +78,7 @@ fn a_script_gets_by_key_what_is_not_pinned_and_pins_only_when_told_to() {
     let got = run(&["get", "alice/tool"]);
     assert_eq!(got.code, Some(0), "{}", got.stderr);
     for part in [
-        "warning: alice is pinned to no key here",
+        "warning: alice is not pinned",
         publisher,
         fingerprint,
         "--trust-new",

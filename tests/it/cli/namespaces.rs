@@ -257,6 +257,6 @@ fn a_machine_without_a_network_has_every_verb_that_needs_none() {
     assert!(
         run(&["--config", &settings, "versions", "alice/web"])
             .stderr
-            .contains("cannot be listened on")
+            .contains("cannot listen on")
     );
 }

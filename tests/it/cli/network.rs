@@ -238,7 +238,7 @@ fn processes_that_join_find_what_others_published() {
         missing.stderr
     );
     bob.alone(&["lookup", "no-key"])
-        .complains(2, &["no-key is no key", "64 hexadecimal digits"]);
+        .complains(2, &["no-key is not a key", "64 hexadecimal digits"]);
 
     // It holds however often the node has restarted.
     let json = bob.publish(&[&join[..], &["--handle", "bob"]].concat(), "json", "0.1.0");

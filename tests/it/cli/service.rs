@@ -99,7 +99,7 @@ fn a_node_is_started_used_by_every_verb_and_stopped() {
 
     let stopped = node.verb(&["node", "stop"]);
     assert!(
-        stopped.code == Some(0) && stopped.stderr.contains("has ended"),
+        stopped.code == Some(0) && stopped.stderr.contains("stopped node"),
         "{}",
         stopped.stderr
     );
@@ -224,7 +224,7 @@ fn a_node_is_found_whatever_the_environment_says() {
     );
     let stopped = node.verb(&["node", "stop"]);
     assert!(
-        stopped.code == Some(0) && stopped.stderr.contains("has ended"),
+        stopped.code == Some(0) && stopped.stderr.contains("stopped node"),
         "{}",
         stopped.stderr
     );

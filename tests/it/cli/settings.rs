@@ -272,9 +272,9 @@ fn validation_says_valid_or_every_error_with_its_line() {
         none.stdout
     );
     home.run(["config", "validate", "missing.toml"])
-        .complains(2, &["missing.toml", "cannot be read"]);
+        .complains(2, &["missing.toml", "cannot read"]);
     home.run(["--config", "missing.toml", "config", "validate"])
-        .complains(2, &["missing.toml", "cannot be read"]);
+        .complains(2, &["missing.toml", "cannot read"]);
 
     let good = home.file("good.toml", "handle = \"alice\"");
     assert_eq!(
@@ -364,8 +364,8 @@ fn validate_finds_what_a_start_would_refuse_on_this_machine() {
         ("\ncontrol_tcp = \"192.0.2.1:4000\"", "line 2"),
         ("listen = [\"/ip4/203.0.113.1/tcp/0\"]", "203.0.113.1"),
         ("\n\nlisten = [\"/dns4/example.org/tcp/4000\"]", "line 3"),
-        ("data_dir = \"c.toml\"", "is no directory"),
-        ("data_dir = \"c.toml/below\"", "is no directory"),
+        ("data_dir = \"c.toml\"", "is not a directory"),
+        ("data_dir = \"c.toml/below\"", "is not a directory"),
     ] {
         let config = file(text);
         home.run(["--config", &config, "config", "validate"])

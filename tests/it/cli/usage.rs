@@ -207,7 +207,7 @@ fn a_closed_pipe_is_no_error() {
 fn a_home_that_cannot_be_written_to_does_not_stop_a_demo() {
     let home = Home::new();
     let below = format!("{}/home", home.file("file", ""));
-    let words = "demo --headless --peers 4 --catalogue embedded --rate 600 --churn 0 --for 3s \
+    let words = "demo --headless --peers 4 --catalogue embedded --rate 60 --churn 0 --for 3s \
                  --seed 7 --json";
     let mut command = home.command(words.split(' '));
     command

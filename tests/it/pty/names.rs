@@ -110,7 +110,7 @@ fn a_person_pins_by_getting_and_is_asked_before_depending_or_sharing_a_handle() 
     terminal.press("y\r");
     terminal.until_text("Publish as alice?");
     assert!(
-        terminal.text().contains("calls itself alice too"),
+        terminal.text().contains("also claims alice"),
         "{}",
         terminal.text()
     );
