@@ -42,6 +42,8 @@ struct Pool {
 pub struct Reader<'a> {
     readers: &'a Readers,
     connection: Option<Connection>,
+    /// True once the connection is back in the pool.
+    is_kept: bool,
 }
 
 impl Readers {
@@ -95,6 +97,7 @@ impl Readers {
         let mut reader = Reader {
             readers: self,
             connection: idle,
+            is_kept: false,
         };
         // If opening fails, dropping the reader frees its slot.
         if reader.connection.is_none() {
@@ -124,10 +127,11 @@ impl Reader<'_> {
     /// Returns the connection to the pool.
     pub fn keep(mut self) {
         let mut pool = self.readers.lock();
-        if pool.idle.len() < self.readers.most_idle {
-            pool.idle.extend(self.connection.take());
-            // It stays open, so dropping this must not close it.
-            pool.open += 1;
+        if pool.idle.len() < self.readers.most_idle
+            && let Some(connection) = self.connection.take()
+        {
+            pool.idle.push(connection);
+            self.is_kept = true;
         }
     }
 }
@@ -136,7 +140,9 @@ impl Drop for Reader<'_> {
     fn drop(&mut self) {
         // Close it before the slot is free.
         drop(self.connection.take());
-        self.readers.lock().open -= 1;
+        if !self.is_kept {
+            self.readers.lock().open -= 1;
+        }
         self.readers.given_back.notify_one();
     }
 }

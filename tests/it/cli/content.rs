@@ -475,13 +475,15 @@ fn crates_are_imported_and_bad_ones_do_not_stop_the_rest() {
     assert_eq!(ran.code, Some(1), "something failed");
     assert!(
         ran.stderr.contains("broken-1.0.0.crate was not imported")
-            && ran.stderr.contains("its contents are other 1.0.0")
+            && ran.stderr.contains("its contents are other 1.0.0"),
+        "{}",
+        ran.stderr
     );
     let again = home.run(["import", "cache", "--handle", "mirror"]);
     assert!(
         again
             .stdout
-            .contains("0 published, 4 there already, 2 not imported"),
+            .contains("0 published, 4 published already, 2 not imported"),
         "{}",
         again.stdout
     );
@@ -493,7 +495,7 @@ fn crates_are_imported_and_bad_ones_do_not_stop_the_rest() {
         "mirror",
     ]);
     assert!(
-        good.code == Some(0) && good.stdout.contains("2 there already"),
+        good.code == Some(0) && good.stdout.contains("2 published already"),
         "{}",
         good.stdout
     );

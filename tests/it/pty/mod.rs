@@ -124,7 +124,7 @@ fn ascii_without_colour_is_ascii_without_colour() {
     terminal.until("a peer's row", |screen| screen.contains("@ "));
     for (key, seen) in [
         ("8", "announce mesh"),
-        ("5", "a new package"),
+        ("5", "new package"),
         ("?", "Show every key"),
     ] {
         terminal.press(key);
