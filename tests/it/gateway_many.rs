@@ -160,10 +160,13 @@ async fn serves_all(ecosystem: &str, path: &str, bad: Conduct) {
         asked < VERSIONS as f64 / 5.0,
         "{asked} lookups for {VERSIONS} versions"
     );
+    // The newest crate is fetched ahead.
+    let newest = format!(" 1.{}.0", VERSIONS - 1);
+    let is_ahead = |what: &str| ecosystem == "cargo" && what.ends_with(&newest);
     let fetched = bob.node.contents().transfers().await.unwrap();
     assert!(
-        fetched.is_empty(),
-        "nothing was fetched by itself: {fetched:?}"
+        fetched.iter().all(|one| is_ahead(&one.what)),
+        "something was fetched by itself: {fetched:?}"
     );
     gateway.stop().await;
     bob.stop().await;
