@@ -99,7 +99,7 @@ pub async fn gets(gateway: &Gateway, path: &str) -> String {
 }
 
 /// How many lookups in the DHT a node has made.
-pub async fn lookups(node: &Node) -> f64 {
+async fn lookups(node: &Node) -> f64 {
     let text = node.metrics().await.unwrap();
     let counts = text
         .lines()

@@ -1,6 +1,6 @@
 //! The newest head of a package, from the DHT and from peers at once.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use futures::FutureExt;
 use libp2p::PeerId;
@@ -24,6 +24,10 @@ use crate::{
     net::Want,
     store::HeadVerdict,
 };
+
+/// While others are asked for too, the DHT is asked for a head of which peers have not told enough
+/// after this time.
+const LATE: Duration = Duration::from_secs(1);
 
 /// What a fan-out for a head brought.
 #[derive(Default)]
@@ -173,7 +177,7 @@ impl Packages {
             .find(key, Want::Quorum(QUORUM), what, timeout)
             .boxed()
             .fuse();
-        let late = tokio::time::sleep(self.times.late());
+        let late = tokio::time::sleep(LATE);
         tokio::pin!(late);
         let (mut dht_asked, mut dht_done, mut direct) = (alone, false, 0);
         let mut direct_over = false;

@@ -38,7 +38,7 @@ impl Answers {
     }
 
     /// What nine of ten answers took no longer than.
-    pub fn late(&self) -> Duration {
+    fn late(&self) -> Duration {
         let mut times: Vec<_> = self
             .0
             .lock()
