@@ -134,7 +134,7 @@ impl Fetcher {
             Vec::new()
         });
         let mut telling = tokio::task::JoinSet::new();
-        let mut told_at = Instant::now();
+        let mut told_at: Option<Instant> = None;
         let mut idle = false;
         let mut new_words = tokio::time::interval(WORDS);
         let mut told = HashSet::new();
@@ -165,14 +165,15 @@ impl Fetcher {
                 () = self.providing.added.notified(), if idle => idle = false,
                 Some(_) = telling.join_next(), if !telling.is_empty() => {}
                 _ = pace.tick(), if !idle && !alone && telling.len() < AT_ONCE => {
-                    if self.is_fetching() && told_at.elapsed() < PACE_BESIDE {
+                    let lately = told_at.is_some_and(|at| at.elapsed() < PACE_BESIDE);
+                    if lately && self.is_fetching() {
                         continue;
                     }
                     let Some((key, what)) = self.providing.next() else {
                         idle = true;
                         continue;
                     };
-                    told_at = Instant::now();
+                    told_at = Some(Instant::now());
                     let net = self.core.net.clone();
                     telling.spawn(async move { net.provide(key, what.into()).await });
                 }

@@ -1,6 +1,6 @@
 //! Finds the newest head of a package, in the DHT and at peers at once.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use futures::FutureExt;
 use libp2p::PeerId;
@@ -24,6 +24,10 @@ use crate::{
     net::Want,
     store::HeadVerdict,
 };
+
+/// If several heads are asked for at once, the DHT is asked too for each that peers have not
+/// answered sufficiently after this time.
+const LATE: Duration = Duration::from_secs(1);
 
 /// The results of a lookup for a head.
 #[derive(Default)]
@@ -171,7 +175,7 @@ impl Packages {
             .find(key, Want::Quorum(QUORUM), what, timeout)
             .boxed()
             .fuse();
-        let late = tokio::time::sleep(self.times.late());
+        let late = tokio::time::sleep(LATE);
         tokio::pin!(late);
         let (mut dht_asked, mut dht_done, mut direct) = (alone, false, 0);
         let mut direct_over = false;

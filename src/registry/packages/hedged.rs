@@ -39,7 +39,7 @@ impl Answers {
     }
 
     /// Returns the 90th percentile of the answer times.
-    pub fn late(&self) -> Duration {
+    fn late(&self) -> Duration {
         let mut times: Vec<_> = self
             .0
             .lock()
