@@ -9,7 +9,7 @@ use clap_mangen::Man;
 use super::{DONE, print, print::internal};
 use crate::{Result, config::KEYS};
 
-/// Where to install the page, for the long help.
+/// Tells where to install the page, for the long help.
 const WHERE: &str = "\
 To read it now:
   swarmdex man | man -l -

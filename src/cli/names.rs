@@ -21,7 +21,8 @@ pub(super) struct ResolvedPackage {
     unbound: Option<(PublisherId, Claims)>,
 }
 
-/// Resolves the reference that a user typed. This does not pin anything: see [`ResolvedPackage::settle`].
+/// Resolves the reference that a user typed. This does not pin anything: see
+/// [`ResolvedPackage::settle`].
 ///
 /// # Errors
 /// The handle is claimed by several keys, or by none.

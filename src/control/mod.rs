@@ -51,8 +51,8 @@ pub const PROTOCOL: u32 = 2;
 /// # Errors
 /// Every call fails with [`Closed`](crate::RegistryError::Closed) once the node has ended, with
 /// [`Database`](crate::RegistryError::Database) where its database fails, and over a control socket
-/// with [`NoNode`](crate::RegistryError::NoNode) or [`Control`](crate::RegistryError::Control) where
-/// that fails.
+/// with [`NoNode`](crate::RegistryError::NoNode) or [`Control`](crate::RegistryError::Control)
+/// where that fails.
 #[async_trait]
 pub trait Control: Send + Sync {
     /// Search, get, publish and the rest.
@@ -123,8 +123,8 @@ pub trait Control: Send + Sync {
     /// dialled again whenever the connection is lost.
     ///
     /// # Errors
-    /// [`Address`](crate::RegistryError::Address), [`Unreached`](crate::RegistryError::Unreached); those of
-    /// every call.
+    /// [`Address`](crate::RegistryError::Address), [`Unreached`](crate::RegistryError::Unreached);
+    /// those of every call.
     async fn dial(&self, address: &Multiaddr, keep: bool, most: Duration) -> Result<PeerId>;
 
     /// Ends the connection with a peer; false when there was none.
@@ -225,7 +225,8 @@ pub struct Status {
     pub data_dir: PathBuf,
     /// Its control socket; `None` for one that has none.
     pub socket: Option<PathBuf>,
-    /// The address that package managers use, such as `http://127.0.0.1:4810`; `None` where they cannot.
+    /// The address that package managers use, such as `http://127.0.0.1:4810`; `None` if they cannot
+    /// use this node.
     #[serde(default)]
     pub gateway: Option<String>,
 }

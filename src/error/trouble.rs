@@ -1,6 +1,7 @@
 //! Reasons for which the database fails, as SQLite gives them, and what a person can do about each.
 
-/// A reason for which the database failed. Result codes are those of <https://sqlite.org/rescode.html>.
+/// A reason for which the database failed. Result codes are those of
+/// <https://sqlite.org/rescode.html>.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trouble {
     /// Another program holds it.

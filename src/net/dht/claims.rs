@@ -420,8 +420,7 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
-        /// Whatever is claimed, in any sizes, the tables agree with one another and nothing exceeds
-        /// its bound.
+        /// The tables agree with one another and keep their bounds, for claims of any sizes.
         #[test]
         fn claims_are_bounded_in_places_and_bytes(
             steps in prop::collection::vec((0usize..40, 0u8..6, 0usize..12, 0usize..6, 0usize..63, 0u64..30), 1..600),

@@ -16,7 +16,7 @@ fn envelopes(key: &Keypair, count: usize) -> Vec<Vec<u8>> {
     (0..count).map(one).collect()
 }
 
-/// What is said of each envelope when all are checked together.
+/// Verifies each envelope after all of them were checked together.
 fn together(envelopes: &[Vec<u8>]) -> Vec<Result<Signed<Head>, Refusal>> {
     let mut read: Vec<_> = envelopes
         .iter()
@@ -31,7 +31,7 @@ fn alone(envelopes: &[Vec<u8>]) -> Vec<Result<Signed<Head>, Refusal>> {
     envelopes.iter().map(one).collect()
 }
 
-/// How many signatures were checked with tables.
+/// Counts the signatures that were checked with tables.
 fn checked(envelopes: &[Vec<u8>]) -> usize {
     let mut read: Vec<_> = envelopes
         .iter()

@@ -1,5 +1,5 @@
-//! Whatever strangers sign, if an honest node accepts and serves it, no honest node that asks finds
-//! fault with that node.
+//! An honest node is never at fault for what it serves: other honest nodes accept every record of a
+//! stranger that it accepts.
 
 use crate::ecosystem::Ecosystem;
 use std::collections::BTreeSet;

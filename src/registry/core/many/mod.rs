@@ -1,7 +1,7 @@
 //! Fetches many small things from several peers at once: the manifests of a package's versions, and
 //! the small companion files of releases.
 //!
-//! What no peer supplies here is left to the caller, who fetches it alone and with the DHT's help.
+//! The caller fetches the rest, which no peer supplies here, one by one and with the DHT's help.
 
 mod plan;
 

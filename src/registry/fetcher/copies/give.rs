@@ -93,7 +93,7 @@ impl Fetcher {
                 if !begun_now.insert(release) {
                     break;
                 }
-                // Whatever the outcome, the next run begins with another release.
+                // The next run begins with another release, also if this one fails.
                 self.core.store.tried_to_copy(release, false, begun).await?;
                 let Some(manifest) = self.core.store.manifest(&release)? else {
                     self.core.store.tried_to_copy(release, true, begun).await?;

@@ -441,7 +441,7 @@ mod tests {
                     },
                 }
             }
-            // Whatever happened, a peer with all groups can supply all that are missing.
+            // A peer with all groups can supply all that are missing, in every state of the plan.
             ids.iter().for_each(|id| plan.remove(id));
             let seed = PeerId::random();
             plan.holds(seed, all(size), 0.5, 1_000_000);
