@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use crate::lab::{
     BarePeer, DAY, Lab, PATIENCE, TCP, by_way_of, head, manifest, options, put, silent, wait_for,
 };
-use futures::{AsyncReadExt, AsyncWriteExt};
+use futures::{AsyncReadExt, AsyncWriteExt, FutureExt};
 use libp2p::{PeerId, Stream, identity::Keypair};
 use serde_bytes::ByteBuf;
 use swarmdex::{
@@ -71,6 +71,22 @@ async fn connected(lab: &Lab, peers: &[PeerId]) -> usize {
         .iter()
         .filter(|one| one.connection.is_some() && peers.contains(&one.id))
         .count()
+}
+
+/// Dials until the node knows what the peer speaks: a busy machine may lose a connection before.
+async fn let_in(peer: &BarePeer, way: &str, lab: &Lab) {
+    until("a stranger", async || {
+        let known = lab.node.peers().await.unwrap();
+        let is_in = known
+            .iter()
+            .any(|one| one.id == peer.id && one.connection.is_some() && !one.protocols.is_empty());
+        if !is_in {
+            peer.knock(way);
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        is_in
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -139,14 +155,7 @@ async fn of_a_prefix_with_three_bans_unknown_peers_share_one_place_and_good_ones
 
     // One peer of the prefix has a good score.
     let good = BarePeer::start(honest()).await;
-    good.knock(&way);
-    wait_for(&mut batches, "the good peer", |batch| {
-        batch
-            .peers
-            .iter()
-            .any(|peer| peer.id == good.id && !peer.protocols.is_empty())
-    })
-    .await;
+    let_in(&good, &way, &lab).await;
     for _ in 0..4 {
         let found = lab
             .node
@@ -164,14 +173,7 @@ async fn of_a_prefix_with_three_bans_unknown_peers_share_one_place_and_good_ones
     // Three others send records that every honest node refuses.
     for _ in 0..3 {
         let forger = BarePeer::start(silent()).await;
-        forger.knock(&way);
-        wait_for(&mut batches, "a forger", |batch| {
-            batch
-                .peers
-                .iter()
-                .any(|peer| peer.id == forger.id && !peer.protocols.is_empty())
-        })
-        .await;
+        let_in(&forger, &way, &lab).await;
         for n in 0..2u8 {
             forger
                 .put_to(lab.node.peer_id(), &[n; 32], b"garbage")
@@ -195,7 +197,13 @@ async fn of_a_prefix_with_three_bans_unknown_peers_share_one_place_and_good_ones
     }
     let ids: Vec<PeerId> = neighbours.iter().map(|peer| peer.id).collect();
     until("one of them to be in and the others not", async || {
-        connected(&lab, &ids).await == 1 && turned_away(&lab, "connection").await >= 3.0
+        let is_so =
+            connected(&lab, &ids).await == 1 && turned_away(&lab, "connection").await >= 3.0;
+        if !is_so {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            neighbours.iter().for_each(|peer| peer.knock(&way));
+        }
+        is_so
     })
     .await;
     assert_eq!(
@@ -208,11 +216,7 @@ async fn of_a_prefix_with_three_bans_unknown_peers_share_one_place_and_good_ones
     // A protected peer has a slot too.
     let friend = BarePeer::start(silent()).await;
     assert!(lab.node.judge(friend.id, Ruling::Protect).await.unwrap());
-    friend.knock(&way);
-    until("the friend", async || {
-        connected(&lab, &[friend.id]).await == 1
-    })
-    .await;
+    let_in(&friend, &way, &lab).await;
     elsewhere.stop().await;
     lab.stop().await;
 }
@@ -244,25 +248,32 @@ async fn ask(peer: &BarePeer, node: PeerId, root: ContentRoot) -> Option<(Stream
     Some((stream, Head::from_bytes(&bytes)?.status))
 }
 
+/// Reads the bytes that have arrived, half a mebibyte at most, and returns true unless the stream
+/// has ended: a node that takes a slot away, or loses a connection, ends its streams.
+fn is_open(stream: &mut Stream) -> bool {
+    let mut bytes = vec![0; 512 * 1_024];
+    let mut room = &mut bytes[..];
+    while !room.is_empty() {
+        match stream.read(room).now_or_never() {
+            None => return true,
+            Some(Ok(0) | Err(_)) => return false,
+            Some(Ok(count)) => room = &mut room[count..],
+        }
+    }
+    true
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn strangers_of_one_prefix_hold_an_eighth_of_the_streams_and_others_are_served() {
     let lab = strict(&[]).await;
-    let held = put(lab.node.contents(), &[7; 300_000]).await.files[0].content;
+    let held = put(lab.node.contents(), &[7; 2_000_000]).await.files[0].content;
     assert!(groups(held.size) > 1);
     let address = lab.address().await;
     let way = by_way_of([127, 0, 1, 1], &address).await;
-    let mut batches = lab.node.subscribe();
     let (mut crowd, mut streams, mut busy) = (Vec::new(), Vec::new(), 0);
     for _ in 0..6 {
         let peer = BarePeer::start(silent()).await;
-        peer.knock(&way);
-        wait_for(&mut batches, "a stranger", |batch| {
-            batch
-                .peers
-                .iter()
-                .any(|one| one.id == peer.id && !one.protocols.is_empty())
-        })
-        .await;
+        let_in(&peer, &way, &lab).await;
         for _ in 0..6 {
             match ask(&peer, lab.node.peer_id(), held.root).await {
                 Some((stream, Status::Bytes)) => streams.push(stream),
@@ -277,10 +288,10 @@ async fn strangers_of_one_prefix_hold_an_eighth_of_the_streams_and_others_are_se
         }
         crowd.push(peer);
     }
+    let open: usize = streams.iter_mut().map(is_open).map(usize::from).sum();
     assert!(
-        streams.len() <= 16 && busy > 0,
-        "{} streams, {busy} times busy",
-        streams.len()
+        (1..=16).contains(&open) && busy > 0,
+        "{open} streams are open, {busy} times busy"
     );
     let reader = strict(&[by_way_of([127, 0, 2, 1], &address).await]).await;
     assert!(reader.node.wait_joined(PATIENCE).await);
