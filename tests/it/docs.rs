@@ -20,7 +20,8 @@ use swarmdex::{
         time::Timestamp,
     },
     net::protocol::{
-        Hello, Item, Keeping, MAX_HEADS, MAX_OBJECTS, MAX_REQUEST, MAX_RESPONSE, Request, Response,
+        Hello, Item, Keeping, MAX_HEADS, MAX_OBJECTS, MAX_PACKAGES, MAX_REQUEST, MAX_RESPONSE,
+        Request, Response,
     },
 };
 
@@ -142,11 +143,15 @@ fn example(out: &mut String, value: &impl Serialize) {
 #[test]
 fn the_examples_and_limits_of_the_query_protocol_are_what_is_spoken() {
     let owner: PublisherId = PEER.parse().unwrap();
-    let name = "cargo:serde".parse().unwrap();
+    let package = PackageId {
+        owner,
+        name: "cargo:serde".parse().unwrap(),
+    };
     let envelope = || ByteBuf::from([0x0a, 0x24]);
     let mut out = "```\n".to_owned();
     for request in [
-        Request::Head(PackageId { owner, name }),
+        Request::Head(package.clone()),
+        Request::Heads(vec![package]),
         Request::Objects(vec![Hash([7; 32])]),
         Request::Handle("alice".parse().unwrap()),
         Request::Keep(envelope()),
@@ -179,7 +184,8 @@ fn the_examples_and_limits_of_the_query_protocol_are_what_is_spoken() {
     same("docs/protocols/query.md", "examples", &(out + "```"));
     let limits = format!(
         "| | Limit |\n|---|---|\n| request | {} KiB |\n| response | {} KiB |\n\
-         | hashes in `Objects` | {MAX_OBJECTS} |\n| heads in `Heads` | {MAX_HEADS} |\n",
+         | hashes in `Objects` | {MAX_OBJECTS} |\n| heads in an answer to `Handle` | {MAX_HEADS} |\n\
+         | packages in `Heads` | {MAX_PACKAGES} |\n",
         MAX_REQUEST / 1_024,
         MAX_RESPONSE / 1_024,
     );
