@@ -58,7 +58,7 @@ pub(super) async fn answer(service: &Service, asked: &Asked) -> Result<Response,
         .await?;
     let (mut objects, mut total) = (Vec::new(), 0);
     for hit in &found.hits {
-        let is_one = hit.package.name.ecosystem() == &Ecosystem::Npm && !hit.preview && !hit.yanked;
+        let is_one = hit.package.name.ecosystem() == &Ecosystem::Npm && !hit.yanked;
         if !is_one || !is_installable(service, None, hit).await? {
             continue;
         }

@@ -293,7 +293,6 @@ impl Search {
             dependents: 0,
             providers: 0,
             yanked: entry.is_some_and(ReleaseEntry::is_yanked),
-            preview: false,
             deprecated: entry.is_some_and(|entry| entry.deprecated.is_some()),
             looks_like: self.core.store.look_alike(&id).unwrap_or_default(),
             signed_at: head.signed_at,

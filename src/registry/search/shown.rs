@@ -171,7 +171,6 @@ mod tests {
             dependents: 0,
             providers: 0,
             yanked: false,
-            preview: false,
             deprecated: false,
             looks_like: None,
             signed_at: Timestamp(0),

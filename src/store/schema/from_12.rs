@@ -25,6 +25,17 @@ const RENEWED: [&str; 7] = [
 ];
 const COUNTED: [&str; 4] = ["forks", "pages", "publishers", "conflicts"];
 
+/// Removes previews, which nobody signed: this version lists only what was signed. Bit 2 of the
+/// flags was theirs.
+const DROP_PREVIEWS: &str = "
+CREATE TEMP TABLE previews AS SELECT id FROM packages_12 WHERE flags & 2 <> 0;
+INSERT INTO recount_12 (need) SELECT need FROM dependents WHERE package IN (SELECT id FROM previews);
+DELETE FROM dependents WHERE package IN (SELECT id FROM previews);
+DELETE FROM providers WHERE package IN (SELECT id FROM previews);
+DELETE FROM packages_12 WHERE id IN (SELECT id FROM previews);
+DROP TABLE previews;
+";
+
 const COPY: &str = "
 INSERT INTO keys (publisher) SELECT publisher FROM publishers UNION SELECT publisher FROM marks_12
     UNION SELECT publisher FROM heads_12 UNION SELECT publisher FROM packages_12;
@@ -61,6 +72,7 @@ pub(super) fn migrate(db: &Connection) -> Result<()> {
     tracing::info!("the database is of an earlier schema and is rewritten");
     let together = db.unchecked_transaction()?;
     set_aside(db)?;
+    db.execute_batch(DROP_PREVIEWS)?;
     db.execute_batch(RECORDS)?;
     db.execute_batch(WORDS)?;
     db.execute_batch(COPY)?;
@@ -140,7 +152,7 @@ fn number_skeletons(db: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Copies the index word by word, because the texts of previews are only there.
+/// Copies the index word by word: making it again would take reading every manifest.
 fn copy_words(db: &Connection) -> rusqlite::Result<()> {
     const COLUMNS: [&str; 5] = ["name", "title", "description", "labels", "facets"];
     db.execute_batch("CREATE VIRTUAL TABLE instances_12 USING fts5vocab (words_12, 'instance')")?;
