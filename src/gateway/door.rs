@@ -1,11 +1,6 @@
 //! Accepts connections, with limits on their number and on their silence.
 
-use std::{
-    collections::HashMap,
-    net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{Router, extract::Request, routing::any};
 use hyper::server::conn::http1;
@@ -13,6 +8,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
+use parking_lot::Mutex;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -44,13 +40,9 @@ const BREATH: Duration = Duration::from_millis(100);
 struct Guests(Mutex<HashMap<IpAddr, usize>>);
 
 impl Guests {
-    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Takes a slot for one more connection from an address; `None` if it has none left.
     fn enter(self: &Arc<Self>, from: IpAddr) -> Option<Guest> {
-        let mut held = self.lock();
+        let mut held = self.0.lock();
         let count = held.entry(from).or_default();
         (*count < MAX_OF_AN_ADDRESS).then(|| {
             *count += 1;
@@ -70,7 +62,7 @@ struct Guest {
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        let mut held = self.guests.lock();
+        let mut held = self.guests.0.lock();
         if let Some(count) = held.get_mut(&self.from) {
             *count -= 1;
             if *count == 0 {
@@ -176,6 +168,6 @@ mod tests {
         );
         drop(held);
         assert!(guests.enter(from(1)).is_some());
-        assert!(guests.lock().is_empty());
+        assert!(guests.0.lock().is_empty());
     }
 }

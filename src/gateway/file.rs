@@ -1,12 +1,7 @@
 //! Files of releases: streamed while they are fetched, and withheld if they do not match the
 //! release.
 
-use std::{
-    collections::HashMap,
-    ops::Range,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, ops::Range, time::Duration};
 
 use axum::{
     body::Body,
@@ -15,6 +10,7 @@ use axum::{
 };
 use bytes::Bytes;
 use futures::stream;
+use parking_lot::Mutex;
 use tokio::{sync::mpsc, time::timeout};
 
 use super::{
@@ -46,13 +42,13 @@ pub struct Files(Mutex<HashMap<ContentRoot, String>>);
 
 impl Files {
     fn is_right(&self, file: &File) -> bool {
-        let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = self.0.lock();
         held.get(&file.wanted.content.root)
             .is_some_and(|known| *known == file.digests())
     }
 
     fn note(&self, file: &File) {
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.0.lock();
         if held.len() >= REMEMBERED {
             held.clear();
         }

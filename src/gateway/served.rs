@@ -3,9 +3,11 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
+
+use parking_lot::Mutex;
 
 use super::{
     policy::{Refused, blocked_files, package, whose},
@@ -53,7 +55,7 @@ struct Decided {
 
 impl Lately {
     fn get(&self, key: &Key, revision: u64, now: Instant) -> Option<Arc<Served>> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.0.lock();
         kept.served
             .get(key)
             .filter(|one| one.revision == revision && now.duration_since(one.at) < LATELY)
@@ -63,7 +65,7 @@ impl Lately {
     /// Adds a package; if there is no room, all others are dropped.
     fn keep(&self, key: Key, decided: Decided) {
         let releases = |one: &Decided| one.served.package.releases.len() + 1;
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.0.lock();
         if kept.releases + releases(&decided) > MOST {
             *kept = Kept::default();
         }

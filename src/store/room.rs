@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashSet, VecDeque},
-    sync::{PoisonError, atomic::Ordering},
+    sync::atomic::Ordering,
 };
 
 use rusqlite::{Connection, params};
@@ -89,19 +89,11 @@ impl Store {
 
     /// Sets the limits of the catalogue.
     pub fn set_room(&self, room: Room) {
-        *self
-            .inner
-            .room
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = room;
+        *self.inner.room.lock() = room;
     }
 
     pub(super) fn room(&self) -> Room {
-        *self
-            .inner
-            .room
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        *self.inner.room.lock()
     }
 
     /// Remembers heads as unwanted, so that they are not requested again.

@@ -3,13 +3,14 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     thread,
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use rusqlite::Connection;
 use tokio::{
     runtime::Runtime,
@@ -151,7 +152,7 @@ impl Writer {
         }
         let took = asked.elapsed();
         self.metrics.committed(took);
-        let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut times = self.times.lock();
         if times.len() >= TIMES {
             times.pop_front();
         }
@@ -166,7 +167,7 @@ impl Writer {
 
     /// Returns the 95th percentile of the latest commit times.
     pub(super) fn p95(&self) -> Option<Duration> {
-        let times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        let times = self.times.lock();
         let seconds = times.iter().map(Duration::as_secs_f64).collect();
         percentiles(seconds).map(|(_, p95)| Duration::from_secs_f64(p95))
     }
@@ -338,7 +339,7 @@ mod tests {
         assert_eq!(level(Durability::Synced).await, full);
         assert_eq!(writer.commits(), 4);
         assert!(
-            writer.p95().is_some() && writer.times.lock().unwrap().len() == 2,
+            writer.p95().is_some() && writer.times.lock().len() == 2,
             "the time of those that wait for the disk is what Health shows"
         );
     }

@@ -5,13 +5,14 @@ use std::{
     io::{Seek, Write},
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressStyle};
+use parking_lot::Mutex;
 use serde::Serialize;
 use tempfile::NamedTempFile;
 use tokio::sync::mpsc;
@@ -83,7 +84,7 @@ impl DownloadProgress {
             // If the reader has closed the pipe, go on with the download.
             let _ = print::json(&TransferLine::Progress(transfer));
         }
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = self.running.lock();
         running.insert(
             transfer.id,
             (transfer.done, transfer.rate, transfer.active()),

@@ -10,13 +10,14 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, LazyLock, Mutex, PoisonError},
+    sync::{Arc, LazyLock},
 };
 
 use curve25519_dalek::{
     EdwardsPoint, Scalar, constants::ED25519_BASEPOINT_POINT, edwards::CompressedEdwardsY,
     traits::Identity,
 };
+use parking_lot::Mutex;
 use sha2::{Digest, Sha512};
 
 use super::{Payload, comb::Comb, payload_type};
@@ -128,7 +129,7 @@ impl Keys {
 
     /// The negated key's table, which is made where so many signatures are worth it.
     fn table(&self, key: &Key, signatures: usize) -> Option<Arc<Comb>> {
-        let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let lock = || self.0.lock();
         let kept = lock().iter().find(|(kept, _)| kept == key).cloned();
         if let Some((_, table)) = kept {
             return Some(table);

@@ -7,11 +7,12 @@
 
 use std::{
     collections::{HashSet, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use futures::future::join_all;
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -134,14 +135,10 @@ impl LookingAhead {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Queues crates that were not looked at lately. Returns true if a task must be started for
     /// them.
     fn add(&self, wishes: impl Iterator<Item = Wish>) -> bool {
-        let (mut state, now) = (self.lock(), Instant::now());
+        let (mut state, now) = (self.state.lock(), Instant::now());
         for wish in wishes {
             if state.lately.meet(&wish.likely, now) {
                 state.waiting.push_back(wish);
@@ -153,7 +150,7 @@ impl LookingAhead {
     }
 
     fn next(&self) -> Vec<Wish> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let count = TOGETHER.min(state.waiting.len());
         state.is_running = count > 0;
         state.waiting.drain(..count).collect()
@@ -312,7 +309,13 @@ async fn fetch_files(service: &Arc<Service>, files: impl Iterator<Item = Wanted>
         if !is_here.is_ok_and(|held| held.is_none()) || size > room {
             continue;
         }
-        if !service.ahead.lock().lately.takes(size, Instant::now()) {
+        if !service
+            .ahead
+            .state
+            .lock()
+            .lately
+            .takes(size, Instant::now())
+        {
             continue;
         }
         room -= size;

@@ -3,13 +3,14 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use axum::{http::StatusCode, response::Response};
 use bytes::Bytes;
 use futures::{StreamExt, stream};
+use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 
 use super::page::{Form, Listed, Project};
@@ -90,12 +91,8 @@ struct Page {
 }
 
 impl Pages {
-    fn lock(&self) -> MutexGuard<'_, Kept> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn get(&self, key: &(PackageId, Form), state: &blake3::Hash) -> Option<Arc<Page>> {
-        let held = self.lock();
+        let held = self.0.lock();
         let page = held.pages.get(key).filter(|page| page.state == *state)?;
         page.until
             .is_none_or(|until| Instant::now() < until)
@@ -104,7 +101,7 @@ impl Pages {
 
     fn keep(&self, key: (PackageId, Form), page: Page) -> Arc<Page> {
         let page = Arc::new(page);
-        let mut held = self.lock();
+        let mut held = self.0.lock();
         if held.bytes + page.text.len() > MOST {
             *held = Kept::default();
         }

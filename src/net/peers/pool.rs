@@ -1,12 +1,9 @@
 //! Pools of slots that limit the tasks of each peer.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
-    time::Instant,
-};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use libp2p::PeerId;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -39,13 +36,9 @@ impl Pool {
         )
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Takes a slot. A task whose slot is idle may be ended for it.
     pub fn take(&self, caller: Caller) -> Result<Held, PoolFull> {
-        let mut inner = self.lock();
+        let mut inner = self.0.lock();
         let (place, instead) = inner.places.take(caller, Instant::now())?;
         let ended = instead.and_then(|place| inner.ends.remove(&place));
         let end = CancellationToken::new();
@@ -75,7 +68,7 @@ impl Pool {
 
     /// Returns the peers whose slots are moving bytes now, those that moved most first.
     pub fn moving(&self) -> Vec<Caller> {
-        self.lock().places.moving(Instant::now())
+        self.0.lock().places.moving(Instant::now())
     }
 }
 
@@ -83,6 +76,7 @@ impl Held {
     /// Notes that bytes moved, which is the purpose of the slot.
     pub fn moved(&self, bytes: u64) {
         self.pool
+            .0
             .lock()
             .places
             .moved(self.place, bytes, Instant::now());
@@ -96,7 +90,7 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let mut inner = self.pool.lock();
+        let mut inner = self.pool.0.lock();
         inner.places.give_back(self.place);
         inner.ends.remove(&self.place);
         drop(inner);
@@ -110,12 +104,7 @@ pub(crate) struct Callers(Arc<RwLock<HashMap<PeerId, Caller>>>);
 
 impl Callers {
     pub fn of(&self, peer: PeerId) -> Caller {
-        let known = self
-            .0
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&peer)
-            .copied();
+        let known = self.0.read().get(&peer).copied();
         known.unwrap_or(Caller {
             peer,
             good: false,
@@ -124,15 +113,12 @@ impl Callers {
     }
 
     pub fn set(&self, caller: Caller) {
-        self.0
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(caller.peer, caller);
+        self.0.write().insert(caller.peer, caller);
     }
 
     /// Replaces the set of connected peers.
     pub fn replace(&self, callers: HashMap<PeerId, Caller>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = callers;
+        *self.0.write() = callers;
     }
 }
 

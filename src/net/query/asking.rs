@@ -1,12 +1,10 @@
 //! Limits this node's concurrent requests to each peer. A peer answers eight at a time and takes
 //! more for flooding, however many tasks of this node send them.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::HashMap, sync::Arc};
 
 use libp2p::PeerId;
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Most concurrent requests to one peer: a few less than it answers, because it may not have
@@ -21,7 +19,7 @@ impl Asking {
     /// Waits for a permit. The request counts as running while the caller holds it.
     pub async fn place(&self, peer: PeerId) -> Option<OwnedSemaphorePermit> {
         let places = {
-            let mut peers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut peers = self.0.lock();
             // A semaphore with a strong count above 1 is still in use.
             peers.retain(|_, places| Arc::strong_count(places) > 1);
             peers
@@ -55,7 +53,7 @@ mod tests {
         places.clear();
         asking.place(PeerId::random()).await;
         assert!(
-            asking.0.lock().unwrap().len() <= 2,
+            asking.0.lock().len() <= 2,
             "nothing is kept of who is not asked"
         );
     }

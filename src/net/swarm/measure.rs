@@ -4,7 +4,7 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -12,6 +12,7 @@ use libp2p::{
     PeerId, kad,
     metrics::{Metrics as Families, Registry},
 };
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::net::{dht::lookups::Done, reach::listen, swarm::task::Task};
@@ -279,7 +280,7 @@ impl Measures {
                 descriptors: process::descriptors(),
                 disk: process::disk(&database),
             };
-            *held.lock().unwrap_or_else(PoisonError::into_inner) = seen;
+            *held.lock() = seen;
         });
     }
 
@@ -366,10 +367,7 @@ impl Task {
                 .map(millis)
                 .collect(),
         );
-        let process = *measures
-            .process
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let process = *measures.process.lock();
         let count = |values: usize| values as u64;
         let behaviour = self.swarm.behaviour_mut();
         let announce = self.topics.announce.hash();

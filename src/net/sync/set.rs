@@ -2,11 +2,12 @@
 
 use std::{
     cell::Cell,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use negentropy::{Bound, Error, Id, Item, NegentropyStorageBase, NegentropyStorageVector};
+use parking_lot::Mutex;
 
 use crate::{
     RegistryError,
@@ -153,7 +154,7 @@ impl HeadSet {
     pub fn get(&self) -> crate::Result<Heads> {
         // Read before the heads, so that heads that arrive meanwhile make the set outdated.
         let version = self.store.heads_version();
-        let mut held = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.made.lock();
         if let Some(made) = held.as_mut().filter(|made| made.version == version) {
             made.at = Instant::now();
             return Ok(made.set.clone());
@@ -173,7 +174,7 @@ impl HeadSet {
 
     /// Frees the set if it was not used lately.
     pub fn sweep(&self) {
-        let mut held = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.made.lock();
         if held.as_ref().is_some_and(|made| made.at.elapsed() > KEEP) {
             *held = None;
         }

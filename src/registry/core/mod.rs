@@ -6,12 +6,10 @@ mod key;
 pub mod many;
 mod options;
 
-use std::{
-    path::PathBuf,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::path::PathBuf;
 
 use libp2p::{PeerId, identity::Keypair};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Semaphore;
 
 pub use chance::Chance;
@@ -93,7 +91,7 @@ impl Core {
 
     /// Returns the packages requested lately.
     pub fn cache(&self) -> MutexGuard<'_, Cache> {
-        lock(&self.cache)
+        self.cache.lock()
     }
 
     /// Shows a warning to the readers of the bus.
@@ -181,10 +179,4 @@ pub(super) async fn blocking<T: Send + 'static>(
             why: error.to_string(),
         })
     })
-}
-
-/// Locks a mutex and ignores poisoning: another thread panicked, but only between two assignments
-/// of plain values.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -3,10 +3,11 @@
 
 use std::{
     collections::{BTreeSet, HashSet, VecDeque},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use tokio::{sync::Notify, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
@@ -58,7 +59,7 @@ struct Waiting {
 
 impl Providing {
     fn add(&self, key: DhtKey, what: &str, soon: bool) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.waiting.lock();
         let Waiting { queue, known } = &mut *waiting;
         if known.len() < MOST && known.insert(key) {
             if soon {
@@ -71,7 +72,7 @@ impl Providing {
     }
 
     fn next(&self) -> Option<(DhtKey, Box<str>)> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.waiting.lock();
         let next = waiting.queue.pop_front()?;
         waiting.known.remove(&next.0);
         Some(next)

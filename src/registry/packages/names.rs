@@ -1,10 +1,11 @@
 //! Maps bare names to owners on this node: collects the facts for the rule in the domain.
 
-use std::{collections::HashSet, sync::Mutex};
+use std::collections::HashSet;
 
 use futures::future::join_all;
+use parking_lot::Mutex;
 
-use super::{super::core::lock, Packages};
+use super::Packages;
 use crate::{
     RegistryError, Result,
     domain::{
@@ -184,7 +185,7 @@ impl ToldNames {
     /// Notes a message and returns true if it is new. All are forgotten when there are too many.
     fn note(&self, name: &PackageName, key: &PublisherId) -> bool {
         const MOST: usize = 4_096;
-        let mut told = lock(&self.0);
+        let mut told = self.0.lock();
         if told.len() >= MOST {
             told.clear();
         }

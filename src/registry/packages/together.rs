@@ -1,20 +1,14 @@
 //! Batches requests for heads: those made at the same time share one request to each peer.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use libp2p::PeerId;
+use parking_lot::Mutex;
 use tokio::{sync::mpsc, time::sleep};
 
 use super::{
-    super::{
-        catalogue::Catalogue,
-        core::{Core, lock},
-    },
+    super::{catalogue::Catalogue, core::Core},
     Answers, FAN_OUT, Hedged, SPARE,
 };
 use crate::{
@@ -89,7 +83,7 @@ impl Together {
     /// Asks the best peers for a package's head.
     pub fn ask(self: &Arc<Self>, id: &PackageId) -> Asking {
         let (told, heard) = mpsc::unbounded_channel();
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         let alone = state.running == 0;
         let id = id.clone();
         state.waiting.push(Waiting { id, told });
@@ -110,7 +104,7 @@ impl Together {
 
     /// Gives a place to the next batch.
     fn next(self: &Arc<Self>) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         state.running -= 1;
         self.begin(&mut state);
     }

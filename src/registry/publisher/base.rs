@@ -1,10 +1,11 @@
 //! The successive states of a package.
 
-use std::{collections::BTreeMap, sync::Mutex};
+use std::collections::BTreeMap;
 
 use libp2p::identity::Keypair;
+use parking_lot::Mutex;
 
-use super::{super::core::lock, Progress, Publisher, tell};
+use super::{Progress, Publisher, tell};
 use crate::{
     RegistryError, Result,
     domain::{
@@ -94,12 +95,12 @@ pub struct LastList(Mutex<Option<(Hash, Vec<ReleaseEntry>)>>);
 impl LastList {
     /// Removes and returns the list of the head with this hash.
     fn take(&self, head: &Hash) -> Option<Vec<ReleaseEntry>> {
-        let mut last = lock(&self.0);
+        let mut last = self.0.lock();
         last.take_if(|(hash, _)| *hash == *head).map(|(_, all)| all)
     }
 
     fn keep(&self, head: Hash, all: Vec<ReleaseEntry>) {
-        *lock(&self.0) = (all.len() <= KEPT).then_some((head, all));
+        *self.0.lock() = (all.len() <= KEPT).then_some((head, all));
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
 use bao_tree::io::{outboard::PreOrderOutboard, sync::outboard};
 use bytes::Bytes;
 
-use super::{Blob, Held, Inner, PIECE, Partial, SMALL, hash, lock, rows, tree};
+use super::{Blob, Held, Inner, PIECE, Partial, SMALL, hash, rows, tree};
 use crate::{
     RegistryError, Result,
     domain::{hash::ContentRoot, manifest::Content},

@@ -8,13 +8,14 @@ use std::{
     future::Future,
     io::{self, Write},
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
 use bytes::Bytes;
 use futures::{AsyncRead, AsyncWrite};
+use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Pace;
@@ -47,10 +48,6 @@ struct Line<S> {
     pace: Pace,
     reader: Option<Waker>,
     pump: Option<Waker>,
-}
-
-fn lock<S>(line: &Mutex<Line<S>>) -> MutexGuard<'_, Line<S>> {
-    line.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Returns the bandwidth-delay product in bytes.
@@ -166,7 +163,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Delayed<S> {
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        let mut line = lock(&self.0);
+        let mut line = self.0.lock();
         let now = Instant::now();
         let read = line.read(buf, now)?;
         if read > 0 || buf.is_empty() {
@@ -189,7 +186,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Delayed<S> {
 
 impl<S: AsyncWrite + Unpin> Delayed<S> {
     fn with<T>(&self, act: impl FnOnce(Pin<&mut S>) -> Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        match &mut lock(&self.0).inner {
+        match &mut self.0.lock().inner {
             Some(inner) => act(Pin::new(inner)),
             None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
@@ -224,7 +221,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Delayed<S> {
 
 impl<S> Drop for Delayed<S> {
     fn drop(&mut self) {
-        let mut line = lock(&self.0);
+        let mut line = self.0.lock();
         // Dropped here and not by the task, so that the other side sees the end without delay.
         line.inner = None;
         line.pieces = VecDeque::new();
@@ -246,7 +243,7 @@ impl<S: AsyncRead + Unpin> Future for Pump<S> {
         let this = self.get_mut();
         loop {
             let next = {
-                let mut line = lock(&this.line);
+                let mut line = this.line.lock();
                 if !line.take_in(cx) {
                     return Poll::Ready(());
                 }

@@ -5,13 +5,11 @@
 
 mod plan;
 
-use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
 use futures::{StreamExt, future::join_all, stream::FuturesUnordered};
 use libp2p::PeerId;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::{
     sync::Notify,
     time::{sleep, timeout},
@@ -61,7 +59,7 @@ impl Many {
     }
 
     fn plan(&self) -> MutexGuard<'_, Plan> {
-        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+        self.plan.lock()
     }
 
     pub fn got(&self, at: usize) {

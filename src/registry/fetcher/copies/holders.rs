@@ -1,9 +1,6 @@
 //! Checks the replicas of releases, and replaces those that are lost.
 
-use std::{
-    sync::{Arc, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use libp2p::PeerId;
 
@@ -126,11 +123,7 @@ impl Fetcher {
     /// Checks some of the releases that this node keeps or had replicated: who else has them, and
     /// whether that is enough.
     pub async fn look_after_copies(self: &Arc<Self>) -> Result<()> {
-        let at = *self
-            .copying
-            .at
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let at = *self.copying.at.lock();
         let [of_others, own] = at;
         let copies = self.core.store.copies_after(of_others, A_ROUND)?;
         let copied = self.core.store.copied_after(own, A_ROUND)?;
@@ -152,11 +145,7 @@ impl Fetcher {
                 self.look_after(&manifest, since).await?;
             }
         }
-        *self
-            .copying
-            .at
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = after;
+        *self.copying.at.lock() = after;
         Ok(())
     }
 

@@ -12,12 +12,9 @@ mod run;
 mod stream;
 mod worker;
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -66,11 +63,7 @@ impl Default for Fetches {
     }
 }
 
-impl Fetches {
-    fn lock(&self) -> MutexGuard<'_, HashMap<ContentRoot, Arc<Entry>>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+impl Fetches {}
 
 /// A running fetch.
 struct Entry {
@@ -212,7 +205,7 @@ impl Fetcher {
                 most: self.core.content.max,
             });
         }
-        let mut running = self.fetches.lock();
+        let mut running = self.fetches.running.lock();
         if let Some(entry) = running.get(&root) {
             return Ok(entry.shown.subscribe());
         }
@@ -234,7 +227,7 @@ impl Fetcher {
             {
                 // The task of the fetch holds the registry, and the registry holds the entry: this
                 // breaks the cycle.
-                fetcher.fetches.lock().remove(&root);
+                fetcher.fetches.running.lock().remove(&root);
             }
         });
         Ok(shown)
@@ -242,12 +235,13 @@ impl Fetcher {
 
     /// Returns true if anything is being fetched.
     pub fn is_fetching(&self) -> bool {
-        !self.fetches.lock().is_empty()
+        !self.fetches.running.lock().is_empty()
     }
 
     /// Returns the bytes received of a content that is being fetched.
     pub fn fetched_of(&self, root: &ContentRoot) -> u64 {
         self.fetches
+            .running
             .lock()
             .get(root)
             .map_or(0, |entry| entry.shown.borrow().done)
@@ -255,7 +249,7 @@ impl Fetcher {
 
     /// Controls a fetch. Returns false if there is no such fetch.
     pub async fn direct_fetch(self: &Arc<Self>, root: ContentRoot, order: Order) -> Result<bool> {
-        let running = self.fetches.lock().get(&root).cloned();
+        let running = self.fetches.running.lock().get(&root).cloned();
         if let Some(entry) = running {
             return Ok(order != Order::Resume && entry.order.send(Some(order)).is_ok());
         }
@@ -337,7 +331,7 @@ impl Fetcher {
             tracing::error!(%error, %root, "how a fetch ended could not be written down");
         }
         // From here on another caller may start it again.
-        self.fetches.lock().remove(&root);
+        self.fetches.running.lock().remove(&root);
         self.show(&entry, |transfer| {
             transfer.rate = 0.0;
             transfer.ended_at = Some(now);
