@@ -64,7 +64,7 @@ impl Inner {
 
     /// Returns a partial content that is open now.
     pub(super) fn partial(&self, root: &ContentRoot) -> Option<Arc<Partial>> {
-        let mut partials = lock(&self.partials);
+        let mut partials = self.partials.lock();
         let partial = partials.get(root)?.upgrade();
         if partial.is_none() {
             partials.remove(root);
