@@ -168,15 +168,17 @@ impl Core {
 
 /// Runs long reads or writes on a blocking thread. `what` names the work in the error if the thread
 /// ends early.
-pub(super) async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T, E>(
     what: &'static str,
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, E>
+where
+    T: Send + 'static,
+    E: From<RegistryError> + Send + 'static,
+{
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|error| {
-        Err(RegistryError::Internal {
-            what,
-            why: error.to_string(),
-        })
+        let why = error.to_string();
+        Err(RegistryError::Internal { what, why }.into())
     })
 }

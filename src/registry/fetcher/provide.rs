@@ -143,7 +143,8 @@ impl Fetcher {
             let alone = *joined.borrow() == 0;
             if !alone {
                 for wanted in unended.drain(..) {
-                    if let Err(error) = self.begin_fetch(wanted) {
+                    if let Err(error) = self.begin_fetch(wanted).map_err(crate::RegistryError::from)
+                    {
                         tracing::error!(%error, "a fetch of an earlier run is not gone on with");
                     }
                 }
@@ -260,7 +261,7 @@ impl Fetcher {
                 beside: None,
                 for_others: false,
             };
-            if let Err(error) = self.begin_fetch(wanted) {
+            if let Err(error) = self.begin_fetch(wanted).map_err(crate::RegistryError::from) {
                 tracing::error!(%error, root = %content.root, "damaged content is not fetched again");
             }
         }

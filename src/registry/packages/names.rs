@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use futures::future::join_all;
 use parking_lot::Mutex;
 
-use super::Packages;
+use super::{Packages, PackagesError};
 use crate::{
     RegistryError, Result,
     domain::{
@@ -150,7 +150,14 @@ impl Packages {
     }
 
     /// Assigns names to this key, unless the settings say otherwise.
-    pub async fn set_name(&self, pattern: NamePattern, owner: PublisherId) -> Result<()> {
+    ///
+    /// # Errors
+    /// [`PackagesError::NameInSettings`] and [`PackagesError::Distrusted`].
+    pub async fn set_name(
+        &self,
+        pattern: NamePattern,
+        owner: PublisherId,
+    ) -> Result<(), PackagesError> {
         let settings = self
             .core
             .options
@@ -159,21 +166,14 @@ impl Packages {
             .find(|rule| rule.pattern == pattern);
         if let Some(rule) = settings.filter(|rule| rule.owner != owner) {
             debug_assert_eq!(rule.written, RuleAuthor::Settings);
-            return Err(RegistryError::Usage(format!(
-                "the settings say that {pattern} is {}; change it there, under [names], and \
-                 restart the node",
-                rule.owner
-            )));
+            let owner = rule.owner;
+            return Err(PackagesError::NameInSettings { pattern, owner });
         }
         if self.core.store.is_distrusted(&owner)? {
-            return Err(RegistryError::Usage(format!(
-                "{owner} is distrusted here; `swarmdex trust {owner}` takes that back"
-            )));
+            return Err(PackagesError::Distrusted(owner));
         }
-        self.core
-            .store
-            .set_name(pattern, owner, self.core.now())
-            .await
+        let now = self.core.now();
+        Ok(self.core.store.set_name(pattern, owner, now).await?)
     }
 }
 

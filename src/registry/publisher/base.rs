@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use libp2p::identity::Keypair;
 use parking_lot::Mutex;
 
-use super::{Progress, Publisher, tell};
+use super::{Progress, Publisher, PublisherError, tell};
 use crate::{
-    RegistryError, Result,
+    Result,
     domain::{
         hash::Hash,
         manifest::Manifest,
@@ -123,7 +123,7 @@ impl Publisher {
     }
 
     /// Returns the base for the next head, with the older releases if they can be had.
-    pub async fn whole_base(&self, id: &PackageId) -> Result<Base> {
+    pub async fn whole_base(&self, id: &PackageId) -> Result<Base, PublisherError> {
         let base = self.base(id)?;
         if base.complete {
             return Ok(base);
@@ -135,7 +135,7 @@ impl Publisher {
     }
 
     /// Returns the base for the next head of a package from what is held.
-    pub fn base(&self, id: &PackageId) -> Result<Base> {
+    pub fn base(&self, id: &PackageId) -> Result<Base, PublisherError> {
         let mut base = Base {
             name: id.name.bare().parse()?,
             seq: 0,
@@ -178,7 +178,7 @@ impl Publisher {
         manifest: Option<Authorised<Manifest>>,
         about: &VersionText,
         progress: Progress<'_>,
-    ) -> Result<Taken> {
+    ) -> Result<Taken, PublisherError> {
         let now = self.core.now();
         let complete = base.complete;
         let (state, all) = base.next_with_list(id.name.ecosystem());
@@ -187,7 +187,7 @@ impl Publisher {
             handle: state.handle.clone(),
             since: now,
         };
-        let refused = |refusal| RegistryError::Refused {
+        let refused = |refusal| PublisherError::Refused {
             what: id.name.to_string(),
             refusal,
         };

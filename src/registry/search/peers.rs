@@ -224,7 +224,7 @@ impl Search {
             let verified = self.verify_items(peer, items, limit, &terms);
             let hit =
                 |(head, manifest): &Verified| (head.seq, self.hit(peer, &terms, head, manifest));
-            Ok((verified.iter().map(hit).collect(), verified))
+            Ok::<_, crate::RegistryError>((verified.iter().map(hit).collect(), verified))
         };
         let verified = blocking("verifying what a peer found", verify).await;
         verified.unwrap_or_else(|error| {

@@ -173,13 +173,13 @@ impl Catalogue {
             let judge = |(asked, items): (HashSet<Hash>, Vec<Item>)| {
                 let (catalogue, keys) = (self.clone(), keys.clone());
                 blocking(COMPARING, move || {
-                    Ok(catalogue.judge_items(peer, &asked, &items, &keys))
+                    catalogue.judge_items(peer, &asked, &items, &keys)
                 })
             };
             // In order, with as many running at once as there are processors.
             let mut done = answers.map(judge).buffered(processors().min(WAITING));
             while let Some(done) = done.next().await {
-                if judged.send(done??).await.is_err() {
+                if judged.send(done?).await.is_err() {
                     break;
                 }
             }

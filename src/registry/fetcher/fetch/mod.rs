@@ -16,10 +16,9 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc, watch};
-
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::Fetcher;
+use super::{Fetcher, error::FetcherError};
 use crate::{
     RegistryError, Result,
     domain::{
@@ -74,17 +73,14 @@ struct Entry {
 }
 
 /// Returns the result of a fetch for those who wait for it; `None` while it runs.
-fn ended(transfer: &Transfer) -> Option<Result<()>> {
+fn ended(transfer: &Transfer) -> Option<Result<(), FetcherError>> {
     let what = transfer.what.clone();
     Some(match &transfer.state {
         TransferState::Waiting | TransferState::Running => return None,
         TransferState::Done => Ok(()),
-        TransferState::Paused => Err(RegistryError::Stopped {
-            what,
-            how: "paused",
-        }),
-        TransferState::Cancelled => Err(RegistryError::Cancelled { what }),
-        TransferState::Failed(why) => Err(RegistryError::Fetch {
+        TransferState::Paused => Err(FetcherError::Paused { what }),
+        TransferState::Cancelled => Err(FetcherError::Cancelled { what }),
+        TransferState::Failed(why) => Err(FetcherError::Failed {
             what,
             why: why.clone(),
             done: transfer.done,
@@ -152,7 +148,7 @@ impl Fetcher {
         self: &Arc<Self>,
         wanted: Wanted,
         progress: Option<mpsc::Sender<Transfer>>,
-    ) -> Result<Fetched> {
+    ) -> Result<Fetched, FetcherError> {
         let content = wanted.content;
         if let Some(held) = self.contents.get(&content.root)? {
             return Ok(Fetched {
@@ -178,7 +174,7 @@ impl Fetcher {
         let held = self
             .contents
             .get(&content.root)?
-            .ok_or(RegistryError::NoContent(content.root))?;
+            .ok_or(FetcherError::NoContent(content.root))?;
         Ok(Fetched {
             content: held.content,
             was_held: false,
@@ -187,7 +183,10 @@ impl Fetcher {
     }
 
     /// Returns the running fetch of a content, or starts one.
-    pub fn begin_fetch(self: &Arc<Self>, wanted: Wanted) -> Result<watch::Receiver<Transfer>> {
+    pub fn begin_fetch(
+        self: &Arc<Self>,
+        wanted: Wanted,
+    ) -> Result<watch::Receiver<Transfer>, FetcherError> {
         self.begin_fetch_for(wanted, false)
     }
 
@@ -197,10 +196,10 @@ impl Fetcher {
         self: &Arc<Self>,
         wanted: Wanted,
         in_order: bool,
-    ) -> Result<watch::Receiver<Transfer>> {
+    ) -> Result<watch::Receiver<Transfer>, FetcherError> {
         let (root, size) = (wanted.content.root, wanted.content.size);
         if size > self.core.content.max {
-            return Err(RegistryError::TooLarge {
+            return Err(FetcherError::TooLarge {
                 size,
                 most: self.core.content.max,
             });
@@ -248,7 +247,11 @@ impl Fetcher {
     }
 
     /// Controls a fetch. Returns false if there is no such fetch.
-    pub async fn direct_fetch(self: &Arc<Self>, root: ContentRoot, order: Order) -> Result<bool> {
+    pub async fn direct_fetch(
+        self: &Arc<Self>,
+        root: ContentRoot,
+        order: Order,
+    ) -> Result<bool, FetcherError> {
         let running = self.fetches.running.lock().get(&root).cloned();
         if let Some(entry) = running {
             return Ok(order != Order::Resume && entry.order.send(Some(order)).is_ok());
@@ -486,13 +489,14 @@ mod tests {
         let error = |state| told(state).unwrap().unwrap_err();
         assert!(matches!(
             error(TransferState::Paused),
-            RegistryError::Stopped { how: "paused", .. }
+            FetcherError::Paused { .. }
         ));
         assert!(matches!(
             error(TransferState::Cancelled),
-            RegistryError::Cancelled { .. }
+            FetcherError::Cancelled { .. }
         ));
         let failed = error(TransferState::Failed("nobody has it".to_owned()));
+        let failed = RegistryError::from(failed);
         assert!(failed.to_string().contains("nobody has it"), "{failed}");
     }
 
