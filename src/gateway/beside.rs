@@ -23,19 +23,19 @@ use crate::{
 const MOST: usize = 6 << 20;
 
 /// A cache of parsed documents of releases, by the hashes of their manifests, which never change.
-pub struct Known<T> {
+pub struct ParsedCache<T> {
     /// Approximate bytes that may be kept.
     most: usize,
     held: Mutex<(usize, HashMap<Hash, Arc<T>>)>,
 }
 
-impl<T> Default for Known<T> {
+impl<T> Default for ParsedCache<T> {
     fn default() -> Self {
         Self::of(MOST)
     }
 }
 
-impl<T> Known<T> {
+impl<T> ParsedCache<T> {
     /// Creates a cache of at most `most` bytes.
     pub fn of(most: usize) -> Self {
         Self {
@@ -181,9 +181,9 @@ pub fn wanted_of(id: &PackageId, manifest: &Manifest) -> Option<Wanted> {
 /// Locks per package: a second task that needs the same waits, and then finds most of it in the
 /// cache.
 #[derive(Default)]
-pub struct Turns(Mutex<HashMap<PackageId, Arc<tokio::sync::Mutex<()>>>>);
+pub struct PackageLocks(Mutex<HashMap<PackageId, Arc<tokio::sync::Mutex<()>>>>);
 
-impl Turns {
+impl PackageLocks {
     /// Waits for the package's lock, which is released when the guard is dropped.
     pub async fn of(&self, id: &PackageId) -> OwnedMutexGuard<()> {
         let turn = {
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_bounded() {
-        let known = Known::default();
+        let known = ParsedCache::default();
         let hash = |n: u8| Hash::of(&[n]);
         known.keep(hash(0), MOST / 2, 0);
         known.keep(hash(1), MOST / 2, 1);

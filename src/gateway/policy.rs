@@ -7,7 +7,7 @@ use axum::{http::StatusCode, response::Response};
 
 use super::{
     answer::{self, sentence},
-    service::{Change, Service},
+    service::{ChangePermission, Service},
     told,
 };
 use crate::{
@@ -63,15 +63,15 @@ impl Refused {
 }
 
 /// Refuses a change without the publish token; `how` explains how to give it to the client.
-pub fn may_change(change: Change, how: &str) -> Result<(), Refused> {
+pub fn may_change(change: ChangePermission, how: &str) -> Result<(), Refused> {
     told::change();
     let text = match change {
-        Change::Allowed => return Ok(()),
-        Change::Off => {
+        ChangePermission::Allowed => return Ok(()),
+        ChangePermission::Off => {
             "this gateway is read-only; set gateway_publish = true at its node to publish here"
                 .to_owned()
         }
-        Change::NoToken => format!(
+        ChangePermission::NoToken => format!(
             "publishing needs the token in gateway.token in the node's data directory, and another \
              one was sent; {how}"
         ),

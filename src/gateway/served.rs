@@ -33,15 +33,15 @@ pub struct Served {
 }
 
 /// A name at an endpoint: of all publishers, or of one.
-type Key = (Option<PublisherId>, PackageName);
+type EndpointName = (Option<PublisherId>, PackageName);
 
 /// Packages that were served lately.
 #[derive(Default)]
-pub struct Lately(Mutex<Kept>);
+pub struct Lately(Mutex<ServedNames>);
 
 #[derive(Default)]
-struct Kept {
-    served: HashMap<Key, Decided>,
+struct ServedNames {
+    served: HashMap<EndpointName, Decided>,
     /// Number of releases of all of them.
     releases: usize,
 }
@@ -54,7 +54,7 @@ struct Decided {
 }
 
 impl Lately {
-    fn get(&self, key: &Key, revision: u64, now: Instant) -> Option<Arc<Served>> {
+    fn get(&self, key: &EndpointName, revision: u64, now: Instant) -> Option<Arc<Served>> {
         let kept = self.0.lock();
         kept.served
             .get(key)
@@ -63,11 +63,11 @@ impl Lately {
     }
 
     /// Adds a package; if there is no room, all others are dropped.
-    fn keep(&self, key: Key, decided: Decided) {
+    fn keep(&self, key: EndpointName, decided: Decided) {
         let releases = |one: &Decided| one.served.package.releases.len() + 1;
         let mut kept = self.0.lock();
         if kept.releases + releases(&decided) > MOST {
-            *kept = Kept::default();
+            *kept = ServedNames::default();
         }
         kept.releases += releases(&decided);
         if let Some(before) = kept.served.insert(key, decided) {
@@ -157,7 +157,7 @@ mod tests {
         }
     }
 
-    fn key(name: &str) -> Key {
+    fn key(name: &str) -> EndpointName {
         (None, name.parse().unwrap())
     }
 

@@ -21,7 +21,7 @@ pub fn processors() -> usize {
 /// take a second one.
 pub struct Readers {
     path: PathBuf,
-    pool: Mutex<Pool>,
+    pool: Mutex<IdleReaders>,
     given_back: Condvar,
     most: usize,
     /// Most connections kept open while idle.
@@ -29,7 +29,7 @@ pub struct Readers {
 }
 
 #[derive(Default)]
-struct Pool {
+struct IdleReaders {
     idle: Vec<Connection>,
     /// Number of connections, idle and in use.
     open: usize,

@@ -76,13 +76,13 @@ impl Store {
     /// distrusted publishers are left out unless requested.
     pub fn search(&self, query: &Query, now: Timestamp) -> Result<Found> {
         self.read_together(|db| {
-            Search::of(db, self.own_publisher(), query, now)?.run(query.offset, query.limit)
+            RunningSearch::of(db, self.own_publisher(), query, now)?.run(query.offset, query.limit)
         })
     }
 
     /// Returns the number of a query's matches for each label.
     pub fn facets(&self, query: &Query, now: Timestamp) -> Result<Facets> {
-        self.read_together(|db| Search::of(db, self.own_publisher(), query, now)?.facets())
+        self.read_together(|db| RunningSearch::of(db, self.own_publisher(), query, now)?.facets())
     }
 
     /// Returns the words in the names and labels of own packages.
@@ -122,7 +122,7 @@ impl Store {
     /// As [`Self::search`], for a peer: without private results, and within the limit for peers.
     pub fn search_for_others(&self, query: &Query, now: Timestamp) -> Result<Found> {
         self.read_together(|db| {
-            let mut search = Search::of(db, self.own_publisher(), query, now)?;
+            let mut search = RunningSearch::of(db, self.own_publisher(), query, now)?;
             search.public = true;
             search.terms.asked = IncludeHidden {
                 yanked: search.terms.asked.yanked,
@@ -134,7 +134,7 @@ impl Store {
 }
 
 /// A running search.
-struct Search<'a> {
+struct RunningSearch<'a> {
     db: &'a Connection,
     terms: SearchTerms,
     /// Similar words, by the position of the phrase that they replace.
@@ -151,7 +151,7 @@ struct Search<'a> {
     public: bool,
 }
 
-impl<'a> Search<'a> {
+impl<'a> RunningSearch<'a> {
     fn of(
         db: &'a Connection,
         own: Option<PublisherId>,

@@ -163,7 +163,7 @@ async fn package(service: &Service, asked: &Asked, owner: &str, name: &str) -> R
         Some(release) => readme_of(service, release).await,
         None => None,
     };
-    let shown = Shown {
+    let shown = PackagePage {
         package,
         release,
         holders,
@@ -174,7 +174,7 @@ async fn package(service: &Service, asked: &Asked, owner: &str, name: &str) -> R
 }
 
 /// The values on the page of a package.
-struct Shown {
+struct PackagePage {
     package: Package,
     release: Option<Release>,
     /// Number of nodes with the files, if known.

@@ -28,7 +28,7 @@ use crate::{
     ecosystem::Ecosystem,
 };
 use page::Form;
-pub use project::{Files, Pages};
+pub use project::{Files, ProjectPages};
 use route::Route;
 
 pub async fn answer(service: &Arc<Service>, asked: Asked, body: Body) -> Response {

@@ -11,15 +11,15 @@ use crate::domain::places::{Caller, PoolFull, PoolSize, SlotId, SlotPool};
 
 /// A pool. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Pool(Arc<Mutex<Inner>>, Arc<Notify>);
+pub(crate) struct Pool(Arc<Mutex<SlotCounts>>, Arc<Notify>);
 
-struct Inner {
+struct SlotCounts {
     places: SlotPool,
     ends: HashMap<SlotId, CancellationToken>,
 }
 
 /// A slot, which is free again when this is dropped.
-pub(crate) struct Held {
+pub(crate) struct PoolSlot {
     pool: Pool,
     place: SlotId,
     end: CancellationToken,
@@ -28,7 +28,7 @@ pub(crate) struct Held {
 impl Pool {
     pub fn new(size: PoolSize) -> Self {
         Self(
-            Arc::new(Mutex::new(Inner {
+            Arc::new(Mutex::new(SlotCounts {
                 places: SlotPool::new(size),
                 ends: HashMap::new(),
             })),
@@ -37,7 +37,7 @@ impl Pool {
     }
 
     /// Takes a slot. A task whose slot is idle may be ended for it.
-    pub fn take(&self, caller: Caller) -> Result<Held, PoolFull> {
+    pub fn take(&self, caller: Caller) -> Result<PoolSlot, PoolFull> {
         let mut inner = self.0.lock();
         let (place, instead) = inner.places.take(caller, Instant::now())?;
         let ended = instead.and_then(|place| inner.ends.remove(&place));
@@ -45,7 +45,7 @@ impl Pool {
         inner.ends.insert(place, end.clone());
         drop(inner);
         ended.inspect(CancellationToken::cancel);
-        Ok(Held {
+        Ok(PoolSlot {
             pool: self.clone(),
             place,
             end,
@@ -53,7 +53,7 @@ impl Pool {
     }
 
     /// Takes a slot as soon as one is free.
-    pub async fn wait(&self, caller: Caller) -> Held {
+    pub async fn wait(&self, caller: Caller) -> PoolSlot {
         loop {
             let freed = self.1.notified();
             tokio::pin!(freed);
@@ -72,7 +72,7 @@ impl Pool {
     }
 }
 
-impl Held {
+impl PoolSlot {
     /// Notes that bytes moved, which is the purpose of the slot.
     pub fn moved(&self, bytes: u64) {
         self.pool
@@ -88,7 +88,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for PoolSlot {
     fn drop(&mut self) {
         let mut inner = self.pool.0.lock();
         inner.places.give_back(self.place);

@@ -13,9 +13,9 @@ const MOST: usize = 6;
 
 /// The semaphores of the peers with requests. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Asking(Arc<Mutex<HashMap<PeerId, Arc<Semaphore>>>>);
+pub struct PeerPermits(Arc<Mutex<HashMap<PeerId, Arc<Semaphore>>>>);
 
-impl Asking {
+impl PeerPermits {
     /// Waits for a permit. The request counts as running while the caller holds it.
     pub async fn place(&self, peer: PeerId) -> Option<OwnedSemaphorePermit> {
         let places = {
@@ -38,7 +38,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_peer_is_asked_no_more_at_once_than_it_answers() {
-        let (asking, peer) = (Asking::default(), PeerId::random());
+        let (asking, peer) = (PeerPermits::default(), PeerId::random());
         let mut places = Vec::new();
         for _ in 0..MOST {
             places.extend(asking.place(peer).await);

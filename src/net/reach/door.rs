@@ -13,7 +13,7 @@ use crate::domain::{
     caps::{CapReached, Origins},
     prefix::{Classes, Prefix},
 };
-use crate::net::peers::penalties::Admission;
+use crate::net::peers::penalties::AdmissionLists;
 
 /// The reason a connection is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,7 +31,7 @@ pub enum Shut {
 /// The open connections and the rule for new ones. `K` is the number of a connection; later ones
 /// are higher.
 pub struct Door<K> {
-    pub admission: Admission,
+    pub admission: AdmissionLists,
     origins: Origins<K>,
     /// Connections, in both directions, of peers with a public prefix.
     open: HashMap<K, (PeerId, Prefix)>,
@@ -43,7 +43,7 @@ pub struct Door<K> {
 impl<K: Copy + Ord + Hash> Door<K> {
     pub fn new(classes: Classes, private: usize) -> Self {
         Self {
-            admission: Admission::default(),
+            admission: AdmissionLists::default(),
             origins: Origins::default(),
             open: HashMap::new(),
             classes,

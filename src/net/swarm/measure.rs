@@ -15,7 +15,7 @@ use libp2p::{
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::net::{dht::lookups::Done, reach::listen, swarm::task::Task};
+use crate::net::{dht::lookups::LookupStats, reach::listen, swarm::task::Task};
 use crate::{
     bus::{BusEvent, Direction},
     domain::{
@@ -117,7 +117,7 @@ pub struct Safety {
 }
 
 pub struct Measures {
-    lookups: Recent<Done>,
+    lookups: Recent<LookupStats>,
     /// The peers dialled, each with the reason if the dial failed.
     dials: Recent<(PeerId, Option<&'static str>)>,
     moves: Recent<Move>,
@@ -176,10 +176,10 @@ impl Measures {
         }
     }
 
-    pub fn looked_up(&mut self, done: Done) {
+    pub fn looked_up(&mut self, done: LookupStats) {
         let outcome = match done {
-            Done { found: true, .. } => LookedUp::Found,
-            Done {
+            LookupStats { found: true, .. } => LookedUp::Found,
+            LookupStats {
                 unanswered: true, ..
             } => LookedUp::Unanswered,
             _ => LookedUp::Missing,

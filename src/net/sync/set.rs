@@ -66,8 +66,8 @@ impl Heads {
 
     /// Returns the set for a comparison that visited `worked` items before and may visit `most` in
     /// all.
-    pub(super) fn counted(&self, worked: u64, most: u64) -> Counted<'_> {
-        Counted {
+    pub(super) fn counted(&self, worked: u64, most: u64) -> BoundedSet<'_> {
+        BoundedSet {
             set: self,
             worked: Cell::new(worked),
             most,
@@ -76,13 +76,13 @@ impl Heads {
 }
 
 /// A set that counts the items that a comparison visits, and fails beyond a limit.
-pub(super) struct Counted<'a> {
+pub(super) struct BoundedSet<'a> {
     set: &'a Heads,
     worked: Cell<u64>,
     most: u64,
 }
 
-impl Counted<'_> {
+impl BoundedSet<'_> {
     pub fn worked(&self) -> u64 {
         self.worked.get()
     }
@@ -102,7 +102,7 @@ impl Counted<'_> {
     }
 }
 
-impl NegentropyStorageBase for Counted<'_> {
+impl NegentropyStorageBase for BoundedSet<'_> {
     fn size(&self) -> Result<usize, Error> {
         self.set.size()
     }

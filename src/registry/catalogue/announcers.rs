@@ -13,10 +13,10 @@ const MOST: usize = 8_192;
 const EACH: usize = 4;
 
 #[derive(Default)]
-pub struct Announcers(Mutex<Inner>);
+pub struct Announcers(Mutex<AnnouncersByRoot>);
 
 #[derive(Default)]
-struct Inner {
+struct AnnouncersByRoot {
     by_root: HashMap<ContentRoot, Vec<PeerId>>,
     order: VecDeque<ContentRoot>,
 }

@@ -47,12 +47,12 @@ const MOST: usize = 100_000;
 /// Contents to announce in the DHT, each with its name.
 #[derive(Default)]
 pub struct Providing {
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<ProvideQueue>,
     added: Notify,
 }
 
 #[derive(Default)]
-struct Waiting {
+struct ProvideQueue {
     queue: VecDeque<(DhtKey, Box<str>)>,
     known: HashSet<DhtKey>,
 }
@@ -60,7 +60,7 @@ struct Waiting {
 impl Providing {
     fn add(&self, key: DhtKey, what: &str, soon: bool) {
         let mut waiting = self.waiting.lock();
-        let Waiting { queue, known } = &mut *waiting;
+        let ProvideQueue { queue, known } = &mut *waiting;
         if known.len() < MOST && known.insert(key) {
             if soon {
                 queue.push_front((key, what.into()))

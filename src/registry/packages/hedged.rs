@@ -78,7 +78,7 @@ impl Turns {
 }
 
 /// A peer's answer.
-pub type Answer = Result<Response, AskError>;
+pub type PeerAnswer = Result<Response, AskError>;
 
 /// The peers that are asked the same.
 pub struct Hedged {
@@ -87,7 +87,7 @@ pub struct Hedged {
     times: Answers,
     deadline: Instant,
     turns: Turns,
-    open: FuturesUnordered<BoxFuture<'static, (PeerId, Duration, Result<Answer>)>>,
+    open: FuturesUnordered<BoxFuture<'static, (PeerId, Duration, Result<PeerAnswer>)>>,
     late: Pin<Box<Sleep>>,
     is_late: bool,
     /// Number of peers asked.
@@ -154,7 +154,7 @@ impl Hedged {
 
     /// Returns the next peer that answers or fails; `None` once all have. A slow peer is still
     /// waited for, but another one is asked as well.
-    pub async fn next(&mut self) -> Option<(PeerId, Answer)> {
+    pub async fn next(&mut self) -> Option<(PeerId, PeerAnswer)> {
         loop {
             tokio::select! {
                 biased;

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::{
     super::core::{
         blocking,
-        many::{Many, Pace, Said},
+        many::{Many, Pace, RequestOutcome},
     },
     Packages,
 };
@@ -101,10 +101,10 @@ impl Packages {
             async move {
                 let manifests = match self.ask_peer_for_manifests(id, peer, hashes).await {
                     Ok(Some(manifests)) => manifests,
-                    Ok(None) => return Said::Busy,
+                    Ok(None) => return RequestOutcome::Busy,
                     Err(error) => {
                         tracing::debug!(%peer, %error, "a peer did not supply manifests");
-                        return Said::Nothing;
+                        return RequestOutcome::Nothing;
                     }
                 };
                 let count = manifests.len();
@@ -120,7 +120,7 @@ impl Packages {
                 {
                     tracing::warn!(package = %id, %error, "manifests could not be kept");
                 }
-                Said::Gave(count)
+                RequestOutcome::Gave(count)
             }
         };
         many.ask(peers.into_iter().map(|(peer, _)| peer), PACE, ask)

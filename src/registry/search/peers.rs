@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::{
     super::{catalogue::judged, core::blocking, packages::Hedged},
     Search,
-    shown::Shown,
+    shown::ShownHits,
 };
 use crate::{
     domain::{
@@ -40,7 +40,7 @@ const WORDS_LOOKED_UP: usize = 3;
 type Verified = (Authorised<Head>, Authorised<Manifest>);
 
 /// A search at peers.
-pub struct Asking {
+pub struct PeerSearch {
     search: Arc<Search>,
     terms: Arc<SearchTerms>,
     /// The query as sent to peers.
@@ -49,7 +49,7 @@ pub struct Asking {
     timeout: Duration,
 }
 
-impl Asking {
+impl PeerSearch {
     /// Returns `None` if peers should not be asked.
     pub fn of(search: &Arc<Search>, query: &Query, terms: SearchTerms) -> Option<Self> {
         // A peer might understand an empty query as one for everything.
@@ -64,7 +64,7 @@ impl Asking {
 
     /// Asks a few peers at once, and others in place of those that fail or are slow. Returns the
     /// valid parts of their answers.
-    pub async fn ask(self, shown: &mut Shown<'_>, coverage: &mut Coverage) -> Vec<Verified> {
+    pub async fn ask(self, shown: &mut ShownHits<'_>, coverage: &mut Coverage) -> Vec<Verified> {
         let (search, terms) = (&self.search, &self.terms);
         let (net, limit) = (&search.core.net, self.query.limit);
         let hedged = Hedged::of_best(

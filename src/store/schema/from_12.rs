@@ -10,7 +10,7 @@ use rusqlite::{Connection, params};
 use super::{RECORDS, VERSION, WORDS};
 use crate::{
     Result,
-    store::{listing, pack::Packed, usage},
+    store::{listing, pack::PackedEnvelope, usage},
 };
 
 /// The tables that are created again, and those whose rows the triggers of usage.rs count.
@@ -136,7 +136,7 @@ fn pack(db: &Connection, table: &str) -> rusqlite::Result<()> {
         last = row.get(0)?;
         let envelope: Vec<u8> = row.get(1)?;
         drop(rows);
-        update.execute(params![Packed::of(&envelope), last])?;
+        update.execute(params![PackedEnvelope::of(&envelope), last])?;
     }
 }
 

@@ -18,7 +18,7 @@ use futures::{AsyncRead, AsyncWrite};
 use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::Pace;
+use super::StreamDelay;
 
 /// Bytes per second that a stream can carry without being limited by its delay.
 const BANDWIDTH: u64 = 64 << 20;
@@ -31,9 +31,9 @@ const PIECE: usize = 16 << 10;
 const OVERHEAD: usize = 64;
 
 /// The delayed side. Writes pass through at once, because the other side delays them.
-pub(super) struct Delayed<S>(Arc<Mutex<Line<S>>>);
+pub(super) struct Delayed<S>(Arc<Mutex<DelayLine<S>>>);
 
-struct Line<S> {
+struct DelayLine<S> {
     /// `None` once the reader is gone.
     inner: Option<S>,
     /// In the order of arrival, which is also the order of due times.
@@ -45,7 +45,7 @@ struct Line<S> {
     full: bool,
     /// The due time of the end of the stream, and its error, if any.
     end: Option<(Instant, Option<io::Error>)>,
-    pace: Pace,
+    pace: StreamDelay,
     reader: Option<Waker>,
     pump: Option<Waker>,
 }
@@ -62,8 +62,8 @@ fn window(delay: Duration) -> usize {
 impl<S: AsyncRead + Unpin> Delayed<S> {
     /// Creates the stream and the task that reads ahead for it. The task ends soon after the stream
     /// is dropped or has ended.
-    pub(super) fn new(inner: S, pace: Pace) -> (Self, Pump<S>) {
-        let line = Arc::new(Mutex::new(Line {
+    pub(super) fn new(inner: S, pace: StreamDelay) -> (Self, Pump<S>) {
+        let line = Arc::new(Mutex::new(DelayLine {
             inner: Some(inner),
             pieces: VecDeque::new(),
             held: 0,
@@ -78,7 +78,7 @@ impl<S: AsyncRead + Unpin> Delayed<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> Line<S> {
+impl<S: AsyncRead + Unpin> DelayLine<S> {
     /// Reads the data that has arrived, as far as there is room. Returns false once the reader is
     /// gone.
     fn take_in(&mut self, cx: &mut Context<'_>) -> bool {
@@ -231,7 +231,7 @@ impl<S> Drop for Delayed<S> {
 
 /// Reads ahead, and wakes the reader when data is due.
 pub(super) struct Pump<S> {
-    line: Arc<Mutex<Line<S>>>,
+    line: Arc<Mutex<DelayLine<S>>>,
     /// Created on first use: most streams are short.
     timer: Option<Pin<Box<Sleep>>>,
 }

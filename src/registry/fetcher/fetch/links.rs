@@ -26,7 +26,7 @@ const MOST: usize = 3;
 const KEEP: Duration = Duration::from_secs(20);
 
 #[derive(Default)]
-struct Peer {
+struct PeerLinks {
     places: Option<Arc<Semaphore>>,
     idle: Vec<(Instant, ContentLink)>,
     /// Bytes requested from it.
@@ -46,7 +46,7 @@ impl Drop for Load {
 }
 
 #[derive(Default)]
-pub struct Links(Mutex<HashMap<PeerId, Peer>>);
+pub struct Links(Mutex<HashMap<PeerId, PeerLinks>>);
 
 impl Links {
     /// Waits for a permit, then takes a kept stream, unless it must be `fresh`, or opens one.

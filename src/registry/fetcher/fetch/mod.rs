@@ -40,7 +40,7 @@ const MOST: usize = 32;
 
 /// The fetches of a node.
 pub struct Fetches {
-    running: Mutex<HashMap<ContentRoot, Arc<Entry>>>,
+    running: Mutex<HashMap<ContentRoot, Arc<RunningFetch>>>,
     places: Semaphore,
     pub links: Links,
     givers: Givers,
@@ -65,7 +65,7 @@ impl Default for Fetches {
 impl Fetches {}
 
 /// A running fetch.
-struct Entry {
+struct RunningFetch {
     wanted: Wanted,
     shown: watch::Sender<Transfer>,
     order: watch::Sender<Option<Order>>,
@@ -117,7 +117,7 @@ fn what_stays(state: &TransferState, size: u64) -> Stays {
 }
 
 /// The result of an attempt.
-enum Ended {
+enum AttemptEnd {
     Here,
     Stopped(Order),
     Failed(String),
@@ -208,7 +208,7 @@ impl Fetcher {
         if let Some(entry) = running.get(&root) {
             return Ok(entry.shown.subscribe());
         }
-        let entry = Arc::new(Entry {
+        let entry = Arc::new(RunningFetch {
             shown: watch::Sender::new(begun(&wanted, TransferState::Waiting, self.core.now())),
             order: watch::Sender::new(None),
             in_order,
@@ -313,16 +313,16 @@ impl Fetcher {
         Ok(open)
     }
 
-    async fn run_fetch(self: Arc<Self>, entry: Arc<Entry>) {
+    async fn run_fetch(self: Arc<Self>, entry: Arc<RunningFetch>) {
         let root = entry.wanted.content.root;
         self.show(&entry, |_| {});
         let ended = self.attempt(&entry).await;
         let now = self.core.now();
         let state = match ended {
-            Ended::Here => TransferState::Done,
-            Ended::Stopped(Order::Cancel) => TransferState::Cancelled,
-            Ended::Stopped(_) => TransferState::Paused,
-            Ended::Failed(why) => TransferState::Failed(why),
+            AttemptEnd::Here => TransferState::Done,
+            AttemptEnd::Stopped(Order::Cancel) => TransferState::Cancelled,
+            AttemptEnd::Stopped(_) => TransferState::Paused,
+            AttemptEnd::Failed(why) => TransferState::Failed(why),
         };
         self.core.metrics.fetch_ended(match state {
             TransferState::Done => Some(true),
@@ -347,7 +347,7 @@ impl Fetcher {
     }
 
     /// Stores a fetch that may be resumed, so that the next run knows it.
-    async fn note_end(&self, entry: &Entry, state: &TransferState) -> Result<()> {
+    async fn note_end(&self, entry: &RunningFetch, state: &TransferState) -> Result<()> {
         let (wanted, root) = (entry.wanted.clone(), entry.wanted.content.root);
         match what_stays(state, wanted.content.size) {
             Stays::Nothing => Ok(()),
@@ -360,12 +360,12 @@ impl Fetcher {
         }
     }
 
-    fn show(&self, entry: &Entry, change: impl FnOnce(&mut Transfer)) {
+    fn show(&self, entry: &RunningFetch, change: impl FnOnce(&mut Transfer)) {
         entry.shown.send_modify(change);
         self.board.put(entry.shown.borrow().clone());
     }
 
-    async fn attempt(self: &Arc<Self>, entry: &Entry) -> Ended {
+    async fn attempt(self: &Arc<Self>, entry: &RunningFetch) -> AttemptEnd {
         let mut order = entry.order.subscribe();
         let told = async {
             // The entry with the sender lives as long as this.
@@ -377,13 +377,13 @@ impl Fetcher {
         tokio::select! {
             ended = self.fetch_once(entry) => match ended {
                 Ok(ended) => ended,
-                Err(error) => Ended::Failed(error.to_string()),
+                Err(error) => AttemptEnd::Failed(error.to_string()),
             },
-            order = told => Ended::Stopped(order),
+            order = told => AttemptEnd::Stopped(order),
         }
     }
 
-    async fn fetch_once(self: &Arc<Self>, entry: &Entry) -> Result<Ended> {
+    async fn fetch_once(self: &Arc<Self>, entry: &RunningFetch) -> Result<AttemptEnd> {
         let _place = self
             .fetches
             .places
@@ -427,7 +427,7 @@ impl Fetcher {
             (transfer.done, transfer.peers) = (run.done(), run.parts())
         });
         if let Some(why) = why {
-            return Ok(Ended::Failed(why));
+            return Ok(AttemptEnd::Failed(why));
         }
         let origin = FetchOrigin {
             shares: run.shares(),
@@ -450,7 +450,7 @@ impl Fetcher {
                 self.core.store.saw_provider(package, one.peer).await?;
             }
         }
-        Ok(Ended::Here)
+        Ok(AttemptEnd::Here)
     }
 }
 

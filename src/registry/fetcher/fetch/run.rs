@@ -86,7 +86,7 @@ impl Run {
         let into = Arc::new(into);
         let (writes, queue) = mpsc::channel(WRITES);
         let (changed, failed) = (Arc::new(Notify::new()), Arc::default());
-        let writer = Writer {
+        let writer = PieceWriter {
             into: into.clone(),
             changed: changed.clone(),
             failed: Arc::clone(&failed),
@@ -347,14 +347,14 @@ impl Into {
 }
 
 /// Writes what the workers verified, outside the tasks that serve the network.
-struct Writer {
+struct PieceWriter {
     into: Arc<Into>,
     changed: Arc<Notify>,
     failed: Arc<Mutex<Option<io::Error>>>,
     metrics: Metrics,
 }
 
-impl Writer {
+impl PieceWriter {
     fn serve(self, mut queue: mpsc::Receiver<Vec<BaoContentItem>>) {
         let mut since_sync = 0;
         let syncing = Arc::new(AtomicBool::new(false));
