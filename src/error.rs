@@ -235,6 +235,10 @@ pub enum RegistryError {
     #[error("the record of {what} was refused: {refusal}")]
     Refused { what: String, refusal: Refusal },
 
+    /// A peer did not let its catalogue be compared with this node's.
+    #[error("the catalogues were not compared: {why}; try another peer")]
+    NotCompared { why: String },
+
     /// No answer came in time.
     #[error(
         "{what} did not answer within {millis} ms; raise --timeout, or check `status` for peers"
@@ -482,6 +486,7 @@ impl RegistryError {
             Self::NoConflict(_) => "no_conflict",
             Self::OneSided { .. } => "one_sided",
             Self::Refused { .. } => "refused",
+            Self::NotCompared { .. } => "not_compared",
             Self::Timeout { .. } => "timeout",
             Self::Unreached { .. } => "unreached",
             Self::NoNode(_) => "no_node",

@@ -227,7 +227,6 @@ mod tests {
         let long_ago = Instant::now().checked_sub(OVER).unwrap();
         board_entries
             .lock()
-            .unwrap()
             .values_mut()
             .for_each(|entry| entry.changed = long_ago);
         board.settle(Timestamp(2));

@@ -15,9 +15,8 @@ use tokio::{sync::mpsc, time::timeout};
 
 use super::{
     answer::{self, sentence},
-    range,
+    range, request_log,
     service::{Client, Service},
-    told,
 };
 use crate::{
     RegistryError, Result,
@@ -144,7 +143,7 @@ pub async fn answer(
     client: Client,
 ) -> Response {
     let etag = file.etag();
-    told::version(&file.version);
+    request_log::version(&file.version);
     if range::is_known(headers, &etag) {
         return fields(StatusCode::NOT_MODIFIED.into_response(), &file, None);
     }
@@ -167,7 +166,7 @@ pub async fn answer(
     }
     let root = file.wanted.content.root;
     // If the disk fails here, sending the file fails, too.
-    told::file(
+    request_log::file(
         root,
         service
             .contents()

@@ -11,8 +11,8 @@ use parking_lot::Mutex;
 
 use super::{
     policy::{Refused, blocked_files, package, whose},
+    request_log,
     service::Service,
-    told,
 };
 use crate::{
     domain::name::{PackageName, PublisherId},
@@ -86,8 +86,8 @@ pub async fn served(
     let (key, revision, at) = ((only, name.clone()), service.revision(), Instant::now());
     let held = revision.and_then(|revision| service.lately.get(&key, revision, at));
     if let Some(served) = held {
-        told::name(name);
-        told::package(&served.package.id);
+        request_log::name(name);
+        request_log::package(&served.package.id);
         return Ok(served);
     }
     let id = whose(service, only, name, true).await?;

@@ -18,15 +18,15 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Options,
     answer::{self, Written, sentence},
-    beside::{PackageLocks, ParsedCache},
     cargo,
+    companions::{PackageLocks, ParsedCache},
     file::SentFiles,
     guard::{self, AccessRefusal},
     npm, page, path,
     patient::Reset,
     pypi,
+    request_log::Began,
     served::Lately,
-    told::Began,
 };
 use crate::{
     Result,

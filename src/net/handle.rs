@@ -400,7 +400,7 @@ impl Net {
 
     /// Bans, protects or releases a peer. Returns false if that changes nothing.
     pub async fn judge(&self, peer: PeerId, ruling: Ruling) -> Result<bool> {
-        self.send(|reply| Command::Obey {
+        self.send(|reply| Command::Moderate {
             peer,
             ruling,
             reply,

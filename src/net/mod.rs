@@ -53,7 +53,7 @@ pub(crate) mod machines {
             table::PeerTable,
         },
         query::{answering, greeting::Greeter, requests::Requests},
-        reach::door::Door,
+        reach::admission::ConnectionAdmission,
         swarm::{
             behaviour::{BOOTSTRAP_INTERVAL, K, PARALLELISM, most_connections},
             command::AskError,

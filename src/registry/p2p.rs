@@ -154,7 +154,7 @@ impl P2pRegistry {
     /// # Errors
     /// Fails if the peer cannot be reached or misbehaves, or if the store fails.
     pub async fn sync_with(&self, peer: PeerId) -> Result<SyncReport> {
-        self.catalogue.sync_with(peer).await
+        Ok(self.catalogue.sync_with(peer).await?)
     }
 
     /// Returns the bytes of the catalogue's records.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    net::machines::Ended,
+    net::machines::LookupEnd,
     sim::{
         Id,
         node::{How, LookupOutcome},

@@ -29,7 +29,7 @@ use crate::{
     domain::{
         hash::ContentRoot,
         manifest::{Content, File},
-        text::printable,
+        text::{printable, quantity},
         transfer::{Transfer, TransferId},
     },
     registry::{Contents, Fetched, Release, Wanted},
@@ -101,10 +101,7 @@ impl DownloadProgress {
             ),
             false => String::new(),
         };
-        let peers = match running.values().map(|(.., peers)| peers).sum() {
-            1 => "1 peer".to_owned(),
-            count => format!("{count} peers"),
-        };
+        let peers = quantity(running.values().map(|(.., peers)| peers).sum(), "peer");
         self.bar
             .set_prefix(format!("{}/s{left}, {peers}", HumanBytes(rate as u64)));
     }

@@ -31,7 +31,7 @@ use crate::{
     },
     ecosystem::Ecosystem,
     gateway::{
-        beside::{self, Ahead},
+        companions::{self, Ahead},
         policy,
         service::Service,
     },
@@ -221,7 +221,7 @@ async fn look_at(service: &Service, batch: Vec<Wish>) -> Vec<LikelyCrate> {
             .is_some_and(|hash| service.lines.get(&hash).is_none())
     });
     let documents: Vec<Wanted> = unread
-        .flat_map(|(one, _)| beside::wanted_of(&one.id, &one.manifest))
+        .flat_map(|(one, _)| companions::wanted_of(&one.id, &one.manifest))
         .collect();
     let contents = service.contents();
     if let Err(error) = contents.gather(documents, service.options.wait).await {

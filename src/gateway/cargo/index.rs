@@ -15,7 +15,7 @@ use crate::{
     domain::{hash::Hash, manifest::Manifest, name::PackageId, release::ReleaseEntry},
     gateway::{
         answer::{Written, document, tagged},
-        beside::{self, Ahead},
+        companions::{self, Ahead},
         file::{self, Others, ServedFile},
         policy::{Refused, may_serve},
         served::served,
@@ -122,7 +122,7 @@ pub(super) async fn file(
     } else {
         Some(service.turns.of(id).await)
     };
-    let ahead = &Ahead::of(service, id, &unread(), beside::of_first).await;
+    let ahead = &Ahead::of(service, id, &unread(), companions::of_first).await;
     let looked = package
         .releases
         .clone()

@@ -25,7 +25,7 @@ use crate::{
     ecosystem::Ecosystem,
     gateway::{
         answer::{self, Written},
-        beside::{self, Ahead, ParsedCache},
+        companions::{self, Ahead, ParsedCache},
         file::{self, Others, ServedFile},
         policy::{Refused, may_serve},
         served::{Served, served},
@@ -114,7 +114,7 @@ pub(super) async fn listed(
         .filter_map(ReleaseEntry::first)
         .filter(unread)
         .collect();
-    let ahead = Ahead::of(service, id, &hashes, beside::of_first).await;
+    let ahead = Ahead::of(service, id, &hashes, companions::of_first).await;
     let looked = live.into_iter().map(|entry| {
         let ahead = &ahead;
         async move {

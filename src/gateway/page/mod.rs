@@ -73,7 +73,7 @@ pub async fn answer(service: &Arc<Service>, asked: &Asked, first: &str) -> Optio
         Ok(page) => of(asked, page),
         Err(error) => {
             let status = answer::status_of(&error);
-            super::told::refusal(status, &error.to_string());
+            super::request_log::refusal(status, &error.to_string());
             let mut response = of(asked, html::refused(&asked.base, &error.to_string()));
             *response.status_mut() = status;
             response

@@ -28,12 +28,12 @@ use crate::{
     ecosystem::{Ecosystem, Version, pypi::file::FileName},
     gateway::{
         answer,
-        beside::Ahead,
+        companions::Ahead,
         file::{self, Others, ServedFile},
         policy::{Refused, may_serve, name_of},
+        request_log,
         served::served,
         service::{Asked, Service},
-        told,
     },
     registry::{Package, Wanted, claimed},
 };
@@ -367,7 +367,7 @@ async fn find(
         .to_string()
         .parse()
         .map_err(RegistryError::from)?;
-    told::version(&version);
+    request_log::version(&version);
     let served = served(service, None, &project_name).await?;
     let Package { id, releases, .. } = &served.package;
     let is_it = |entry: &&ReleaseEntry| {

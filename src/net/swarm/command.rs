@@ -142,7 +142,7 @@ pub enum Command {
         took: Duration,
     },
     /// A person's decision about a peer. Replies whether it changed anything.
-    Obey {
+    Moderate {
         peer: PeerId,
         ruling: Ruling,
         reply: oneshot::Sender<bool>,

@@ -36,7 +36,7 @@ impl Task {
 
     /// Applies a person's decision about a peer. Replies once it is on the disk; false if it
     /// changes nothing.
-    pub fn obey(&mut self, peer: PeerId, ruling: Ruling, reply: oneshot::Sender<bool>) {
+    pub fn moderate(&mut self, peer: PeerId, ruling: Ruling, reply: oneshot::Sender<bool>) {
         let (changed, orders) =
             self.penalties
                 .rule(peer, ruling, &mut self.peers, self.clock.now());
@@ -68,7 +68,7 @@ impl Task {
             PenaltyAction::Unroute(peer) => drop(self.swarm.behaviour_mut().kad.remove_peer(&peer)),
             PenaltyAction::Admit(admission) => {
                 let gate = &mut self.swarm.behaviour_mut().gate;
-                gate.admission = admission;
+                gate.lists = admission;
                 for peer in gate.beyond() {
                     tracing::info!(%peer, "disconnected: its prefix has several bans and another unknown peer");
                     let _ = self.swarm.disconnect_peer_id(peer);
@@ -96,7 +96,7 @@ impl Task {
     /// Returns a peer as a sender, with the doubts about its prefix.
     pub fn sender(&self, peer: PeerId) -> Sender {
         let caller = self.wiring.callers.of(peer);
-        let doubtful = &self.swarm.behaviour().gate.admission.doubtful;
+        let doubtful = &self.swarm.behaviour().gate.lists.doubtful;
         Sender {
             caller,
             doubtful: caller

@@ -134,7 +134,7 @@ pub struct Task {
     told: (Counters, Option<NodeSnapshot>),
     pub telling: Telling,
     pub greeter: Greeter,
-    pub troubles: trouble::Told,
+    pub troubles: trouble::ToldTroubles,
     pub identities: Identities,
     /// Bootstrap addresses that name this node's own key.
     pub own_addresses: Vec<Multiaddr>,
@@ -191,7 +191,7 @@ impl Task {
             told: (Counters::default(), None),
             telling: Telling::new(withdrawing),
             greeter: Greeter::default(),
-            troubles: trouble::Told::default(),
+            troubles: trouble::ToldTroubles::default(),
             identities: Identities::default(),
             own_addresses,
             start: rng.random_range(1..=u64::MAX),
@@ -377,11 +377,11 @@ impl Task {
                 self.peers.gave(peer, bytes, took, self.clock.now());
                 self.penalise(penalties::PenaltyEvent::Gave(peer));
             }
-            Command::Obey {
+            Command::Moderate {
                 peer,
                 ruling,
                 reply,
-            } => self.obey(peer, ruling, reply),
+            } => self.moderate(peer, ruling, reply),
             Command::Standings { reply } => {
                 drop(reply.send(self.peers.standings(self.clock.now())))
             }

@@ -14,7 +14,7 @@ use crate::{
 
 /// A failure of the [`Publisher`](super::Publisher). [`RegistryError`] has its sentences.
 #[derive(Debug)]
-pub enum PublisherError {
+pub(crate) enum PublisherError {
     /// Fields of the draft break rules.
     Draft {
         package: WrittenName,
@@ -69,7 +69,7 @@ pub(crate) enum AdditionError {
 
 /// The reason why a change does not fit the package.
 #[derive(Debug)]
-pub enum ChangeError {
+pub(crate) enum ChangeError {
     /// A text breaks a rule.
     Text { what: String, why: String },
     /// The package has no such release.

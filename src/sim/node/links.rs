@@ -158,10 +158,13 @@ impl SimNode {
         let let_in = self.online
             && self.links.len() < most as usize
             && inbound < from_outside as usize
-            && self.door.knock(id, member.ip).is_ok()
-            && self.door.admit(id, member.peer, Some(member.ip)).is_ok();
+            && self.admission.admit_address(id, member.ip).is_ok()
+            && self
+                .admission
+                .admit_peer(id, member.peer, Some(member.ip))
+                .is_ok();
         if !let_in {
-            self.door.leave(&id);
+            self.admission.leave(&id);
         }
         let_in
     }
@@ -175,12 +178,15 @@ impl SimNode {
         let (most, _) = most_connections(self.options.high_water);
         self.online
             && self.links.len() < most as usize
-            && self.door.admit(id, member.peer, Some(member.ip)).is_ok()
+            && self
+                .admission
+                .admit_peer(id, member.peer, Some(member.ip))
+                .is_ok()
     }
 
     /// Handles that the other side closed a connection that was admitted here.
     pub fn given_up(&mut self, number: u32) {
-        self.door
+        self.admission
             .leave(&ConnectionId::new_unchecked(number as usize));
     }
 
@@ -256,7 +262,7 @@ impl SimNode {
             return;
         };
         let conn = ConnectionId::new_unchecked(link.number as usize);
-        self.door.leave(&conn);
+        self.admission.leave(&conn);
         if let Some(id) = cx.shared.peer(peer) {
             self.peers.disconnected(&id, conn, cx.stamp());
         }

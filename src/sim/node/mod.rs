@@ -30,8 +30,8 @@ use crate::{
     net::{
         Greeting,
         machines::{
-            Callers, ConnectionId, Discovery, Door, GREET_EVERY, Greeter, Job, KadStore, Lookup,
-            PeerTable, PlacingContext, Requests, TICK, Timers,
+            Callers, ConnectionAdmission, ConnectionId, Discovery, GREET_EVERY, Greeter, Job,
+            KadStore, Lookup, PeerTable, PlacingContext, Requests, TICK, Timers,
             answering::Answering,
             judge::{Handed, MessageValidator},
             penalties::{Penalties, PenaltyAction, PenaltyEvent},
@@ -205,7 +205,7 @@ pub struct SimNode {
     timers: Timers,
     lookups: Queries<u64>,
     pub store: KadStore,
-    door: Door<ConnectionId>,
+    admission: ConnectionAdmission<ConnectionId>,
     callers: Callers,
     doubted: HashSet<PeerId>,
 
@@ -310,7 +310,7 @@ impl SimNode {
             timers: Timers::new(GREET_EVERY, start),
             lookups: Queries::new(),
             store: KadStore::new(member.peer, Vec::new(), now),
-            door: Door::new(Classes::ByRange, options.low_water),
+            admission: ConnectionAdmission::new(Classes::ByRange, options.low_water),
             callers: Callers::default(),
             doubted: HashSet::new(),
             gossip: Gossip::new(figures),
@@ -491,8 +491,8 @@ impl SimNode {
                 }
             }
             PenaltyAction::Admit(admission) => {
-                self.door.admission = admission;
-                let mut beyond = self.door.beyond();
+                self.admission.lists = admission;
+                let mut beyond = self.admission.beyond();
                 beyond.sort_unstable();
                 let beyond = beyond.iter().filter_map(|peer| cx.shared.id(peer));
                 cx.out.extend(beyond.map(SimEffect::Close));
@@ -510,7 +510,7 @@ impl SimNode {
     /// Returns a peer as a sender, with the doubts about its prefix.
     fn sender(&self, peer: PeerId) -> Sender {
         let caller = self.callers.of(peer);
-        let doubtful = &self.door.admission.doubtful;
+        let doubtful = &self.admission.lists.doubtful;
         Sender {
             caller,
             doubtful: caller

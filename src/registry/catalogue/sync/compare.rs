@@ -69,7 +69,7 @@ impl Catalogue {
     ///
     /// # Errors
     /// Fails if the peer cannot be reached or misbehaves, or if the store fails.
-    pub async fn sync_with(self: &Arc<Self>, peer: PeerId) -> Result<SyncReport> {
+    pub async fn sync_with(self: &Arc<Self>, peer: PeerId) -> Result<SyncReport, SyncFailure> {
         let begun = Instant::now();
         let mut report = SyncReport::default();
         let ended = self.compare_and_take(peer, &mut report).await;
@@ -90,20 +90,19 @@ impl Catalogue {
                 self.core.net.observe(peer, Outcome::AnswerRight);
                 Ok(report)
             }
-            Err(SyncFailure::Ours(error)) => Err(error),
-            Err(SyncFailure::Theirs(stopped)) => {
-                match stopped {
-                    Stopped::Lied(_) => {
+            Err(failure) => {
+                match &failure {
+                    SyncFailure::Theirs(Stopped::Lied(_)) => {
                         self.core.tally.refused(Refusal::Endless);
                         self.core.net.observe(peer, Outcome::AnswerWrong);
                     }
-                    Stopped::Silent => self.core.net.observe(peer, Outcome::AnswerLate),
-                    Stopped::Lost(_) | Stopped::Busy => {}
+                    SyncFailure::Theirs(Stopped::Silent) => {
+                        self.core.net.observe(peer, Outcome::AnswerLate);
+                    }
+                    SyncFailure::Theirs(Stopped::Lost(_) | Stopped::Busy)
+                    | SyncFailure::Ours(_) => {}
                 }
-                Err(RegistryError::Internal {
-                    what: COMPARING,
-                    why: stopped.to_string(),
-                })
+                Err(failure)
             }
         }
     }
@@ -325,7 +324,8 @@ fn is_unwanted(verdict: &HeadVerdict) -> bool {
 }
 
 /// The side on which something went wrong.
-enum SyncFailure {
+#[derive(Debug)]
+pub enum SyncFailure {
     Ours(RegistryError),
     Theirs(Stopped),
 }
@@ -333,6 +333,17 @@ enum SyncFailure {
 impl From<RegistryError> for SyncFailure {
     fn from(error: RegistryError) -> Self {
         Self::Ours(error)
+    }
+}
+
+impl From<SyncFailure> for RegistryError {
+    fn from(failure: SyncFailure) -> Self {
+        match failure {
+            SyncFailure::Ours(error) => error,
+            SyncFailure::Theirs(stopped) => Self::NotCompared {
+                why: stopped.to_string(),
+            },
+        }
     }
 }
 

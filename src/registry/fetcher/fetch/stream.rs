@@ -72,7 +72,7 @@ impl Fetcher {
                             Some(Err(error)) => Err(error),
                         },
                     },
-                    Err(error) => Err(error),
+                    Err(error) => Err(FetcherError::Node(error)),
                 };
                 let piece = piece.map_err(RegistryError::from);
                 let failed = piece.is_err();
