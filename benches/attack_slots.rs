@@ -33,9 +33,9 @@ use swarmdex::{
     },
     metrics::Metrics,
     net::{
-        content::wire::{HEAD, Head, Question, Status},
+        content::wire::{ContentHead, ContentRequest, ContentStatus, HEAD},
         protocol::{Request, Response},
-        sync::wire::{self, Answer},
+        sync::wire::{self, SyncAnswer},
     },
     node::{Node, Staging},
     registry::Wanted,
@@ -159,7 +159,7 @@ async fn open(peer: &BarePeer, node: PeerId, root: ContentRoot) -> Option<Stream
         .ok()?;
     stream
         .write_all(
-            &Question {
+            &ContentRequest {
                 root,
                 start: 0,
                 count: 1,
@@ -174,7 +174,7 @@ async fn open(peer: &BarePeer, node: PeerId, root: ContentRoot) -> Option<Stream
         .await
         .ok()?
         .ok()?;
-    (Head::from_bytes(&bytes)?.status == Status::Bytes).then_some(stream)
+    (ContentHead::from_bytes(&bytes)?.status == ContentStatus::Bytes).then_some(stream)
 }
 
 /// Opens streams and leaves them idle, with eight identities of each attacker.
@@ -245,10 +245,10 @@ async fn sessions() -> Vec<Row> {
                     .open_stream(lab.node.peer_id(), BarePeer::sync_protocol())
                     .await;
                 if let Ok(mut stream) = opened
-                    && wire::write(&mut stream, &wire::Question::Want(vec![]), PATIENCE)
+                    && wire::write(&mut stream, &wire::SyncRequest::Want(vec![]), PATIENCE)
                         .await
                         .is_ok()
-                    && let Ok(Some((Answer::Records { .. }, _))) =
+                    && let Ok(Some((SyncAnswer::Records { .. }, _))) =
                         wire::read(&mut stream, PATIENCE).await
                 {
                     sessions.push(stream);

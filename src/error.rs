@@ -15,9 +15,12 @@ use crate::{
         hash::ContentRoot,
         manifest::FieldError,
         name::{Handle, NameError, PackageId, PackageName, PublisherId, WrittenName},
+        names::NamePattern,
         record::Refusal,
+        release::MAX_YANKED_FILES,
         secret::Role,
-        trust::{Claimant, MAX_HANDLES},
+        text::printable,
+        trust::{Claimant, HandleError, MAX_HANDLES},
         version::{RequirementText, VersionText},
     },
 };
@@ -125,6 +128,58 @@ pub enum RegistryError {
         handles: Vec<Handle>,
     },
 
+    /// One's own handle, and the key of another.
+    #[error(
+        "{handle} is your own handle and means your own key here; pin {publisher} under another handle"
+    )]
+    OwnHandle {
+        handle: Handle,
+        publisher: PublisherId,
+    },
+
+    /// The settings give the names to another key.
+    #[error(
+        "the settings say that {pattern} is {owner}; change it there, under [names], and restart the node"
+    )]
+    NameInSettings {
+        pattern: NamePattern,
+        owner: PublisherId,
+    },
+
+    /// The publisher is distrusted on this node.
+    #[error("{0} is distrusted here; `swarmdex trust {0}` takes that back")]
+    Distrusted(PublisherId),
+
+    /// A text of a change that breaks a rule.
+    #[error("the {what} {why}")]
+    Text { what: String, why: String },
+
+    /// The release has no such file.
+    #[error("{package} {version} has no file {}; it has {}", printable(.file), names(.files))]
+    NoFile {
+        package: String,
+        version: VersionText,
+        file: String,
+        files: Vec<String>,
+    },
+
+    /// As many files of the release are yanked as may be.
+    #[error(
+        "{MAX_YANKED_FILES} files of {package} {version} are yanked, which is the most; yank the version"
+    )]
+    TooManyYankedFiles {
+        package: String,
+        version: VersionText,
+    },
+
+    /// The package has no such tag.
+    #[error("{package} has no tag {}; `show` lists those it has", printable(.tag))]
+    NoTag { package: String, tag: String },
+
+    /// More releases than one batch may have.
+    #[error("the batch has {given} releases; at most {most} are allowed")]
+    BatchTooLarge { given: usize, most: usize },
+
     /// Some earlier releases are unknown, so that the version may have been published.
     #[error(
         "the oldest releases of {package} could not be had, so that nobody here knows whether there has been a {given}; publish a \
@@ -179,6 +234,10 @@ pub enum RegistryError {
     /// A record breaks a rule, or its signature is wrong.
     #[error("the record of {what} was refused: {refusal}")]
     Refused { what: String, refusal: Refusal },
+
+    /// A peer did not let its catalogue be compared with this node's.
+    #[error("the catalogues were not compared: {why}; try another peer")]
+    NotCompared { why: String },
 
     /// No answer came in time.
     #[error(
@@ -384,6 +443,14 @@ impl RegistryError {
             | Self::Draft { .. }
             | Self::Address { .. }
             | Self::Usage(_)
+            | Self::OwnHandle { .. }
+            | Self::NameInSettings { .. }
+            | Self::Distrusted(_)
+            | Self::Text { .. }
+            | Self::NoFile { .. }
+            | Self::TooManyYankedFiles { .. }
+            | Self::NoTag { .. }
+            | Self::BatchTooLarge { .. }
             | Self::ReadOnly { .. }
             | Self::NotPut(_) => true,
             Self::AmbiguousHandle { .. }
@@ -419,6 +486,7 @@ impl RegistryError {
             Self::NoConflict(_) => "no_conflict",
             Self::OneSided { .. } => "one_sided",
             Self::Refused { .. } => "refused",
+            Self::NotCompared { .. } => "not_compared",
             Self::Timeout { .. } => "timeout",
             Self::Unreached { .. } => "unreached",
             Self::NoNode(_) => "no_node",
@@ -449,7 +517,15 @@ impl RegistryError {
             Self::Fetch { .. } => "fetch",
             Self::Stopped { .. } | Self::Cancelled { .. } => "stopped",
             Self::NameRefused(_) => "name_refused",
-            Self::Usage(_) => "usage",
+            Self::Usage(_)
+            | Self::OwnHandle { .. }
+            | Self::NameInSettings { .. }
+            | Self::Distrusted(_)
+            | Self::Text { .. }
+            | Self::NoFile { .. }
+            | Self::TooManyYankedFiles { .. }
+            | Self::NoTag { .. }
+            | Self::BatchTooLarge { .. } => "usage",
             Self::Internal { .. } => "internal",
             Self::Remote { code, .. } => code,
             Self::Needed { error, .. } => error.code(),
@@ -521,6 +597,20 @@ impl RegistryError {
     }
 }
 
+impl From<HandleError> for RegistryError {
+    fn from(error: HandleError) -> Self {
+        match error {
+            HandleError::Unknown(handle) => Self::UnknownHandle(handle),
+            HandleError::Ambiguous { handle, claimants } => {
+                Self::AmbiguousHandle { handle, claimants }
+            }
+            HandleError::Unpinned { handle, publisher } => {
+                Self::UnpinnedHandle { handle, publisher }
+            }
+        }
+    }
+}
+
 /// Advice about a file that could not be read or written.
 fn advice(error: &std::io::Error) -> &'static str {
     use std::io::ErrorKind as Kind;
@@ -562,6 +652,12 @@ fn kept(done: u64, size: u64) -> String {
         0 => String::new(),
         done => format!("; {done} of {size} bytes are here and kept, so `get` goes on from there"),
     }
+}
+
+/// Lists file names, cleaned.
+fn names(files: &[String]) -> String {
+    let names: Vec<String> = files.iter().map(|name| printable(name)).collect();
+    names.join(", ")
 }
 
 fn list<T: ToString>(all: &[T]) -> String {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use futures::io::Cursor;
-use swarmdex::net::sync::wire::{Answer, Question, read};
+use swarmdex::net::sync::wire::{SyncAnswer, SyncRequest, read};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     const MOST: Duration = Duration::from_secs(60);
@@ -14,8 +14,8 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         .expect("a runtime");
     runtime.block_on(async {
         let mut stream = Cursor::new(bytes);
-        while let Ok(Some(_)) = read::<Question>(&mut stream, MOST).await {}
+        while let Ok(Some(_)) = read::<SyncRequest>(&mut stream, MOST).await {}
         let mut stream = Cursor::new(bytes);
-        while let Ok(Some(_)) = read::<Answer>(&mut stream, MOST).await {}
+        while let Ok(Some(_)) = read::<SyncAnswer>(&mut stream, MOST).await {}
     });
 });

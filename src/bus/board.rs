@@ -2,9 +2,11 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
+
+use parking_lot::Mutex;
 
 use super::{Bus, BusEvent};
 use crate::domain::{
@@ -42,13 +44,10 @@ impl Board {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<TransferId, BoardEntry>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Returns all running and recent transfers, newest first.
     pub fn list(&self) -> Vec<Transfer> {
         let mut all: Vec<Transfer> = self
+            .entries
             .lock()
             .values()
             .map(|entry| entry.transfer.clone())
@@ -59,7 +58,7 @@ impl Board {
 
     /// Updates a transfer. A change of its state is emitted at once.
     pub fn put(&self, transfer: Transfer) {
-        let mut entries = self.lock();
+        let mut entries = self.entries.lock();
         let now = Instant::now();
         if !entries.contains_key(&transfer.id) {
             make_room(&mut entries);
@@ -99,7 +98,7 @@ impl Board {
         let TransferId::Serve { peer, .. } = id else {
             return;
         };
-        let mut entries = self.lock();
+        let mut entries = self.entries.lock();
         let at = Instant::now();
         if !entries
             .get(&id)
@@ -155,7 +154,7 @@ impl Board {
 
     /// Ends uploads without recent requests. Call it periodically.
     pub fn settle(&self, now: Timestamp) {
-        for entry in self.lock().values_mut() {
+        for entry in self.entries.lock().values_mut() {
             let transfer = &mut entry.transfer;
             let serves = matches!(transfer.id, TransferId::Serve { .. });
             if serves && transfer.state.is_open() && entry.changed.elapsed() >= OVER {
@@ -174,7 +173,7 @@ impl Board {
 
     /// Emits everything again, for a new reader.
     pub fn tell_again(&self) {
-        for entry in self.lock().values() {
+        for entry in self.entries.lock().values() {
             self.bus
                 .emit(BusEvent::Transfer(Box::new(entry.transfer.clone())));
         }
@@ -228,7 +227,6 @@ mod tests {
         let long_ago = Instant::now().checked_sub(OVER).unwrap();
         board_entries
             .lock()
-            .unwrap()
             .values_mut()
             .for_each(|entry| entry.changed = long_ago);
         board.settle(Timestamp(2));

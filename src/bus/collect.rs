@@ -3,13 +3,14 @@
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use libp2p::PeerId;
+use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 
 use super::event::{Batch, BusEvent};
@@ -153,7 +154,7 @@ impl Bus {
     /// Merges `event` for every reader. Never waits for a reader; the lock is held only while
     /// merging.
     pub fn emit(&self, event: BusEvent) {
-        let readers = lock(&self.readers);
+        let readers = self.readers.lock();
         if let Some((last, others)) = readers.split_last() {
             let mut dropped = 0;
             for reader in others {
@@ -171,7 +172,7 @@ impl Bus {
 
     /// Returns true if there is a reader, to avoid building snapshots for nobody.
     pub fn has_readers(&self) -> bool {
-        !lock(&self.readers).is_empty()
+        !self.readers.lock().is_empty()
     }
 
     /// Adds a reader, which is removed when the receiver is dropped. Must be called within a tokio
@@ -181,12 +182,12 @@ impl Bus {
             collector: Mutex::default(),
             changed: Notify::new(),
         });
-        lock(&self.readers).push(reader.clone());
+        self.readers.lock().push(reader.clone());
         let (sender, receiver) = mpsc::channel(CHANNEL);
         let readers = self.readers.clone();
         tokio::spawn(async move {
             flush(&reader, &sender).await;
-            lock(&readers).retain(|other| !Arc::ptr_eq(other, &reader));
+            readers.lock().retain(|other| !Arc::ptr_eq(other, &reader));
         });
         receiver
     }
@@ -195,7 +196,7 @@ impl Bus {
 impl BusReader {
     /// Merges an event. Returns the number of events dropped for it.
     fn merge(&self, event: BusEvent) -> u64 {
-        let mut collector = lock(&self.collector);
+        let mut collector = self.collector.lock();
         let before = collector.dropped;
         collector.merge(event);
         let dropped = collector.dropped - before;
@@ -215,7 +216,7 @@ async fn flush(reader: &BusReader, sender: &mpsc::Sender<Batch>) {
         }
         match sender.try_reserve() {
             Ok(permit) => {
-                let batch = lock(&reader.collector).take();
+                let batch = reader.collector.lock().take();
                 if !batch.is_empty() {
                     permit.send(batch);
                 }
@@ -225,11 +226,6 @@ async fn flush(reader: &BusReader, sender: &mpsc::Sender<Batch>) {
         }
         tokio::time::sleep(FLUSH_INTERVAL).await;
     }
-}
-
-/// A poisoned lock only means that another thread panicked between two assignments of plain values.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

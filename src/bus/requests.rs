@@ -1,9 +1,8 @@
 //! Requests of package managers: emitted on the bus, kept for later readers, and counted.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::VecDeque, sync::Arc};
+
+use parking_lot::Mutex;
 
 use super::{Bus, BusEvent};
 use crate::{
@@ -38,13 +37,9 @@ impl RequestLog {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, KeptRequests> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Adds a request whose answer begins. Returns it with its number and its run.
     pub fn begin(&self, mut request: ClientRequest) -> ClientRequest {
-        let mut kept = self.lock();
+        let mut kept = self.kept.lock();
         kept.last += 1;
         request.id = kept.last;
         request.run = kept
@@ -63,7 +58,7 @@ impl RequestLog {
         if !request.is_open() {
             self.metrics.asked(&request);
         }
-        let mut kept = self.lock();
+        let mut kept = self.kept.lock();
         // Numbers have no gaps, so the index follows from the first one.
         let first = kept.requests.front().map_or(request.id, |first| first.id);
         let at = request
@@ -78,7 +73,7 @@ impl RequestLog {
 
     /// Emits everything again, for a new reader.
     pub fn tell_again(&self) {
-        for request in &self.lock().requests {
+        for request in &self.kept.lock().requests {
             self.bus.emit(BusEvent::Request(Box::new(request.clone())));
         }
     }

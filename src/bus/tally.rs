@@ -1,10 +1,8 @@
 //! Counters shared by several tasks.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
 
 use super::Counters;
 use crate::domain::{record::Refusal, time::Timestamp};
@@ -30,7 +28,7 @@ impl Tally {
 
     /// Counts an announcement. `travelled` is the time since it was sent, unless it is our own.
     pub fn announced(&self, travelled: Option<Duration>, at: Timestamp) {
-        let mut inner = self.lock();
+        let mut inner = self.0.lock();
         inner.counters.announcements += 1;
         let Some(travelled) = travelled else { return };
         if inner.travelled.len() >= TRAVELS {
@@ -41,7 +39,8 @@ impl Tally {
 
     /// Returns the travel times of the announcements since `from`.
     pub fn travelled_since(&self, from: Timestamp) -> Vec<Duration> {
-        self.lock()
+        self.0
+            .lock()
             .travelled
             .iter()
             .filter(|(at, _)| *at >= from)
@@ -66,10 +65,6 @@ impl Tally {
     }
 
     fn with<T>(&self, change: impl FnOnce(&mut Counters) -> T) -> T {
-        change(&mut self.lock().counters)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, TallyState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        change(&mut self.0.lock().counters)
     }
 }

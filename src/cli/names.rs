@@ -9,7 +9,7 @@ use crate::{
         dependency::labelled,
         manifest::Draft,
         name::{Handle, Owner, PackageId, PackageName, PackageRef, PublisherId},
-        trust::{Claimant, Claims, HandleMeaning},
+        trust::{Claimant, Claims},
     },
     registry::{Registry, Release},
 };
@@ -40,7 +40,7 @@ pub(super) async fn typed(
     if claims.bound.is_none() {
         claims = registry.claims(handle, true).await?;
     }
-    let publisher = one_key(&claims)?;
+    let publisher = claims.only_key()?;
     let package = PackageRef {
         owner: Owner::Publisher(publisher),
         ..package.clone()
@@ -49,18 +49,6 @@ pub(super) async fn typed(
         package,
         unbound: claims.bound.is_none().then_some((publisher, claims)),
     })
-}
-
-/// Returns the only key that claims a handle, bound or not.
-fn one_key(claims: &Claims) -> Result<PublisherId> {
-    let handle = claims.handle.clone();
-    match claims.meaning() {
-        HandleMeaning::Bound(publisher) | HandleMeaning::One(publisher) => Ok(publisher),
-        HandleMeaning::Several(claimants) => {
-            Err(RegistryError::AmbiguousHandle { handle, claimants })
-        }
-        HandleMeaning::Nobody => Err(RegistryError::UnknownHandle(handle)),
-    }
 }
 
 fn key(publisher: &PublisherId) -> String {
@@ -120,7 +108,7 @@ pub(super) async fn ask_whose(
     handle: &Handle,
 ) -> Result<(PublisherId, Claims)> {
     let claims = registry.claims(handle, true).await?;
-    Ok((one_key(&claims)?, claims))
+    Ok((Claims::only_key(&claims)?, claims))
 }
 
 /// Warns if a release's name looks like that of a package the user knows.
@@ -175,7 +163,7 @@ pub(super) async fn agree_on_dependencies(
             continue;
         }
         let claims = registry.claims(&handle, true).await?;
-        let publisher = one_key(&claims)?;
+        let publisher = claims.only_key()?;
         agree(&handle, publisher, &claims, agreement).await?;
         agreed.insert(handle, publisher);
     }

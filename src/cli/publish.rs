@@ -19,7 +19,7 @@ use crate::{
     archive::{pack::PackListing, project},
     config::Settings,
     control::{Control, Wait},
-    domain::{manifest::Draft, name::Handle},
+    domain::{manifest::Draft, name::Handle, text::quantity},
     error::toml_error,
     prepare::{self, Planned, Prepared},
     registry::{Artifacts, Receipt, Replicas, Steps, on_other_nodes, replicated},
@@ -456,6 +456,6 @@ fn read_draft(path: &Path) -> Result<Draft> {
 fn announced(receipt: &Receipt) -> String {
     match &receipt.clock {
         Some(told) => format!("no: {told}"),
-        None => format!("to {} peers", receipt.steps.announced),
+        None => format!("to {}", quantity(receipt.steps.announced, "peer")),
     }
 }

@@ -90,7 +90,6 @@ struct SearchLine<'a> {
     providers: u64,
     signed_at: Timestamp,
     yanked: bool,
-    preview: bool,
     deprecated: bool,
     /// The known package whose name this one resembles.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -118,7 +117,6 @@ impl<'a> SearchLine<'a> {
             providers: hit.providers,
             signed_at: hit.signed_at,
             yanked: hit.yanked,
-            preview: hit.preview,
             deprecated: hit.deprecated,
             looks_like: hit.looks_like.as_ref(),
         }
@@ -244,7 +242,6 @@ fn show(query: &Query, results: &SearchResults) -> Result<()> {
     let now = crate::clock::now();
     let row = |hit: &Hit| {
         let mark = match hit {
-            Hit { preview: true, .. } => "preview",
             Hit { yanked: true, .. } => "yanked",
             Hit {
                 deprecated: true, ..

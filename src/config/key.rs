@@ -11,7 +11,7 @@ use crate::{
 
 use super::{
     At, Settings,
-    value::{Given, Wrong, float, quoted, quoted_list, show_duration},
+    value::{LayerValue, ValueError, float, quoted, quoted_list, show_duration},
 };
 
 pub use crate::net::DEFAULT_PORT;
@@ -26,7 +26,7 @@ pub struct Key {
     pub meaning: &'static str,
     /// The flag that sets it, where there is one.
     pub flag: Option<&'static str>,
-    pub(super) set: fn(&mut Settings, Given<'_>) -> Result<(), Wrong>,
+    pub(super) set: fn(&mut Settings, LayerValue<'_>) -> Result<(), ValueError>,
     /// The value in force, as the file would write it; `None` when it is not set.
     pub(super) show: fn(&Settings) -> Option<String>,
 }
@@ -446,7 +446,7 @@ pub static KEYS: [Key; 46] = [
         flag: None,
         set: |settings, given| {
             let why = "write an address and a port, such as 127.0.0.1:4808";
-            let address: SocketAddr = given.text()?.parse().map_err(|_| Wrong::from(why))?;
+            let address: SocketAddr = given.text()?.parse().map_err(|_| ValueError::from(why))?;
             if !address.ip().is_loopback() {
                 return Err("the control socket listens on loopback only; write 127.0.0.1:4808, and forward it".into());
             }
@@ -464,7 +464,7 @@ pub static KEYS: [Key; 46] = [
             settings.gateway = Some(match given.text()? {
                 "off" => At::Off,
                 text => At::Address(text.parse().map_err(|_| {
-                    Wrong::from("write an address and a port, such as 127.0.0.1:4810, or off")
+                    ValueError::from("write an address and a port, such as 127.0.0.1:4810, or off")
                 })?),
             });
             Ok(())
@@ -544,7 +544,7 @@ pub static KEYS: [Key; 46] = [
         set: |settings, given| {
             let text = given.text()?.trim_end_matches('/');
             let why = "write http:// or https:// and a host, such as https://packages.example.org";
-            let url = url::Url::parse(text).map_err(|_| Wrong::from(why))?;
+            let url = url::Url::parse(text).map_err(|_| ValueError::from(why))?;
             if !matches!(url.scheme(), "http" | "https")
                 || url.query().is_some()
                 || url.fragment().is_some()
@@ -614,14 +614,14 @@ pub static KEYS: [Key; 46] = [
 ];
 
 /// A number of MiB as bytes; a million of them are a TiB.
-fn mebibytes(given: Given<'_>) -> Result<u64, Wrong> {
+fn mebibytes(given: LayerValue<'_>) -> Result<u64, ValueError> {
     given
         .count(1_048_576 * 64)
         .map(|count| (count as u64) << 20)
 }
 
-fn remedy(error: crate::domain::name::NameError) -> Wrong {
-    Wrong::Value(error.to_string())
+fn remedy(error: crate::domain::name::NameError) -> ValueError {
+    ValueError::Value(error.to_string())
 }
 
 pub(super) fn find(name: &str) -> Option<&'static Key> {

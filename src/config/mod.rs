@@ -42,7 +42,7 @@ use crate::{
     telemetry::{LogFormat, LogOptions},
 };
 use file::Entry;
-use value::{Given, Wrong};
+use value::{LayerValue, ValueError};
 
 /// The prefix of every environment variable of ours.
 pub const PREFIX: &str = "SWARMDEX_";
@@ -218,7 +218,7 @@ impl Settings {
                 })?;
             settings.set(
                 key,
-                Given::Text(text),
+                LayerValue::Text(text),
                 Origin::Environment(variable.clone()),
                 None,
             )?;
@@ -227,7 +227,7 @@ impl Settings {
             let Some(key) = key::find(name) else { continue };
             settings.set(
                 key,
-                Given::Text(text),
+                LayerValue::Text(text),
                 Origin::Flag(key.flag.unwrap_or(key.name)),
                 None,
             )?;
@@ -278,14 +278,14 @@ impl Settings {
                 None if self.take_list(name, value) => Ok(()),
                 None if name.starts_with(NAMES) => self.take_name(name, value).map_err(|wrong| {
                     complain(
-                        Given::Toml(value),
+                        LayerValue::Toml(value),
                         &format!("{name} in {}, line {line}", path.display()),
                         wrong,
                     )
                 }),
                 Some(key) => self.set(
                     key,
-                    Given::Toml(value),
+                    LayerValue::Toml(value),
                     Origin::File(path.to_owned()),
                     Some(*line),
                 ),
@@ -323,7 +323,7 @@ impl Settings {
     }
 
     /// An entry of the table `names`: whose packages the names of a pattern are.
-    fn take_name(&mut self, name: &str, value: &toml::Value) -> Result<(), Wrong> {
+    fn take_name(&mut self, name: &str, value: &toml::Value) -> Result<(), ValueError> {
         let pattern = name
             .strip_prefix(NAMES)
             .unwrap_or(name)
@@ -348,7 +348,7 @@ impl Settings {
     fn set(
         &mut self,
         key: &'static Key,
-        given: Given<'_>,
+        given: LayerValue<'_>,
         origin: Origin,
         line: Option<usize>,
     ) -> Result<()> {
@@ -539,16 +539,16 @@ fn unknown<'a>(
     ))
 }
 
-fn complain(given: Given<'_>, place: &str, wrong: Wrong) -> RegistryError {
+fn complain(given: LayerValue<'_>, place: &str, wrong: ValueError) -> RegistryError {
     match wrong {
-        Wrong::Address { given, why } => RegistryError::Address {
+        ValueError::Address { given, why } => RegistryError::Address {
             given,
             why: format!("{why} (from {place})"),
         },
-        Wrong::Value(remedy) => {
+        ValueError::Value(remedy) => {
             let value = match given {
-                Given::Text(text) => value::quoted(text),
-                Given::Toml(value) => value.to_string(),
+                LayerValue::Text(text) => value::quoted(text),
+                LayerValue::Toml(value) => value.to_string(),
             };
             RegistryError::Usage(format!(
                 "{place} says {}: {remedy}",

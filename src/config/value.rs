@@ -13,34 +13,34 @@ const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration:
 
 /// A value as a layer gives it: text from the environment and flags, typed from the file.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Given<'a> {
+pub(super) enum LayerValue<'a> {
     Text(&'a str),
     Toml(&'a toml::Value),
 }
 
 /// The reason for which a value cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Wrong {
+pub(super) enum ValueError {
     /// A value of the wrong kind, with what to write instead.
     Value(String),
     /// One of several addresses is not one of a peer.
     Address { given: String, why: String },
 }
 
-impl From<&str> for Wrong {
+impl From<&str> for ValueError {
     fn from(remedy: &str) -> Self {
         Self::Value(remedy.to_owned())
     }
 }
 
-impl From<String> for Wrong {
+impl From<String> for ValueError {
     fn from(remedy: String) -> Self {
         Self::Value(remedy)
     }
 }
 
-impl<'a> Given<'a> {
-    pub fn text(self) -> Result<&'a str, Wrong> {
+impl<'a> LayerValue<'a> {
+    pub fn text(self) -> Result<&'a str, ValueError> {
         match self {
             Self::Text(text) => Ok(text.trim()),
             Self::Toml(toml::Value::String(text)) => Ok(text.trim()),
@@ -48,7 +48,7 @@ impl<'a> Given<'a> {
         }
     }
 
-    pub fn boolean(self) -> Result<bool, Wrong> {
+    pub fn boolean(self) -> Result<bool, ValueError> {
         match self {
             Self::Toml(toml::Value::Boolean(value)) => Ok(*value),
             Self::Text("true" | "1" | "yes" | "on") => Ok(true),
@@ -58,12 +58,12 @@ impl<'a> Given<'a> {
     }
 
     /// A whole number from 1 to `most`.
-    pub fn count(self, most: usize) -> Result<usize, Wrong> {
+    pub fn count(self, most: usize) -> Result<usize, ValueError> {
         self.whole(1, most)
     }
 
     /// A whole number from `least` to `most`.
-    pub fn whole(self, least: usize, most: usize) -> Result<usize, Wrong> {
+    pub fn whole(self, least: usize, most: usize) -> Result<usize, ValueError> {
         let number = match self {
             Self::Text(text) => text.trim().parse().ok(),
             Self::Toml(toml::Value::Integer(number)) => usize::try_from(*number).ok(),
@@ -75,7 +75,7 @@ impl<'a> Given<'a> {
     }
 
     /// A number from 0 to `most`.
-    pub fn amount(self, most: f64) -> Result<f64, Wrong> {
+    pub fn amount(self, most: f64) -> Result<f64, ValueError> {
         let number = match self {
             Self::Text(text) => text.trim().parse().ok(),
             Self::Toml(toml::Value::Float(number)) => Some(*number),
@@ -87,7 +87,7 @@ impl<'a> Given<'a> {
             .ok_or_else(|| format!("write a number from 0 to {most}").into())
     }
 
-    pub fn timeout(self) -> Result<Duration, Wrong> {
+    pub fn timeout(self) -> Result<Duration, ValueError> {
         let text = self
             .text()
             .map_err(|_| "write it in quotes with its unit, such as \"5s\"")?;
@@ -100,7 +100,7 @@ impl<'a> Given<'a> {
     }
 
     /// An age of days rather than seconds.
-    pub fn age(self) -> Result<Duration, Wrong> {
+    pub fn age(self) -> Result<Duration, ValueError> {
         let text = self
             .text()
             .map_err(|_| "write it in quotes with its unit, such as \"24h\"")?;
@@ -113,7 +113,7 @@ impl<'a> Given<'a> {
     }
 
     /// A list: an array in the file, separated by commas or space elsewhere.
-    fn list(self) -> Result<Vec<&'a str>, Wrong> {
+    fn list(self) -> Result<Vec<&'a str>, ValueError> {
         let split = |text: &'a str| {
             text.split([',', ' ', '\n', '\t'])
                 .filter(|part| !part.is_empty())
@@ -134,7 +134,7 @@ impl<'a> Given<'a> {
         }
     }
 
-    pub fn listen(self) -> Result<Vec<Multiaddr>, Wrong> {
+    pub fn listen(self) -> Result<Vec<Multiaddr>, ValueError> {
         let parse = |text: &str| match text.parse::<Multiaddr>() {
             Ok(address)
                 if !matches!(
@@ -154,9 +154,9 @@ impl<'a> Given<'a> {
         self.list()?.into_iter().map(parse).collect()
     }
 
-    pub fn peers(self) -> Result<Vec<Multiaddr>, Wrong> {
+    pub fn peers(self) -> Result<Vec<Multiaddr>, ValueError> {
         let parse = |text: &str| {
-            let wrong = |why: String| Wrong::Address {
+            let wrong = |why: String| ValueError::Address {
                 given: fit(&printable(text), 100),
                 why,
             };
@@ -174,9 +174,9 @@ impl<'a> Given<'a> {
     }
 }
 
-fn unusable(text: &str, why: &str) -> Wrong {
+fn unusable(text: &str, why: &str) -> ValueError {
     let text = fit(&printable(text), 100);
-    Wrong::Value(format!(
+    ValueError::Value(format!(
         "{text} cannot be listened on ({why}); write it like /ip4/0.0.0.0/tcp/4807 or /ip4/0.0.0.0/udp/4807/quic-v1"
     ))
 }
@@ -283,18 +283,20 @@ mod tests {
         let peer =
             "/ip4/192.0.2.7/tcp/4807/p2p/12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN";
         assert_eq!(
-            Given::Text(&format!("{peer},{peer}"))
+            LayerValue::Text(&format!("{peer},{peer}"))
                 .peers()
                 .unwrap()
                 .len(),
             2
         );
-        let error = Given::Text("/ip4/192.0.2.7/tcp/4807").peers().unwrap_err();
-        assert!(matches!(error, Wrong::Address { .. }), "{error:?}");
-        assert!(Given::Text("192.0.2.7:4807").listen().is_err());
-        assert!(Given::Text(peer).listen().is_err());
+        let error = LayerValue::Text("/ip4/192.0.2.7/tcp/4807")
+            .peers()
+            .unwrap_err();
+        assert!(matches!(error, ValueError::Address { .. }), "{error:?}");
+        assert!(LayerValue::Text("192.0.2.7:4807").listen().is_err());
+        assert!(LayerValue::Text(peer).listen().is_err());
         assert_eq!(
-            Given::Text("/ip4/0.0.0.0/tcp/0 /ip6/::/udp/0/quic-v1")
+            LayerValue::Text("/ip4/0.0.0.0/tcp/0 /ip6/::/udp/0/quic-v1")
                 .listen()
                 .unwrap()
                 .len(),
@@ -312,7 +314,7 @@ mod tests {
         #[test]
         fn hostile_text_never_panics(text in ".*") {
             let _ = parse_duration(&text);
-            let given = Given::Text(&text);
+            let given = LayerValue::Text(&text);
             let _ = (given.boolean(), given.count(9), given.amount(1.0), given.peers(), given.listen());
         }
     }

@@ -4,12 +4,13 @@
 use std::{
     collections::HashMap,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use futures::future::join_all;
 use libp2p::PeerId;
+use parking_lot::Mutex;
 use rand::{RngExt, seq::IndexedRandom};
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -108,10 +109,6 @@ struct Cast {
     addresses: Vec<Option<String>>,
     stored_ms: Vec<f64>,
     joined: Option<Duration>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Demo {
@@ -253,7 +250,7 @@ impl Demo {
         };
         let spread = |(p50, p95)| Percentiles { p50, p95 };
         let (joined, stored) = {
-            let cast = lock(&self.stage.cast);
+            let cast = self.stage.cast.lock();
             (cast.joined, cast.stored_ms.clone())
         };
         let traffic = self.stage.traffic.counts();
@@ -262,7 +259,7 @@ impl Demo {
         let ids: Vec<PeerId> = ids
             .map(|peer| peer.node_key.public().to_peer_id())
             .collect();
-        let ledger = lock(&self.stage.ledger);
+        let ledger = self.stage.ledger.lock();
         let (copies, announced, heard) = (costs.copies, ledger.announcements(), ledger.heard_of());
         DemoReport {
             peers: self.stage.plan.peers.len(),
@@ -306,7 +303,7 @@ impl Demo {
     /// Shuts down every node.
     pub async fn shutdown(mut self) -> Result<()> {
         self.stage.stop.cancel();
-        lock(&self.stage.cast).nodes.clear();
+        self.stage.cast.lock().nodes.clear();
         let you = self.you.take();
         let you = async move {
             match you {
@@ -337,7 +334,7 @@ fn mean(values: &[f64]) -> Option<f64> {
 impl Stage {
     /// Adds up the costs of all nodes.
     async fn costs(&self) -> Costs {
-        let nodes: Vec<NodeHandle> = lock(&self.cast).nodes.iter().flatten().cloned().collect();
+        let nodes: Vec<NodeHandle> = self.cast.lock().nodes.iter().flatten().cloned().collect();
         let mut costs = Costs::default();
         for node in nodes {
             if let Ok(sample) = node.health().await {
@@ -403,7 +400,7 @@ impl Stage {
         let node = Node::start(options).await?;
         let address = node.status().await?.addresses.first().cloned();
         tokio::spawn(self.clone().listen(number, node.subscribe()));
-        let mut cast = lock(&self.cast);
+        let mut cast = self.cast.lock();
         if let Some(place) = cast.nodes.get_mut(number) {
             *place = Some(node.handle());
         }
@@ -429,7 +426,7 @@ impl Stage {
 
     /// Returns two bootstrap addresses: the user's node and one other, as a user might be given.
     fn bootstrap_of(&self, number: usize) -> Vec<String> {
-        let cast = lock(&self.cast);
+        let cast = self.cast.lock();
         let there: Vec<&String> = cast
             .addresses
             .iter()
@@ -446,7 +443,7 @@ impl Stage {
 
     async fn listen(self: Arc<Self>, number: usize, mut batches: mpsc::Receiver<Batch>) {
         while let Some(batch) = batches.recv().await {
-            let mut ledger = lock(&self.ledger);
+            let mut ledger = self.ledger.lock();
             if let Some(node) = &batch.node {
                 let was = ledger.is_online(number);
                 if (node.connected > 0) != was {
@@ -455,7 +452,7 @@ impl Stage {
             }
             ledger.heard(number, &batch);
         }
-        lock(&self.ledger).online(number, None);
+        self.ledger.lock().online(number, None);
     }
 
     /// Starts all nodes, then follows the plan until told to stop.
@@ -477,7 +474,7 @@ impl Stage {
         }
         let joined = join_all(nodes.values().map(|node| node.wait_joined(JOIN_WAIT))).await;
         if joined.iter().all(|joined| *joined) {
-            lock(&self.cast).joined = Some(started.elapsed());
+            self.cast.lock().joined = Some(started.elapsed());
         } else {
             self.note_error("some nodes found no peers".to_owned());
         }
@@ -517,7 +514,7 @@ impl Stage {
             match cue {
                 Cue::Publish(publication) => drop(tokio::spawn(self.clone().publish(publication))),
                 Cue::Leave(number) => {
-                    if let Some(place) = lock(&self.cast).nodes.get_mut(number) {
+                    if let Some(place) = self.cast.lock().nodes.get_mut(number) {
                         *place = None;
                     }
                     if let Some(node) = nodes.remove(&number) {
@@ -547,7 +544,7 @@ impl Stage {
 
     /// Returns the publications that an earlier run on the same data has not made.
     async fn publications(&self) -> Vec<Publication> {
-        let nodes: Vec<_> = lock(&self.cast).nodes.iter().flatten().cloned().collect();
+        let nodes: Vec<_> = self.cast.lock().nodes.iter().flatten().cloned().collect();
         let mut published: HashMap<PackageName, VersionText> = HashMap::new();
         for node in nodes {
             match node.registry().own().await {
@@ -576,17 +573,17 @@ impl Stage {
     }
 
     pub(super) fn node(&self, number: usize) -> Option<NodeHandle> {
-        lock(&self.cast).nodes.get(number).cloned().flatten()
+        self.cast.lock().nodes.get(number).cloned().flatten()
     }
 
     /// Returns the packages announced at least `age` ago, with the node that announced them.
     pub(super) fn known(&self, age: Duration) -> Vec<(PackageId, usize)> {
-        lock(&self.ledger).known(age, Instant::now())
+        self.ledger.lock().known(age, Instant::now())
     }
 
     pub(super) fn note_error(&self, error: String) {
         tracing::warn!("{error}");
-        lock(&self.ledger).errors.push(error);
+        self.ledger.lock().errors.push(error);
     }
 
     async fn publish(self: Arc<Self>, publication: Publication) {
@@ -618,10 +615,13 @@ impl Stage {
         };
         match node.registry().publish(draft, artifacts, None).await {
             Ok(receipt) => {
-                lock(&self.cast)
+                self.cast
+                    .lock()
                     .stored_ms
                     .push(receipt.steps.stored.as_secs_f64() * 1_000.0);
-                lock(&self.ledger).announced(receipt.package, receipt.seq, publication.peer, asked);
+                self.ledger
+                    .lock()
+                    .announced(receipt.package, receipt.seq, publication.peer, asked);
             }
             // An earlier run on the same data published it.
             Err(RegistryError::VersionTaken { .. } | RegistryError::FileTaken { .. }) => {}
@@ -681,7 +681,7 @@ impl Stage {
     }
 
     fn somebody_else(&self, than: usize) -> Option<Arc<dyn Registry>> {
-        let cast = lock(&self.cast);
+        let cast = self.cast.lock();
         let there: Vec<_> = cast
             .nodes
             .iter()

@@ -3,10 +3,11 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use rand::{RngExt, seq::IndexedRandom};
 use tokio::task::JoinSet;
 
@@ -48,12 +49,8 @@ pub(super) struct DownloadCounts {
 }
 
 impl TrafficTotals {
-    fn lock(&self) -> MutexGuard<'_, DownloadCounts> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub fn counts(&self) -> DownloadCounts {
-        *self.lock()
+        *self.0.lock()
     }
 }
 
@@ -171,7 +168,7 @@ impl Stage {
         let refused = fetched.origin.map_or(0, |origin| {
             origin.shares.iter().map(|share| share.refused).sum()
         });
-        let mut counts = self.traffic.lock();
+        let mut counts = self.traffic.0.lock();
         counts.fetches += 1;
         counts.bytes += read.len() as u64;
         counts.time += took;

@@ -9,7 +9,7 @@ mod evidence;
 mod tests;
 
 pub use evidence::{
-    Envelope, Evidence, Flaw, MAX_EVIDENCE, Proven, ProvenManifest, Stated, Statement,
+    Evidence, Flaw, MAX_EVIDENCE, Proven, ProvenManifest, SignedBytes, Stated, Statement,
     VerifiedEvidence,
 };
 

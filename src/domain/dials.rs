@@ -23,7 +23,7 @@ const MAX_TARGETS: usize = 1_024;
 
 /// The network or name that a dial goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Target {
+enum DialTarget {
     Network(IpAddr),
     /// All DNS names together, because many names can lead to one address.
     Names,
@@ -32,7 +32,7 @@ enum Target {
 /// The dials left to each target.
 #[derive(Debug, Default)]
 pub struct Dials {
-    left: HashMap<Target, Allowance>,
+    left: HashMap<DialTarget, Allowance>,
     classes: Classes,
 }
 
@@ -45,14 +45,14 @@ impl Dials {
         }
     }
 
-    fn target(&self, address: &Multiaddr) -> Option<(Target, (f64, f64))> {
+    fn target(&self, address: &Multiaddr) -> Option<(DialTarget, (f64, f64))> {
         if let Some(ip) = ip_of(address) {
             let bound = if self.classes.of(ip) == AddressClass::Public {
                 OF_A_PREFIX
             } else {
                 OF_A_LAN
             };
-            return Some((Target::Network(network(ip)), bound));
+            return Some((DialTarget::Network(network(ip)), bound));
         }
         let is_name = |part: Protocol<'_>| {
             matches!(
@@ -64,7 +64,7 @@ impl Dials {
             .iter()
             .next()
             .is_some_and(is_name)
-            .then_some((Target::Names, OF_A_PREFIX))
+            .then_some((DialTarget::Names, OF_A_PREFIX))
     }
 
     /// Takes one dial to an address. Returns false if its network has none left. An address that is

@@ -4,7 +4,10 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::time::{Ago, Timestamp};
+use super::{
+    text::quantity,
+    time::{Ago, Timestamp},
+};
 
 /// Distinct peers that must hold the same state to confirm it; fewer only if fewer are connected.
 pub const QUORUM: usize = 3;
@@ -81,12 +84,8 @@ impl fmt::Display for FreshnessText {
         }
         match confirmed_at {
             Some(at) => {
-                let peers = if *confirmed_by == 1 { "peer" } else { "peers" };
-                write!(
-                    f,
-                    "confirmed {} ago by {confirmed_by} {peers}",
-                    Ago(now.since(*at))
-                )
+                let peers = quantity(*confirmed_by, "peer");
+                write!(f, "confirmed {} ago by {peers}", Ago(now.since(*at)))
             }
             None if *own => f.write_str("signed here"),
             None => write!(

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     hash::{ContentRoot, Hash},
     name::{Handle, PackageId},
+    text::quantity,
     version::VersionText,
 };
 
@@ -128,8 +129,10 @@ impl fmt::Display for PublishStep {
             Self::Signed { seq } => write!(f, "signed: state {seq} of the package"),
             Self::Stored => f.write_str("stored: nothing is lost from here on"),
             Self::Put => f.write_str("put into the DHT"),
-            Self::ReadBack { replicas } => write!(f, "read back from {replicas} peers"),
-            Self::Announced { peers } => write!(f, "announced to {peers} peers"),
+            Self::ReadBack { replicas } => {
+                write!(f, "read back from {}", quantity(*replicas, "peer"))
+            }
+            Self::Announced { peers } => write!(f, "announced to {}", quantity(*peers, "peer")),
             Self::Copied { nodes, wanted } => write!(f, "bytes on {nodes} of {wanted} other nodes"),
         }
     }

@@ -107,6 +107,14 @@ pub fn fit(text: &str, columns: usize) -> String {
     out
 }
 
+/// Writes a number of things: `1 peer`, `2 peers`.
+pub fn quantity(count: usize, thing: &str) -> String {
+    match count {
+        1 => format!("1 {thing}"),
+        count => format!("{count} {thing}s"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

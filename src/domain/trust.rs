@@ -103,6 +103,27 @@ pub enum HandleMeaning {
     Nobody,
 }
 
+/// The reason why a handle stands for no key here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HandleError {
+    /// No known key claims it.
+    Unknown(Handle),
+    /// Several keys claim it, and none of them is bound here.
+    Ambiguous {
+        /// The handle.
+        handle: Handle,
+        /// The keys, first seen first.
+        claimants: Vec<Claimant>,
+    },
+    /// One key claims it, and a person must agree to it first.
+    Unpinned {
+        /// The handle.
+        handle: Handle,
+        /// The key.
+        publisher: PublisherId,
+    },
+}
+
 /// The reason why a handle claimed by a single key is not pinned to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unsure {
@@ -139,6 +160,31 @@ impl Claims {
             (None, []) => HandleMeaning::Nobody,
             (None, [one]) => HandleMeaning::One(one.publisher),
             (None, several) => HandleMeaning::Several(several.to_vec()),
+        }
+    }
+
+    /// Returns the only key that claims the handle, bound or not.
+    ///
+    /// # Errors
+    /// [`HandleError::Unknown`] and [`HandleError::Ambiguous`].
+    pub fn only_key(&self) -> Result<PublisherId, HandleError> {
+        match self.bound_key() {
+            Err(HandleError::Unpinned { publisher, .. }) => Ok(publisher),
+            bound => bound,
+        }
+    }
+
+    /// Returns the key that the handle is bound to.
+    ///
+    /// # Errors
+    /// All of [`HandleError`].
+    pub fn bound_key(&self) -> Result<PublisherId, HandleError> {
+        let handle = self.handle.clone();
+        match self.meaning() {
+            HandleMeaning::Bound(publisher) => Ok(publisher),
+            HandleMeaning::One(publisher) => Err(HandleError::Unpinned { handle, publisher }),
+            HandleMeaning::Several(claimants) => Err(HandleError::Ambiguous { handle, claimants }),
+            HandleMeaning::Nobody => Err(HandleError::Unknown(handle)),
         }
     }
 

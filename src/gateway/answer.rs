@@ -8,7 +8,7 @@ use axum::{
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::{range, told};
+use super::{range, request_log};
 use crate::RegistryError;
 
 /// The caching of an answer that may change: it is revalidated each time, and sent only if it
@@ -94,7 +94,7 @@ pub fn json(status: StatusCode, value: &impl Serialize) -> Response {
 
 /// Returns a sentence as plain text.
 pub fn sentence(status: StatusCode, text: &str) -> Response {
-    told::refusal(status, text);
+    request_log::refusal(status, text);
     let fields = [
         (
             header::CONTENT_TYPE,

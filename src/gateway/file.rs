@@ -1,12 +1,7 @@
 //! Files of releases: streamed while they are fetched, and withheld if they do not match the
 //! release.
 
-use std::{
-    collections::HashMap,
-    ops::Range,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, ops::Range, time::Duration};
 
 use axum::{
     body::Body,
@@ -15,13 +10,13 @@ use axum::{
 };
 use bytes::Bytes;
 use futures::stream;
+use parking_lot::Mutex;
 use tokio::{sync::mpsc, time::timeout};
 
 use super::{
     answer::{self, sentence},
-    range,
+    range, request_log,
     service::{Client, Service},
-    told,
 };
 use crate::{
     RegistryError, Result,
@@ -42,17 +37,17 @@ const REMEMBERED: usize = 65_536;
 
 /// Files that were once sent as a whole, with their digests.
 #[derive(Default)]
-pub struct Files(Mutex<HashMap<ContentRoot, String>>);
+pub struct SentFiles(Mutex<HashMap<ContentRoot, String>>);
 
-impl Files {
-    fn is_right(&self, file: &File) -> bool {
-        let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+impl SentFiles {
+    fn is_right(&self, file: &ServedFile) -> bool {
+        let held = self.0.lock();
         held.get(&file.wanted.content.root)
             .is_some_and(|known| *known == file.digests())
     }
 
-    fn note(&self, file: &File) {
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    fn note(&self, file: &ServedFile) {
+        let mut held = self.0.lock();
         if held.len() >= REMEMBERED {
             held.clear();
         }
@@ -62,7 +57,7 @@ impl Files {
 
 /// A requested file of a release.
 #[derive(Clone)]
-pub struct File {
+pub struct ServedFile {
     pub wanted: Wanted,
     /// SHA-256 digest in lower-case hexadecimal, as the release's signer states it.
     pub digest: String,
@@ -83,7 +78,7 @@ pub struct Others {
     pub sha1: Option<Sha1Digest>,
 }
 
-impl File {
+impl ServedFile {
     /// Returns all stated digests, as one text.
     fn digests(&self) -> String {
         let Self {
@@ -142,20 +137,20 @@ impl File {
 /// Answers with the file, or the requested part of it.
 pub async fn answer(
     service: &std::sync::Arc<Service>,
-    file: File,
+    file: ServedFile,
     method: &Method,
     headers: &HeaderMap,
     client: Client,
 ) -> Response {
     let etag = file.etag();
-    told::version(&file.version);
+    request_log::version(&file.version);
     if range::is_known(headers, &etag) {
         return fields(StatusCode::NOT_MODIFIED.into_response(), &file, None);
     }
     let part = match range::wanted(headers, file.size(), &etag) {
-        range::Wanted::All => None,
-        range::Wanted::Part(part) => Some(part),
-        range::Wanted::None => {
+        range::WantedRange::All => None,
+        range::WantedRange::Part(part) => Some(part),
+        range::WantedRange::None => {
             let mut response = sentence(
                 StatusCode::RANGE_NOT_SATISFIABLE,
                 "the file is shorter than that",
@@ -171,7 +166,7 @@ pub async fn answer(
     }
     let root = file.wanted.content.root;
     // If the disk fails here, sending the file fails, too.
-    told::file(
+    request_log::file(
         root,
         service
             .contents()
@@ -212,7 +207,7 @@ pub async fn answer(
 }
 
 /// Sets the headers of an answer with the file or a part of it.
-fn fields(mut response: Response, file: &File, part: Option<Range<u64>>) -> Response {
+fn fields(mut response: Response, file: &ServedFile, part: Option<Range<u64>>) -> Response {
     let size = file.size();
     if let Some(part) = &part {
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
@@ -264,7 +259,7 @@ async fn next(pieces: &mut Pieces, what: &str, wait: Duration) -> Result<Option<
 }
 
 /// Returns the first piece from `from` on, and the stream of those after it.
-async fn begin(service: &Service, file: &File, from: u64) -> Result<(Option<Bytes>, Pieces)> {
+async fn begin(service: &Service, file: &ServedFile, from: u64) -> Result<(Option<Bytes>, Pieces)> {
     let mut pieces = service.contents().stream(file.wanted.clone(), from).await?;
     let first = next(&mut pieces, &file.wanted.what, service.options.wait).await?;
     Ok((first, pieces))
@@ -272,7 +267,11 @@ async fn begin(service: &Service, file: &File, from: u64) -> Result<(Option<Byte
 
 /// Reads the whole file, compares it with the signer's digests, and returns it from `from` on. A
 /// small file is not read again for that.
-async fn checked(service: &Service, file: &File, from: u64) -> Result<(Option<Bytes>, Pieces)> {
+async fn checked(
+    service: &Service,
+    file: &ServedFile,
+    from: u64,
+) -> Result<(Option<Bytes>, Pieces)> {
     let (mut piece, mut pieces) = begin(service, file, 0).await?;
     let (mut digest, mut whole) = (file.digester(), Vec::new());
     while let Some(bytes) = piece {
@@ -296,12 +295,12 @@ async fn checked(service: &Service, file: &File, from: u64) -> Result<(Option<By
 
 /// Records the digests of a whole file. A file that differs from the signer's digests is not served
 /// again.
-async fn settle(service: &Service, file: &File, digest: Digester) -> Result<()> {
+async fn settle(service: &Service, file: &ServedFile, digest: Digester) -> Result<()> {
     let Some((kind, said, found)) = file.differs(&digest.finish()) else {
         service.files.note(file);
         return Ok(());
     };
-    let File {
+    let ServedFile {
         package,
         version,
         name,
@@ -335,7 +334,7 @@ async fn settle(service: &Service, file: &File, digest: Digester) -> Result<()> 
 /// A file on its way to a client.
 struct Sending {
     service: std::sync::Arc<Service>,
-    file: File,
+    file: ServedFile,
     client: Client,
     pieces: Pieces,
     first: Option<Bytes>,
@@ -417,7 +416,7 @@ mod tests {
                 root: ContentRoot::of(bytes),
                 size: bytes.len() as u64,
             };
-            File {
+            ServedFile {
                 wanted: Wanted {
                     content,
                     what: "a".to_owned(),
@@ -434,7 +433,7 @@ mod tests {
                 fixed: false,
             }
         };
-        let wrong = |file: File| {
+        let wrong = |file: ServedFile| {
             let mut digester = file.digester();
             digester.update(bytes);
             file.differs(&digester.finish()).map(|(kind, ..)| kind)
@@ -454,7 +453,7 @@ mod tests {
             Some("SHA-1")
         );
         // A file that matched one digest is not known to match others.
-        let files = Files::default();
+        let files = SentFiles::default();
         files.note(&file(right, None, None));
         assert!(
             files.is_right(&file(right, None, None))

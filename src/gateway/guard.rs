@@ -7,7 +7,7 @@ use data_encoding::BASE64;
 
 /// The reason why a request is refused before it is parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refused {
+pub enum AccessRefusal {
     /// A name that an attacker may have pointed at this machine.
     Host(String),
     /// A page of another origin.
@@ -18,7 +18,7 @@ pub enum Refused {
 ///
 /// Every IP address is allowed: unlike the name of a page, it cannot be pointed elsewhere (DNS
 /// rebinding).
-pub fn host(headers: &HeaderMap, public: Option<&str>) -> Result<String, Refused> {
+pub fn host(headers: &HeaderMap, public: Option<&str>) -> Result<String, AccessRefusal> {
     let text = |name| {
         headers
             .get(name)
@@ -28,7 +28,7 @@ pub fn host(headers: &HeaderMap, public: Option<&str>) -> Result<String, Refused
     let public = public.and_then(authority);
     let is_ours = is_address(&host) || public == Some(host.as_str());
     if !is_ours {
-        return Err(Refused::Host(host));
+        return Err(AccessRefusal::Host(host));
     }
     match text(header::ORIGIN) {
         None => Ok(host),
@@ -38,7 +38,7 @@ pub fn host(headers: &HeaderMap, public: Option<&str>) -> Result<String, Refused
         {
             Ok(host)
         }
-        Some(origin) => Err(Refused::Origin(origin)),
+        Some(origin) => Err(AccessRefusal::Origin(origin)),
     }
 }
 
@@ -127,7 +127,7 @@ mod tests {
         ] {
             assert_eq!(
                 host(&of(&[(header::HOST, bad)]), public),
-                Err(Refused::Host(bad.to_owned()))
+                Err(AccessRefusal::Host(bad.to_owned()))
             );
         }
         assert!(host(&of(&[(header::HOST, "packages.example.org")]), None).is_err());
@@ -143,7 +143,7 @@ mod tests {
         };
         assert!(from("http://127.0.0.1:4810").is_ok());
         for other in ["http://127.0.0.1:4811", "https://evil.example", "null"] {
-            assert_eq!(from(other), Err(Refused::Origin(other.to_owned())));
+            assert_eq!(from(other), Err(AccessRefusal::Origin(other.to_owned())));
         }
     }
 

@@ -5,10 +5,10 @@
 //! or changing anything needs the one in `gateway.token`, on every address.
 
 mod answer;
-mod beside;
 mod cargo;
 mod check;
-mod door;
+mod companions;
+mod connections;
 mod file;
 mod guard;
 mod npm;
@@ -19,9 +19,9 @@ mod policy;
 mod publish;
 mod pypi;
 mod range;
+mod request_log;
 mod served;
 mod service;
-mod told;
 mod upload;
 
 use std::{
@@ -126,7 +126,7 @@ impl Gateway {
             uploads,
             stop.clone(),
         ));
-        tokio::spawn(door::keep(
+        tokio::spawn(connections::accept(
             listener,
             service,
             stop.clone(),

@@ -7,8 +7,8 @@ use axum::{http::StatusCode, response::Response};
 
 use super::{
     answer::{self, sentence},
-    service::{Change, Service},
-    told,
+    request_log,
+    service::{ChangePermission, Service},
 };
 use crate::{
     RegistryError, Result,
@@ -54,7 +54,7 @@ impl Refused {
     pub fn shown(self, form: impl FnOnce(StatusCode, &str) -> Response) -> Response {
         match self {
             Self::Because(status, text) => {
-                told::refusal(status, &text);
+                request_log::refusal(status, &text);
                 form(status, &text)
             }
             Self::TooEarly => answer::too_early(),
@@ -63,15 +63,15 @@ impl Refused {
 }
 
 /// Refuses a change without the publish token; `how` explains how to give it to the client.
-pub fn may_change(change: Change, how: &str) -> Result<(), Refused> {
-    told::change();
+pub fn may_change(change: ChangePermission, how: &str) -> Result<(), Refused> {
+    request_log::change();
     let text = match change {
-        Change::Allowed => return Ok(()),
-        Change::Off => {
+        ChangePermission::Allowed => return Ok(()),
+        ChangePermission::Off => {
             "this gateway is read-only; set gateway_publish = true at its node to publish here"
                 .to_owned()
         }
-        Change::NoToken => format!(
+        ChangePermission::NoToken => format!(
             "publishing needs the token in gateway.token in the node's data directory, and another \
              one was sent; {how}"
         ),
@@ -94,7 +94,7 @@ pub async fn whose(
     name: &PackageName,
     served: bool,
 ) -> Result<PackageId, Refused> {
-    told::name(name);
+    request_log::name(name);
     let names = service.node().names();
     let decided = match only {
         None if served => names.serve(name).await?,
@@ -115,7 +115,7 @@ pub async fn whose(
         owner,
         name: name.clone(),
     };
-    told::package(&id);
+    request_log::package(&id);
     Ok(id)
 }
 
@@ -183,7 +183,7 @@ pub async fn may_serve(
     name: &PackageName,
     version: &VersionText,
 ) -> Result<(), Refused> {
-    told::version(version);
+    request_log::version(version);
     let blocks = service.node().names().blocks(name).await?;
     match blocks.iter().find(|block| is_of(block, version)) {
         None => Ok(()),
@@ -235,7 +235,7 @@ pub async fn may_publish(
     only: Option<PublisherId>,
     name: &PackageName,
 ) -> Result<PackageId, Refused> {
-    told::name(name);
+    request_log::name(name);
     let decided = service.node().names().why(name).await?;
     if is_blocked(service, name).await? {
         return Err(Refused::Because(
@@ -274,7 +274,7 @@ pub async fn may_publish(
                 owner: own,
                 name: name.clone(),
             };
-            told::package(&id);
+            request_log::package(&id);
             Ok(id)
         }
     }

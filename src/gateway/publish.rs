@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use super::{policy::Refused, service::Service, told};
+use super::{policy::Refused, request_log, service::Service};
 use crate::{
     Result,
     archive::inspect,
@@ -57,7 +57,7 @@ pub async fn publish(
     archive: &Path,
 ) -> Result<Vec<String>, Refused> {
     let version = prepared.draft.version.clone();
-    told::version(&version);
+    request_log::version(&version);
     let mut warnings = doubtful(archive).await;
     warnings.extend(
         left_out

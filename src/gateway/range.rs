@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, header};
 
 /// The requested part of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wanted {
+pub enum WantedRange {
     All,
     Part(Range<u64>),
     /// The range is outside the file.
@@ -15,37 +15,37 @@ pub enum Wanted {
 
 /// Returns the part that a request wants of a file of `size` bytes with this entity tag. Several
 /// ranges, an invalid range, and a range of another version of the file all mean the whole file.
-pub fn wanted(headers: &HeaderMap, size: u64, etag: &str) -> Wanted {
+pub fn wanted(headers: &HeaderMap, size: u64, etag: &str) -> WantedRange {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     if text(header::IF_RANGE).is_some_and(|state| state != etag) {
-        return Wanted::All;
+        return WantedRange::All;
     }
     let Some(range) = text(header::RANGE).and_then(|range| range.trim().strip_prefix("bytes="))
     else {
-        return Wanted::All;
+        return WantedRange::All;
     };
     let Some((first, last)) = range.split_once('-').filter(|_| !range.contains(',')) else {
-        return Wanted::All;
+        return WantedRange::All;
     };
     let number = |text: &str| text.trim().parse::<u64>().ok();
     let part = match (first.trim(), last.trim()) {
         ("", last) => match number(last) {
             Some(count) => size.saturating_sub(count)..size,
-            None => return Wanted::All,
+            None => return WantedRange::All,
         },
         (first, "") => match number(first) {
             Some(first) => first..size,
-            None => return Wanted::All,
+            None => return WantedRange::All,
         },
         (first, last) => match (number(first), number(last)) {
             (Some(first), Some(last)) if first <= last => first..last.saturating_add(1).min(size),
-            _ => return Wanted::All,
+            _ => return WantedRange::All,
         },
     };
     if part.start < part.end {
-        Wanted::Part(part)
+        WantedRange::Part(part)
     } else {
-        Wanted::None
+        WantedRange::None
     }
 }
 
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn asked(range: &str, state: Option<&str>) -> Wanted {
+    fn asked(range: &str, state: Option<&str>) -> WantedRange {
         let mut headers = HeaderMap::new();
         headers.insert(header::RANGE, range.parse().unwrap());
         state.map(|state| headers.insert(header::IF_RANGE, state.parse().unwrap()));
@@ -77,22 +77,22 @@ mod tests {
     #[test]
     fn one_range_is_served_and_everything_else_is_the_whole() {
         for (range, expected) in [
-            ("bytes=0-9", Wanted::Part(0..10)),
-            ("bytes=90-", Wanted::Part(90..100)),
-            ("bytes=-10", Wanted::Part(90..100)),
-            ("bytes=-1000", Wanted::Part(0..100)),
-            ("bytes=50-1000", Wanted::Part(50..100)),
-            ("bytes=100-", Wanted::None),
-            ("bytes=-0", Wanted::None),
-            ("bytes=0-1,5-6", Wanted::All),
-            ("bytes=9-1", Wanted::All),
-            ("lines=1-2", Wanted::All),
-            ("bytes=x-", Wanted::All),
+            ("bytes=0-9", WantedRange::Part(0..10)),
+            ("bytes=90-", WantedRange::Part(90..100)),
+            ("bytes=-10", WantedRange::Part(90..100)),
+            ("bytes=-1000", WantedRange::Part(0..100)),
+            ("bytes=50-1000", WantedRange::Part(50..100)),
+            ("bytes=100-", WantedRange::None),
+            ("bytes=-0", WantedRange::None),
+            ("bytes=0-1,5-6", WantedRange::All),
+            ("bytes=9-1", WantedRange::All),
+            ("lines=1-2", WantedRange::All),
+            ("bytes=x-", WantedRange::All),
         ] {
             assert_eq!(asked(range, None), expected, "{range}");
         }
-        assert_eq!(asked("bytes=0-9", Some("\"a\"")), Wanted::Part(0..10));
-        assert_eq!(asked("bytes=0-9", Some("\"b\"")), Wanted::All);
+        assert_eq!(asked("bytes=0-9", Some("\"a\"")), WantedRange::Part(0..10));
+        assert_eq!(asked("bytes=0-9", Some("\"b\"")), WantedRange::All);
     }
 
     #[test]
@@ -114,7 +114,7 @@ mod tests {
             if let Ok(value) = range.parse() {
                 headers.insert(header::RANGE, value);
             }
-            if let Wanted::Part(part) = wanted(&headers, size, "") {
+            if let WantedRange::Part(part) = wanted(&headers, size, "") {
                 prop_assert!(part.start < part.end && part.end <= size);
             }
         }

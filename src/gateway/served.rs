@@ -3,14 +3,16 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
+
 use super::{
     policy::{Refused, blocked_files, package, whose},
+    request_log,
     service::Service,
-    told,
 };
 use crate::{
     domain::name::{PackageName, PublisherId},
@@ -31,15 +33,15 @@ pub struct Served {
 }
 
 /// A name at an endpoint: of all publishers, or of one.
-type Key = (Option<PublisherId>, PackageName);
+type EndpointName = (Option<PublisherId>, PackageName);
 
 /// Packages that were served lately.
 #[derive(Default)]
-pub struct Lately(Mutex<Kept>);
+pub struct Lately(Mutex<ServedNames>);
 
 #[derive(Default)]
-struct Kept {
-    served: HashMap<Key, Decided>,
+struct ServedNames {
+    served: HashMap<EndpointName, Decided>,
     /// Number of releases of all of them.
     releases: usize,
 }
@@ -52,8 +54,8 @@ struct Decided {
 }
 
 impl Lately {
-    fn get(&self, key: &Key, revision: u64, now: Instant) -> Option<Arc<Served>> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    fn get(&self, key: &EndpointName, revision: u64, now: Instant) -> Option<Arc<Served>> {
+        let kept = self.0.lock();
         kept.served
             .get(key)
             .filter(|one| one.revision == revision && now.duration_since(one.at) < LATELY)
@@ -61,11 +63,11 @@ impl Lately {
     }
 
     /// Adds a package; if there is no room, all others are dropped.
-    fn keep(&self, key: Key, decided: Decided) {
+    fn keep(&self, key: EndpointName, decided: Decided) {
         let releases = |one: &Decided| one.served.package.releases.len() + 1;
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.0.lock();
         if kept.releases + releases(&decided) > MOST {
-            *kept = Kept::default();
+            *kept = ServedNames::default();
         }
         kept.releases += releases(&decided);
         if let Some(before) = kept.served.insert(key, decided) {
@@ -84,8 +86,8 @@ pub async fn served(
     let (key, revision, at) = ((only, name.clone()), service.revision(), Instant::now());
     let held = revision.and_then(|revision| service.lately.get(&key, revision, at));
     if let Some(served) = held {
-        told::name(name);
-        told::package(&served.package.id);
+        request_log::name(name);
+        request_log::package(&served.package.id);
         return Ok(served);
     }
     let id = whose(service, only, name, true).await?;
@@ -155,7 +157,7 @@ mod tests {
         }
     }
 
-    fn key(name: &str) -> Key {
+    fn key(name: &str) -> EndpointName {
         (None, name.parse().unwrap())
     }
 

@@ -18,15 +18,15 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Options,
     answer::{self, Written, sentence},
-    beside::{Known, Turns},
     cargo,
-    file::Files,
-    guard::{self, Refused},
+    companions::{PackageLocks, ParsedCache},
+    file::SentFiles,
+    guard::{self, AccessRefusal},
     npm, page, path,
     patient::Reset,
     pypi,
+    request_log::Began,
     served::Lately,
-    told::Began,
 };
 use crate::{
     Result,
@@ -54,17 +54,17 @@ pub struct Service {
     pub uploads: PathBuf,
     pub uploading: Semaphore,
     opened: Instant,
-    pub files: Files,
+    pub files: SentFiles,
     pub lately: Lately,
     /// Index lines that were parsed.
-    pub lines: Known<cargo::Line>,
+    pub lines: ParsedCache<cargo::CrateLine>,
     /// Index files of crates that were written lately, by a hash of all their inputs.
-    pub indexes: Known<Written>,
-    pub npm: npm::Held,
+    pub indexes: ParsedCache<Written>,
+    pub npm: npm::ParsedDocuments,
     /// Files of Python packages, and their pages.
-    pub python: Known<pypi::Files>,
-    pub pages: pypi::Pages,
-    pub turns: Turns,
+    pub python: ParsedCache<pypi::Files>,
+    pub pages: pypi::ProjectPages,
+    pub turns: PackageLocks,
     pub ahead: cargo::LookingAhead,
 }
 
@@ -78,7 +78,7 @@ pub struct Client {
 
 /// The changes that a request's tokens allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum ChangePermission {
     Allowed,
     /// The gateway is read-only.
     Off,
@@ -95,7 +95,7 @@ pub struct Asked {
     pub headers: HeaderMap,
     /// The beginning of URLs in the answer.
     pub base: String,
-    pub change: Change,
+    pub change: ChangePermission,
     /// True if the read token was required.
     pub closed: bool,
     pub client: Client,
@@ -121,14 +121,14 @@ impl Service {
             uploads,
             uploading: Semaphore::new(UPLOADS),
             opened: Instant::now(),
-            files: Files::default(),
+            files: SentFiles::default(),
             lately: Lately::default(),
-            lines: Known::default(),
-            indexes: Known::default(),
-            npm: npm::Held::default(),
-            python: Known::default(),
-            pages: pypi::Pages::default(),
-            turns: Turns::default(),
+            lines: ParsedCache::default(),
+            indexes: ParsedCache::default(),
+            npm: npm::ParsedDocuments::default(),
+            python: ParsedCache::default(),
+            pages: pypi::ProjectPages::default(),
+            turns: PackageLocks::default(),
             ahead: cargo::LookingAhead::new(stop),
         }
     }
@@ -161,11 +161,11 @@ impl Service {
         Ok(node.connected == 0 && node.known_peers > 0)
     }
 
-    fn change(&self, words: &[String]) -> Change {
+    fn change(&self, words: &[String]) -> ChangePermission {
         match guard::says(words, &self.publish_token) {
-            _ if !self.options.publish => Change::Off,
-            true => Change::Allowed,
-            false => Change::NoToken,
+            _ if !self.options.publish => ChangePermission::Off,
+            true => ChangePermission::Allowed,
+            false => ChangePermission::NoToken,
         }
     }
 
@@ -190,14 +190,14 @@ async fn answered(service: Arc<Service>, client: Client, request: Request) -> Re
     let (head, body) = request.into_parts();
     let host = match guard::host(&head.headers, service.options.url.as_deref()) {
         Ok(host) => host,
-        Err(Refused::Host(host)) => {
+        Err(AccessRefusal::Host(host)) => {
             let text = format!(
                 "\"{host}\" is no name of this gateway; ask it by its address, or set gateway_url \
                  to what it is called"
             );
             return sentence(StatusCode::MISDIRECTED_REQUEST, &text);
         }
-        Err(Refused::Origin(origin)) => {
+        Err(AccessRefusal::Origin(origin)) => {
             return sentence(
                 StatusCode::FORBIDDEN,
                 &format!("pages of {origin} have no business here"),

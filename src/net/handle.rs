@@ -14,9 +14,9 @@ use tracing::field::Empty;
 use super::{
     ClockOffset, Greeting, MAX_LOOKUPS,
     content::{Broken, BusyPeers, ContentLink},
-    dht::lookups::{Ended, Lookup, Want},
+    dht::lookups::{Lookup, LookupEnd, Want},
     query::{
-        asking::Asking,
+        asking::PeerPermits,
         protocol::{Request, Response},
     },
     reach::listen,
@@ -63,14 +63,14 @@ pub struct Net {
     pub(super) heads: HeadSet,
     pub(super) known: Arc<watch::Sender<HashSet<PublisherId>>>,
     pub(super) busy: BusyPeers,
-    pub(super) asking: Asking,
+    pub(super) asking: PeerPermits,
     pub(super) idle: Duration,
-    pub(super) serving: Arc<Serving>,
+    pub(super) serving: Arc<ServingTasks>,
     pub(super) families: [Arc<Registry>; 2],
 }
 
 /// The tasks that serve content to peers.
-pub(super) struct Serving {
+pub(super) struct ServingTasks {
     pub(super) stop: CancellationToken,
     pub(super) tasks: TaskTracker,
 }
@@ -128,8 +128,8 @@ impl Net {
                 ending.count("answered", lookup.answers.len());
                 ending.ended(match lookup.ended {
                     _ if !lookup.answers.is_empty() => "found",
-                    Ended::TimedOut => "timeout",
-                    Ended::Satisfied | Ended::Exhausted => "missing",
+                    LookupEnd::TimedOut => "timeout",
+                    LookupEnd::Satisfied | LookupEnd::Exhausted => "missing",
                 });
             }
             Err(error) => ending.failed(error),
@@ -400,7 +400,7 @@ impl Net {
 
     /// Bans, protects or releases a peer. Returns false if that changes nothing.
     pub async fn judge(&self, peer: PeerId, ruling: Ruling) -> Result<bool> {
-        self.send(|reply| Command::Obey {
+        self.send(|reply| Command::Moderate {
             peer,
             ruling,
             reply,

@@ -16,7 +16,7 @@ mod swarm;
 pub mod sync;
 
 pub(crate) use dht::inspect::what_of;
-pub use dht::lookups::{Answer, Ended, Lookup, Want};
+pub use dht::lookups::{DhtAnswer, Lookup, LookupEnd, Want};
 pub use handle::Net;
 pub(crate) use peers::pool;
 pub use query::protocol;
@@ -24,7 +24,7 @@ pub(crate) use reach::listen::everywhere;
 pub use reach::listen::try_listen;
 pub use staging::{Conduct, Delays, Staging};
 pub use swarm::{
-    command::{Answered, AskError, Inbound, Verdict},
+    command::{AskError, Inbound, QueryReply, Verdict},
     measure::Safety,
     start::{Beginning, NetOptions, start},
 };
@@ -39,7 +39,7 @@ pub(crate) mod machines {
     pub(crate) use super::peers::pool::Callers;
     pub use super::{
         dht::{
-            lookups::{Ended, Lookup, Pending, Want},
+            lookups::{Lookup, LookupEnd, PendingLookup, Want},
             queries,
             routing::has_room,
             store::KadStore,
@@ -49,11 +49,11 @@ pub(crate) mod machines {
             connections::to_trim,
             discovery::{Discovery, Origin},
             penalties,
-            place::Bearings,
+            place::PlacingContext,
             table::PeerTable,
         },
         query::{answering, greeting::Greeter, requests::Requests},
-        reach::door::Door,
+        reach::admission::ConnectionAdmission,
         swarm::{
             behaviour::{BOOTSTRAP_INTERVAL, K, PARALLELISM, most_connections},
             command::AskError,

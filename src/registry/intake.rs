@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::P2pRegistry;
-use crate::net::{Answered, Inbound, protocol::Request};
+use crate::net::{Inbound, QueryReply, protocol::Request};
 
 /// Longest time to look up the state of a kept release: it takes a signature and some rows.
 const KEPT_IN: Duration = Duration::from_millis(5);
@@ -65,7 +65,7 @@ impl P2pRegistry {
                     let response = fetcher.keep_for(from, &envelope).await;
                     // Time spent waiting for the outcome does not count.
                     let took = begun.elapsed().min(KEPT_IN);
-                    drop(reply.send(Answered { response, took }));
+                    drop(reply.send(QueryReply { response, took }));
                 }))
             }
             Inbound::Query {

@@ -19,8 +19,8 @@ pub use contents::{Contents, Incoming, read_whole};
 pub use names::Names;
 pub use p2p::{P2pRegistry, Parts};
 pub(crate) use packages::FAN_OUT;
+pub(crate) use publisher::{AdditionError, check_files, check_version};
 pub use publisher::{Bundle, Imported, MAX_BATCH};
-pub(crate) use publisher::{check_files, check_version};
 pub use replicas::{Replicas, replicated};
 
 pub use crate::domain::{

@@ -154,7 +154,7 @@ impl P2pRegistry {
     /// # Errors
     /// Fails if the peer cannot be reached or misbehaves, or if the store fails.
     pub async fn sync_with(&self, peer: PeerId) -> Result<SyncReport> {
-        self.catalogue.sync_with(peer).await
+        Ok(self.catalogue.sync_with(peer).await?)
     }
 
     /// Returns the bytes of the catalogue's records.
@@ -219,7 +219,7 @@ impl Registry for P2pRegistry {
     }
 
     async fn import(&self, batch: Vec<Bundle>) -> Result<Vec<Imported>> {
-        self.publisher.import(batch).await
+        Ok(self.publisher.import(batch).await?)
     }
 
     async fn own(&self) -> Result<OwnPackages> {
@@ -278,11 +278,11 @@ impl Registry for P2pRegistry {
     }
 
     async fn pin(&self, handle: &Handle, publisher: PublisherId) -> Result<()> {
-        self.packages.pin(handle, publisher).await
+        Ok(self.packages.pin(handle, publisher).await?)
     }
 
     async fn trust(&self, publisher: PublisherId, handle: Option<&Handle>) -> Result<()> {
-        self.packages.trust(publisher, handle).await
+        Ok(self.packages.trust(publisher, handle).await?)
     }
 
     async fn distrust(&self, publisher: PublisherId) -> Result<()> {
@@ -310,7 +310,7 @@ impl Names for P2pRegistry {
     }
 
     async fn set_name(&self, pattern: NamePattern, owner: PublisherId) -> Result<()> {
-        self.packages.set_name(pattern, owner).await
+        Ok(self.packages.set_name(pattern, owner).await?)
     }
 
     async fn unset_name(&self, pattern: NamePattern) -> Result<bool> {
@@ -360,7 +360,7 @@ impl Contents for P2pRegistry {
         wanted: Wanted,
         progress: Option<mpsc::Sender<Transfer>>,
     ) -> Result<Fetched> {
-        self.fetcher.fetch(wanted, progress).await
+        Ok(self.fetcher.fetch(wanted, progress).await?)
     }
 
     async fn gather(&self, wanted: Vec<Wanted>, within: Duration) -> Result<()> {
@@ -368,15 +368,15 @@ impl Contents for P2pRegistry {
     }
 
     async fn start_fetch(&self, wanted: Wanted) -> Result<()> {
-        self.fetcher.start_fetch(wanted).await
+        Ok(self.fetcher.start_fetch(wanted).await?)
     }
 
     async fn read(&self, root: ContentRoot) -> Result<mpsc::Receiver<Result<Bytes>>> {
-        self.fetcher.read(root).await
+        Ok(self.fetcher.read(root).await?)
     }
 
     async fn stream(&self, wanted: Wanted, from: u64) -> Result<mpsc::Receiver<Result<Bytes>>> {
-        self.fetcher.stream(wanted, from).await
+        Ok(self.fetcher.stream(wanted, from).await?)
     }
 
     async fn held(&self, root: ContentRoot) -> Result<Option<Held>> {
@@ -406,7 +406,7 @@ impl Contents for P2pRegistry {
     }
 
     async fn check(&self, root: ContentRoot) -> Result<bool> {
-        self.fetcher.check(root).await
+        Ok(self.fetcher.check(root).await?)
     }
 
     async fn holders(&self, root: ContentRoot) -> Result<Vec<PeerId>> {
@@ -423,6 +423,6 @@ impl Contents for P2pRegistry {
     }
 
     async fn direct(&self, id: TransferId, order: Order) -> Result<bool> {
-        self.fetcher.direct(id, order).await
+        Ok(self.fetcher.direct(id, order).await?)
     }
 }

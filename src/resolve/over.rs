@@ -13,7 +13,6 @@ use crate::{
     domain::{
         manifest::Manifest,
         name::{Handle, Owner, PackageId, PackageName, PackageRef, PublisherId},
-        trust::HandleMeaning,
         version::{RequirementText, VersionText},
     },
     registry::{Namesake, Registry},
@@ -64,18 +63,8 @@ async fn is_bound(registry: &dyn Registry, handle: &Handle) -> Result<()> {
     if registry.claims(handle, false).await?.bound.is_some() {
         return Ok(());
     }
-    Err(match registry.claims(handle, true).await?.meaning() {
-        HandleMeaning::Bound(_) => return Ok(()),
-        HandleMeaning::One(publisher) => RegistryError::UnpinnedHandle {
-            handle: handle.clone(),
-            publisher,
-        },
-        HandleMeaning::Several(claimants) => RegistryError::AmbiguousHandle {
-            handle: handle.clone(),
-            claimants,
-        },
-        HandleMeaning::Nobody => RegistryError::UnknownHandle(handle.clone()),
-    })
+    registry.claims(handle, true).await?.bound_key()?;
+    Ok(())
 }
 
 impl ReleaseSource for OverRegistry {

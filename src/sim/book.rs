@@ -7,10 +7,10 @@ use std::{
 };
 
 use crate::{
-    net::machines::Ended,
+    net::machines::LookupEnd,
     sim::{
         Id,
-        node::{Found, How},
+        node::{How, LookupOutcome},
         time::Time,
     },
 };
@@ -64,7 +64,7 @@ pub struct Book {
     announced: BTreeMap<u32, Announced>,
     /// The times at which each node came and left; `None` for a node that is still there.
     sessions: BTreeMap<Id, Vec<(Time, Option<Time>)>>,
-    pub lookups: Vec<Found>,
+    pub lookups: Vec<LookupOutcome>,
     pub gets: Vec<(bool, Duration)>,
     pub gets_asked: usize,
     /// Bans, as pairs of the banning and the banned node.
@@ -213,7 +213,7 @@ impl Book {
     }
 
     pub fn timed_out(&self) -> usize {
-        let is_late = |found: &&Found| found.ended == Ended::TimedOut;
+        let is_late = |found: &&LookupOutcome| found.ended == LookupEnd::TimedOut;
         self.lookups.iter().filter(is_late).count()
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     domain::percentile::percentiles,
     sim::{
         Id, Joins,
-        node::{Found, Most},
+        node::{LookupOutcome, Most},
         world::World,
     },
 };
@@ -108,7 +108,7 @@ impl Report {
             let of = book.lookups.iter().filter(|one| one.found == found);
             mean(of.map(|one| f64::from(one.asked)))
         };
-        let wanted = |one: &&Found| !one.is_first && one.found;
+        let wanted = |one: &&LookupOutcome| !one.is_first && one.found;
         let times = book.gets.iter().filter(|(found, _)| *found);
         let online = world.nodes.iter().filter(|node| node.online);
         let left = world.nodes.iter().filter(|node| node.epoch > 0);

@@ -7,7 +7,7 @@ use crate::sim::{Id, Options, dice::Dice, time::Time};
 
 /// The way a node behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub enum NodeRole {
     Honest,
     /// Forwards announcements that it has altered.
     Forger,
@@ -23,7 +23,7 @@ pub enum Role {
 
 /// A planned event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum PlannedStep {
     Enter(Id),
     Leave(Id),
     Publish(Id),
@@ -45,21 +45,21 @@ const BURSTS: u32 = 4;
 #[derive(Debug)]
 pub struct Script {
     /// By time.
-    pub steps: Vec<(Time, Step)>,
+    pub steps: Vec<(Time, PlannedStep)>,
     /// The end of the run.
     pub end: Time,
 }
 
 impl Script {
-    pub fn new(options: &Options, roles: &[Role]) -> Self {
-        let honest: Vec<Id> = of(roles, |role| role == Role::Honest);
+    pub fn new(options: &Options, roles: &[NodeRole]) -> Self {
+        let honest: Vec<Id> = of(roles, |role| role == NodeRole::Honest);
         let mut dice = Dice::of(options.seed, "script", 0);
         let mut steps = Vec::new();
         let nodes = options.nodes as u32;
         let joining = options.warm_up / 2;
         for id in 0..nodes {
             let at = Time::at(joining.mul_f64(f64::from(id) / f64::from(nodes.max(1))));
-            steps.push((at, Step::Enter(id)));
+            steps.push((at, PlannedStep::Enter(id)));
         }
         let (begin, active) = (options.warm_up, options.active);
         let during = |dice: &mut Dice| Time::at(begin + active.mul_f64(dice.share()));
@@ -68,31 +68,33 @@ impl Script {
         for id in leaving {
             let leaves = Time::at(begin + active.mul_f64(dice.share() * 0.7));
             let away = Duration::from_secs(5) + active.mul_f64(dice.share() * 0.25);
-            steps.push((leaves, Step::Leave(id)));
-            steps.push((leaves.after(away), Step::Enter(id)));
+            steps.push((leaves, PlannedStep::Leave(id)));
+            steps.push((leaves.after(away), PlannedStep::Enter(id)));
         }
         let somebody = |dice: &mut Dice| steady.get(dice.below(steady.len())).copied();
         for _ in 0..options.publishes {
             let at = during(&mut dice);
-            steps.extend(somebody(&mut dice).map(|id| (at, Step::Publish(id))));
+            steps.extend(somebody(&mut dice).map(|id| (at, PlannedStep::Publish(id))));
         }
         for _ in 0..options.lookups {
             let at = during(&mut dice).after(LATER);
-            steps.extend(somebody(&mut dice).map(|id| (at, Step::Get(id))));
+            steps.extend(somebody(&mut dice).map(|id| (at, PlannedStep::Get(id))));
         }
         for (id, role) in (0..).zip(roles) {
             let (first, every, count) = match role {
-                Role::Forger => {
+                NodeRole::Forger => {
                     let count = active.as_secs() / FORGING.as_secs();
                     let first = begin + active.mul_f64(dice.share() / 2.0);
                     (Time::at(first), FORGING, count as u32)
                 }
-                Role::Flooder => (Time::at(begin + LATER), FLOODING, BURSTS),
-                Role::Honest | Role::Liar | Role::Staller | Role::Withholder => continue,
+                NodeRole::Flooder => (Time::at(begin + LATER), FLOODING, BURSTS),
+                NodeRole::Honest | NodeRole::Liar | NodeRole::Staller | NodeRole::Withholder => {
+                    continue;
+                }
             };
             let step = match role {
-                Role::Forger => Step::Forge(id),
-                _ => Step::Flood(id),
+                NodeRole::Forger => PlannedStep::Forge(id),
+                _ => PlannedStep::Flood(id),
             };
             steps.extend((0..count).map(|n| (first.after(every * n), step)));
         }
@@ -107,7 +109,7 @@ impl Script {
 /// Delay of the first lookups and floods, until something was published.
 const LATER: Duration = Duration::from_secs(3);
 
-fn of(roles: &[Role], is: impl Fn(Role) -> bool) -> Vec<Id> {
+fn of(roles: &[NodeRole], is: impl Fn(NodeRole) -> bool) -> Vec<Id> {
     let all = (0..).zip(roles);
     all.filter(|(_, role)| is(**role))
         .map(|(id, _)| id)
@@ -116,16 +118,16 @@ fn of(roles: &[Role], is: impl Fn(Role) -> bool) -> Vec<Id> {
 
 /// Assigns the roles. One in fifty of the hostile nodes floods; of the others, a quarter each
 /// forge, lie, stall and withhold.
-pub fn roles(options: &Options) -> Vec<Role> {
+pub fn roles(options: &Options) -> Vec<NodeRole> {
     let hostile = (options.nodes as f64 * options.hostile) as usize;
     let kind = |n: usize| match n % 50 {
-        3 => Role::Flooder,
-        n if n.is_multiple_of(4) => Role::Forger,
-        n if n % 4 == 1 => Role::Liar,
-        n if n % 4 == 2 => Role::Staller,
-        _ => Role::Withholder,
+        3 => NodeRole::Flooder,
+        n if n.is_multiple_of(4) => NodeRole::Forger,
+        n if n % 4 == 1 => NodeRole::Liar,
+        n if n % 4 == 2 => NodeRole::Staller,
+        _ => NodeRole::Withholder,
     };
-    let mut roles = vec![Role::Honest; options.nodes];
+    let mut roles = vec![NodeRole::Honest; options.nodes];
     // Neither of the first two nodes, whose addresses are given to all.
     if let Some(others) = roles.get_mut(2..) {
         let hostile = hostile.min(others.len());
@@ -158,21 +160,25 @@ mod tests {
         let options = Options::new(200, 7);
         let roles = roles(&options);
         let script = Script::new(&options, &roles);
-        let count = |is: fn(&Step) -> bool| script.steps.iter().filter(|(_, s)| is(s)).count();
+        let count =
+            |is: fn(&PlannedStep) -> bool| script.steps.iter().filter(|(_, s)| is(s)).count();
         assert_eq!(
-            count(|step| matches!(step, Step::Publish(_))),
+            count(|step| matches!(step, PlannedStep::Publish(_))),
             options.publishes
         );
-        assert_eq!(count(|step| matches!(step, Step::Get(_))), options.lookups);
-        let hostile = of(&roles, |role| role != Role::Honest).len();
+        assert_eq!(
+            count(|step| matches!(step, PlannedStep::Get(_))),
+            options.lookups
+        );
+        let hostile = of(&roles, |role| role != NodeRole::Honest).len();
         assert_eq!(hostile, 50);
-        assert_eq!(count(|step| matches!(step, Step::Leave(_))), 15);
+        assert_eq!(count(|step| matches!(step, PlannedStep::Leave(_))), 15);
         let bad = [
-            Role::Forger,
-            Role::Liar,
-            Role::Staller,
-            Role::Withholder,
-            Role::Flooder,
+            NodeRole::Forger,
+            NodeRole::Liar,
+            NodeRole::Staller,
+            NodeRole::Withholder,
+            NodeRole::Flooder,
         ];
         for role in bad {
             assert!(roles.contains(&role), "{role:?}");
@@ -184,6 +190,6 @@ mod tests {
 
     #[test]
     fn a_swarm_of_one_is_planned_too() {
-        assert_eq!(roles(&Options::new(1, 7)), [Role::Honest]);
+        assert_eq!(roles(&Options::new(1, 7)), [NodeRole::Honest]);
     }
 }

@@ -25,7 +25,7 @@ use crate::{
     },
     ecosystem::Ecosystem,
     net::DEFAULT_PORT,
-    sim::{Id, dice::Dice, script::Role},
+    sim::{Id, dice::Dice, script::NodeRole},
 };
 
 /// Hostile nodes in one public prefix.
@@ -36,7 +36,7 @@ pub const SIGNED: u64 = 4;
 /// One peer, as all nodes see it.
 pub struct Member {
     pub peer: PeerId,
-    pub role: Role,
+    pub role: NodeRole,
     pub ip: IpAddr,
     pub address: Multiaddr,
     pub home: GeoLocation,
@@ -44,7 +44,7 @@ pub struct Member {
 
 /// A gossiped message. Its signatures were verified once, and are counted for each node that
 /// receives it.
-pub struct Message {
+pub struct SharedMessage {
     pub author: Id,
     pub bytes: usize,
     pub claimed: Option<PublisherId>,
@@ -67,14 +67,14 @@ pub struct News {
 pub type Value = u32;
 
 /// A record as bytes, and the result of [`Record::verify`] for them.
-pub struct Held {
+pub struct SharedRecord {
     pub key: u32,
     pub bytes: Vec<u8>,
     pub verdict: Result<Record, Refusal>,
 }
 
 /// A package and its publisher's key.
-struct Package {
+struct SharedPackage {
     owner: Keypair,
     versions: Vec<ReleaseEntry>,
     head: Option<HeadMark>,
@@ -85,18 +85,18 @@ struct Package {
 
 /// All shared objects. Numbers are assigned in the order of events, so that a seed always gives the
 /// same ones.
-pub struct Shared {
+pub struct SharedObjects {
     pub members: Vec<Member>,
     pub positions: Vec<u64>,
     /// The public prefix of each peer.
     pub prefixes: Vec<Option<Prefix>>,
     /// The other nodes of that prefix.
     beside: Vec<Vec<Id>>,
-    pub messages: Vec<Message>,
-    pub values: Vec<Held>,
+    pub messages: Vec<SharedMessage>,
+    pub values: Vec<SharedRecord>,
     pub keys: Vec<(DhtKey, u64)>,
     by_bytes: HashMap<Hash, Value>,
-    packages: Vec<Package>,
+    packages: Vec<SharedPackage>,
     /// Number of signatures made.
     pub signed: u64,
     /// The start of the monotonic clock.
@@ -155,13 +155,13 @@ fn home(dice: &mut Dice) -> GeoLocation {
     }
 }
 
-impl Shared {
-    pub fn new(roles: &[Role], seed: u64) -> Self {
+impl SharedObjects {
+    pub fn new(roles: &[NodeRole], seed: u64) -> Self {
         let mut dice = Dice::of(seed, "members", 0);
         let mut members = Vec::with_capacity(roles.len());
         let mut hostile = 0;
         for (number, role) in roles.iter().enumerate() {
-            let before = (*role != Role::Honest).then_some(hostile);
+            let before = (*role != NodeRole::Honest).then_some(hostile);
             hostile += usize::from(before.is_some());
             let ip = ip_of(number, before);
             members.extend(peer_id(number as Id, &mut dice).map(|peer| Member {
@@ -223,11 +223,11 @@ impl Shared {
         }
     }
 
-    pub fn message(&self, number: u32) -> Option<&Message> {
+    pub fn message(&self, number: u32) -> Option<&SharedMessage> {
         self.messages.get(number as usize)
     }
 
-    pub fn value(&self, number: Value) -> Option<&Held> {
+    pub fn value(&self, number: Value) -> Option<&SharedRecord> {
         self.values.get(number as usize)
     }
 
@@ -245,7 +245,7 @@ impl Shared {
             piece.copy_from_slice(&dice.draw().to_le_bytes());
         }
         let owner = Keypair::ed25519_from_bytes(bytes).map_err(|_| Refusal::BadField)?;
-        self.packages.push(Package {
+        self.packages.push(SharedPackage {
             owner,
             versions: Vec::new(),
             head: None,
@@ -325,7 +325,7 @@ impl Shared {
 
     /// Creates a message of these bytes. Its verdict comes from the real rule, whoever made it.
     fn say(&mut self, author: Id, data: Bytes, news: News, now: Timestamp) -> u32 {
-        self.messages.push(Message {
+        self.messages.push(SharedMessage {
             author,
             bytes: data.len(),
             claimed: Announcement::claimed_publisher(&data),
@@ -342,7 +342,7 @@ impl Shared {
         let (ip, peer) = (ip_of(number as usize, None), peer_id(number, &mut dice)?);
         self.members.push(Member {
             peer,
-            role: Role::Honest,
+            role: NodeRole::Honest,
             ip,
             address: Multiaddr::from(ip).with(Protocol::Tcp(DEFAULT_PORT)),
             home: home(&mut dice),
@@ -355,7 +355,7 @@ impl Shared {
     pub fn copy(&mut self, of: u32, author: Id, package: u32) -> Option<u32> {
         let of = self.message(of)?;
         let verdict = of.verdict.map(|news| News { package, ..news });
-        let copy = Message {
+        let copy = SharedMessage {
             author,
             bytes: of.bytes,
             claimed: None,
@@ -386,7 +386,7 @@ impl Shared {
         for bytes in [bytes, damaged] {
             let value = self.values.len() as Value;
             self.by_bytes.insert(Hash::of(&bytes), value);
-            self.values.push(Held {
+            self.values.push(SharedRecord {
                 key: number,
                 verdict: Record::verify(&key, &bytes),
                 bytes,

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     domain::{lanes::MAX_LANES, reputation::Outcome},
     net::machines::{INBOUND, most_connections, penalties},
-    sim::{model::gossip::Said, node::Wire, script::Role, world::World},
+    sim::{model::gossip::GossipRpc, node::Wire, script::NodeRole, world::World},
 };
 
 fn ran(options: &Options) -> World {
@@ -98,7 +98,7 @@ fn assert_sound(world: &World) {
     assert_eq!(world.book.gets_asked, options.lookups, "seed {seed}");
 }
 
-fn of(world: &World, role: Role) -> Vec<Id> {
+fn of(world: &World, role: NodeRole) -> Vec<Id> {
     let nodes = world.nodes.iter().filter(|node| node.role == role);
     nodes.map(|node| node.me).collect()
 }
@@ -108,7 +108,7 @@ fn assert_seeds(nodes: usize, seeds: std::ops::Range<u64>) {
         let world = ran(&brief(nodes, seed));
         assert_sound(&world);
         // Not all: a connection may be trimmed before a second message comes over it.
-        let forgers = of(&world, Role::Forger);
+        let forgers = of(&world, NodeRole::Forger);
         let is_caught = |id: &&Id| world.book.bans_at.contains_key(*id);
         let caught = forgers.iter().filter(is_caught).count();
         assert!(
@@ -155,7 +155,11 @@ fn bad_peers_are_caught_and_honest_ones_are_served() {
         });
         assert_sound(&world);
         let started = time::Time::at(world.options.warm_up);
-        for (role, within) in [(Role::Forger, 185), (Role::Flooder, 20), (Role::Liar, 185)] {
+        for (role, within) in [
+            (NodeRole::Forger, 185),
+            (NodeRole::Flooder, 20),
+            (NodeRole::Liar, 185),
+        ] {
             for bad in of(&world, role) {
                 let at = world.book.bans_at.get(&bad);
                 let after = at.map(|at| at.since(started));
@@ -166,7 +170,7 @@ fn bad_peers_are_caught_and_honest_ones_are_served() {
             }
         }
         // A staller that is asked nothing stalls nobody: only the nodes that dialled it greet it.
-        let stallers = of(&world, Role::Staller);
+        let stallers = of(&world, NodeRole::Staller);
         let is_caught = |id: &Id| world.book.bans_at.contains_key(id);
         caught += stallers.into_iter().filter(is_caught).count();
     }
@@ -184,12 +188,12 @@ fn whoever_says_that_it_has_nothing_is_thought_less_of() {
         lookups: 100,
         ..brief(24, 7)
     };
-    let roles: Vec<Role> = (0..24)
+    let roles: Vec<NodeRole> = (0..24)
         .map(|n| {
             if n == 5 {
-                Role::Withholder
+                NodeRole::Withholder
             } else {
-                Role::Honest
+                NodeRole::Honest
             }
         })
         .collect();
@@ -245,7 +249,7 @@ fn passes_on(world: &mut World, from: Id, to: &[(Id, Vec<u32>)]) {
         for (peer, messages) in to {
             let some = messages.iter().skip(at).take(AT_ONCE);
             world.act(from, |node, cx| {
-                some.for_each(|one| node.send(*peer, Wire::Gossip(Said::Message(*one)), cx));
+                some.for_each(|one| node.send(*peer, Wire::Gossip(GossipRpc::Message(*one)), cx));
             });
         }
         world.run_until(world.now.after(Duration::from_millis(40)));
@@ -284,7 +288,7 @@ fn a_neighbour_that_was_good_to_ask_may_pass_on_more_of_strangers() {
             let answers = [Outcome::AnswerRight; 40];
             world.act(0, |node, cx| {
                 for right in answers {
-                    node.penalise(penalties::Event::Observed(via, right), cx);
+                    node.penalise(penalties::PenaltyEvent::Observed(via, right), cx);
                 }
             });
         }

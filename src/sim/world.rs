@@ -8,16 +8,16 @@ use crate::{
         book::{Book, HEARD_WITHIN},
         dice::Dice,
         model::gossip::Figures,
-        node::{Alarm, Effect, Link, Most, Node, Scene, Told, Wire, times},
-        script::{BURST, Role, Script, Step, roles},
-        shared::Shared,
+        node::{Alarm, Most, NodeOrder, Scene, SimEffect, SimLink, SimNode, Wire, times},
+        script::{BURST, NodeRole, PlannedStep, Script, roles},
+        shared::SharedObjects,
         time::{Queue, Time},
     },
 };
 
 /// An event.
-enum Event {
-    Step(Step),
+enum SimEvent {
+    Step(PlannedStep),
     /// A message arrives over a connection, if that still exists.
     Arrives {
         to: Id,
@@ -51,13 +51,13 @@ enum Event {
 }
 
 /// A hash of all events, in order.
-pub struct Trace {
+pub struct EventHash {
     hash: blake3::Hasher,
     held: Vec<u8>,
     pub events: u64,
 }
 
-impl Trace {
+impl EventHash {
     fn new() -> Self {
         Self {
             hash: blake3::Hasher::new(),
@@ -90,19 +90,19 @@ impl Trace {
 
 pub struct World {
     pub options: Options,
-    pub shared: Shared,
-    pub nodes: Vec<Node>,
+    pub shared: SharedObjects,
+    pub nodes: Vec<SimNode>,
     pub book: Book,
-    pub trace: Trace,
+    pub trace: EventHash,
     pub signatures: u64,
     pub end: Time,
     pub now: Time,
-    queue: Queue<Event>,
+    queue: Queue<SimEvent>,
     dice: Dice,
     /// The connections that exist, by number.
     links: Vec<bool>,
     /// Collects the actions of a node.
-    out: Vec<Effect>,
+    out: Vec<SimEffect>,
     /// Packages with their publisher's node, and the announced ones with their times.
     packages: Vec<(Id, u32)>,
     announced: Vec<(Time, u32)>,
@@ -116,16 +116,16 @@ impl World {
     }
 
     /// As [`Self::new`], with these roles.
-    pub fn with_roles(options: Options, roles: &[Role]) -> Option<Self> {
+    pub fn with_roles(options: Options, roles: &[NodeRole]) -> Option<Self> {
         let script = Script::new(&options, roles);
         let (figures, metrics) = (Figures::of_nodes()?, Metrics::default());
-        let shared = Shared::new(roles, options.seed);
+        let shared = SharedObjects::new(roles, options.seed);
         let ids = 0..roles.len() as Id;
-        let nodes = ids.filter_map(|id| Node::new(id, &shared, &options, figures, &metrics));
-        let nodes: Vec<Node> = nodes.collect();
+        let nodes = ids.filter_map(|id| SimNode::new(id, &shared, &options, figures, &metrics));
+        let nodes: Vec<SimNode> = nodes.collect();
         let mut queue = Queue::new();
         for (at, step) in script.steps {
-            queue.push(at, Event::Step(step));
+            queue.push(at, SimEvent::Step(step));
         }
         Some(Self {
             dice: Dice::of(options.seed, "world", 0),
@@ -133,7 +133,7 @@ impl World {
             shared,
             nodes,
             book: Book::default(),
-            trace: Trace::new(),
+            trace: EventHash::new(),
             signatures: 0,
             end: script.end,
             now: Time::default(),
@@ -165,7 +165,7 @@ impl World {
         self.now = self.now.max(time);
     }
 
-    pub fn node(&self, id: Id) -> Option<&Node> {
+    pub fn node(&self, id: Id) -> Option<&SimNode> {
         self.nodes.get(id as usize)
     }
 
@@ -186,7 +186,7 @@ impl World {
         self.queue.most
     }
 
-    pub fn act(&mut self, id: Id, does: impl FnOnce(&mut Node, &mut Scene<'_>)) {
+    pub fn act(&mut self, id: Id, does: impl FnOnce(&mut SimNode, &mut Scene<'_>)) {
         let mut out = std::mem::take(&mut self.out);
         if let Some(node) = self.nodes.get_mut(id as usize) {
             let mut cx = Scene {
@@ -207,11 +207,11 @@ impl World {
         self.links.get(link as usize).is_some_and(|open| *open)
     }
 
-    fn happens(&mut self, event: Event) {
+    fn happens(&mut self, event: SimEvent) {
         let now = self.now;
         match event {
-            Event::Step(step) => self.follow(step),
-            Event::Arrives {
+            SimEvent::Step(step) => self.follow(step),
+            SimEvent::Arrives {
                 to,
                 from,
                 link,
@@ -222,19 +222,19 @@ impl World {
                     self.act(to, |node, cx| node.take(from, wire, cx));
                 }
             }
-            Event::Knocks { from, to, epoch } => {
+            SimEvent::Knocks { from, to, epoch } => {
                 self.trace.note(now, 2, from, to, u64::from(epoch));
                 if self.is_at(from, epoch) {
                     self.knocks(from, to);
                 }
             }
-            Event::Refused { from, to, epoch } => {
+            SimEvent::Refused { from, to, epoch } => {
                 self.trace.note(now, 3, from, to, u64::from(epoch));
                 if self.is_at(from, epoch) {
                     self.act(from, |node, cx| node.not_connected(to, cx));
                 }
             }
-            Event::Known { from, to, link } => {
+            SimEvent::Known { from, to, link } => {
                 self.trace.note(now, 4, from, to, u64::from(link));
                 for (one, other) in [(from, to), (to, from)] {
                     if self.is_open(link) {
@@ -242,7 +242,7 @@ impl World {
                     }
                 }
             }
-            Event::Alarm { node, epoch, alarm } => {
+            SimEvent::Alarm { node, epoch, alarm } => {
                 if self.is_at(node, epoch) {
                     self.act(node, |node, cx| node.woken(alarm, cx));
                 }
@@ -256,21 +256,21 @@ impl World {
             .is_some_and(|node| node.online && node.epoch == epoch)
     }
 
-    fn follow(&mut self, step: Step) {
+    fn follow(&mut self, step: PlannedStep) {
         let (now, seed) = (self.now, self.options.seed);
         match step {
-            Step::Enter(id) => {
+            PlannedStep::Enter(id) => {
                 self.trace.note(now, 5, id, 0, 0);
                 let known = self.addresses_for(id);
                 self.book.entered(id, now);
                 self.act(id, |node, cx| node.enter(&known, cx));
             }
-            Step::Leave(id) => {
+            PlannedStep::Leave(id) => {
                 self.trace.note(now, 6, id, 0, 0);
                 self.book.left(id, now);
                 self.act(id, |node, cx| node.leave(cx));
             }
-            Step::Publish(id) => {
+            PlannedStep::Publish(id) => {
                 let package = self.package_of(id);
                 let package = package.or_else(|| self.shared.package(seed).ok());
                 let made = package.and_then(|package| {
@@ -281,27 +281,27 @@ impl World {
                     self.publishes(id, package, message);
                 }
             }
-            Step::Get(id) => {
+            PlannedStep::Get(id) => {
                 let old = self
                     .announced
                     .partition_point(|(at, _)| at.after(AGE) <= now);
                 let wanted = self.announced.get(self.dice.below(old)).filter(|_| old > 0);
                 let Some(package) = wanted.map(|(_, package)| *package) else {
                     // Nothing is published yet.
-                    return self.queue.push(now.after(AGE), Event::Step(step));
+                    return self.queue.push(now.after(AGE), SimEvent::Step(step));
                 };
                 self.trace.note(now, 8, id, package, 0);
                 self.book.gets_asked += 1;
-                self.act(id, |node, cx| node.told(Told::Get { package }, cx));
+                self.act(id, |node, cx| node.told(NodeOrder::Get { package }, cx));
             }
-            Step::Forge(id) => {
+            PlannedStep::Forge(id) => {
                 let victim = self.announced.last().map(|(_, package)| *package);
                 let message = victim.and_then(|of| self.shared.forge(id, of, now.stamp()));
                 if let Some(message) = message {
-                    self.act(id, |node, cx| node.told(Told::Shout { message }, cx));
+                    self.act(id, |node, cx| node.told(NodeOrder::Shout { message }, cx));
                 }
             }
-            Step::Flood(id) => {
+            PlannedStep::Flood(id) => {
                 let package = self.package_of(id);
                 let package = package.or_else(|| self.shared.package(seed).ok());
                 let message = package.and_then(|package| {
@@ -310,7 +310,9 @@ impl World {
                 });
                 if let Some(message) = message {
                     let count = BURST;
-                    self.act(id, |node, cx| node.told(Told::Flood { message, count }, cx));
+                    self.act(id, |node, cx| {
+                        node.told(NodeOrder::Flood { message, count }, cx)
+                    });
                 }
             }
         }
@@ -361,7 +363,7 @@ impl World {
         let owner = self.shared.owner(package);
         self.act(id, |node, cx| {
             node.known.extend(owner);
-            node.told(Told::Publish { message }, cx);
+            node.told(NodeOrder::Publish { message }, cx);
         });
     }
 
@@ -384,7 +386,7 @@ impl World {
         if let Some(open) = self.links.get_mut(number as usize) {
             *open = true;
         }
-        let link = |outbound| Link {
+        let link = |outbound| SimLink {
             number,
             outbound,
             one_way: one_way.as_micros() as u64,
@@ -394,7 +396,7 @@ impl World {
         self.act(to, |node, cx| node.connected(from, link(false), cx));
         self.act(from, |node, cx| node.connected(to, link(true), cx));
         let (_, known) = times(one_way);
-        let event = Event::Known {
+        let event = SimEvent::Known {
             from,
             to,
             link: number,
@@ -403,10 +405,10 @@ impl World {
     }
 
     /// Executes an action of a node.
-    fn does(&mut self, id: Id, effect: Effect) {
+    fn does(&mut self, id: Id, effect: SimEffect) {
         let now = self.now;
         match effect {
-            Effect::Send { to, link, at, wire } => {
+            SimEffect::Send { to, link, at, wire } => {
                 self.book.sent += 1;
                 if !self.is_open(link) {
                     return;
@@ -419,7 +421,7 @@ impl World {
                     }
                     at = at.after(RESENT);
                 }
-                let event = Event::Arrives {
+                let event = SimEvent::Arrives {
                     to,
                     from: id,
                     link,
@@ -427,12 +429,12 @@ impl World {
                 };
                 self.queue.push(at, event);
             }
-            Effect::Dial(to) => self.dials(id, to),
-            Effect::Bootstrap => {
+            SimEffect::Dial(to) => self.dials(id, to),
+            SimEffect::Bootstrap => {
                 let found = self.neighbours(id);
                 self.act(id, |node, cx| node.told_of(&found, cx));
             }
-            Effect::Close(peer) => {
+            SimEffect::Close(peer) => {
                 if let Some(link) = self.node(id).and_then(|node| node.link(peer)) {
                     self.trace.note(now, 9, id, peer, 0);
                     if let Some(open) = self.links.get_mut(link.number as usize) {
@@ -442,23 +444,26 @@ impl World {
                     self.act(peer, |node, cx| node.disconnected(id, cx));
                 }
             }
-            Effect::After(after, alarm) => {
+            SimEffect::After(after, alarm) => {
                 let epoch = self.node(id).map_or(0, |node| node.epoch);
-                let event = Event::Alarm {
+                let event = SimEvent::Alarm {
                     node: id,
                     epoch,
                     alarm,
                 };
                 self.queue.push(now.after(after), event);
             }
-            Effect::Heard { message, via, how } => {
+            SimEffect::Heard { message, via, how } => {
                 self.trace.note(now, 10, id, via, u64::from(message));
                 self.book.heard(message, id, via, how, now);
             }
-            Effect::Copy { message, first } => self.book.copy(message, first),
-            Effect::Announced { message, to } => {
+            SimEffect::Copy { message, first } => self.book.copy(message, first),
+            SimEffect::Announced { message, to } => {
                 self.trace.note(now, 11, id, message, to as u64);
-                if self.node(id).is_some_and(|node| node.role == Role::Honest) {
+                if self
+                    .node(id)
+                    .is_some_and(|node| node.role == NodeRole::Honest)
+                {
                     let news = self.shared.message(message);
                     let Some(Ok(news)) = news.map(|one| one.verdict) else {
                         return;
@@ -467,16 +472,16 @@ impl World {
                     self.announced.push((now, news.package));
                 }
             }
-            Effect::LookedUp(found) => {
+            SimEffect::LookedUp(found) => {
                 let end = u64::from(found.asked) << 8 | u64::from(found.found);
                 self.trace.note(now, 12, id, found.depth.unwrap_or(0), end);
                 self.book.lookups.push(found);
             }
-            Effect::Got { found, took } => {
+            SimEffect::Got { found, took } => {
                 self.trace.note(now, 13, id, u32::from(found), 0);
                 self.book.gets.push((found, took));
             }
-            Effect::Banned(peer) => {
+            SimEffect::Banned(peer) => {
                 self.trace.note(now, 14, id, peer, 0);
                 self.book.bans.insert((id, peer));
                 self.book.bans_at.entry(peer).or_insert(now);
@@ -490,10 +495,10 @@ impl World {
         let is_there = self.node(to).is_some_and(|node| node.online);
         let (there, _) = times(one_way);
         if is_there && from != to {
-            let event = Event::Knocks { from, to, epoch };
+            let event = SimEvent::Knocks { from, to, epoch };
             self.queue.push(self.now.after(there), event);
         } else {
-            let event = Event::Refused { from, to, epoch };
+            let event = SimEvent::Refused { from, to, epoch };
             self.queue.push(self.now.after(one_way * 2), event);
         }
     }

@@ -86,7 +86,7 @@ pub struct Backup {
     /// The publisher's key that was used last.
     pub publisher: Option<String>,
     pub contents: Choice,
-    pub files: Vec<Listed>,
+    pub files: Vec<BackupEntry>,
     /// Chosen contents that were not complete, each by the name of its release.
     #[serde(default)]
     pub missing: Vec<String>,
@@ -94,7 +94,7 @@ pub struct Backup {
 
 /// A file of a backup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Listed {
+pub struct BackupEntry {
     /// Relative to the backup's directory.
     pub path: PathBuf,
     pub size: u64,
@@ -322,7 +322,7 @@ fn copy_content(
     data_dir: &Path,
     dir: &Path,
     held: &Held,
-    files: &mut Vec<Listed>,
+    files: &mut Vec<BackupEntry>,
     step: Step<'_>,
 ) -> Result<bool> {
     let root = &held.content.root;
@@ -358,7 +358,7 @@ fn private(dir: &Path) -> Result<()> {
 }
 
 /// Copies a file to the same name in another directory and syncs it, readable by its owner only.
-fn copy(from: &Path, dir: &Path, name: &Path) -> Result<Listed> {
+fn copy(from: &Path, dir: &Path, name: &Path) -> Result<BackupEntry> {
     let to = dir.join(name);
     let mut source = File::open(from).map_err(RegistryError::file(from, "read"))?;
     let made = OpenOptions::new()
@@ -384,7 +384,7 @@ fn copy(from: &Path, dir: &Path, name: &Path) -> Result<Listed> {
     target
         .sync_all()
         .map_err(RegistryError::file(&to, "written"))?;
-    Ok(Listed {
+    Ok(BackupEntry {
         path: name.to_owned(),
         size,
         hash: hasher.finalize().to_hex().to_string(),
@@ -392,14 +392,14 @@ fn copy(from: &Path, dir: &Path, name: &Path) -> Result<Listed> {
 }
 
 /// Returns the list entry of a file, once it is on the disk.
-fn listed(dir: &Path, name: &Path) -> Result<Listed> {
+fn listed(dir: &Path, name: &Path) -> Result<BackupEntry> {
     let path = dir.join(name);
     let mut file = File::open(&path).map_err(RegistryError::file(&path, "read"))?;
     file.sync_all()
         .map_err(RegistryError::file(&path, "written"))?;
     let mut hasher = blake3::Hasher::new();
     let size = io::copy(&mut file, &mut hasher).map_err(RegistryError::file(&path, "read"))?;
-    Ok(Listed {
+    Ok(BackupEntry {
         path: name.to_owned(),
         size,
         hash: hasher.finalize().to_hex().to_string(),

@@ -1,20 +1,14 @@
-//! Writes many releases in one transaction: previews, and this node's own.
+//! Writes many of this node's own releases in one transaction.
 
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{
-    HeadVerdict, Store, catalogue,
-    content::own_small,
-    copies, damaged,
-    listing::{self, Listing, PREVIEW},
-    room,
-};
+use super::{HeadVerdict, Store, catalogue, content::own_small, copies, damaged, room};
 use crate::{
     Result,
     domain::{
         manifest::Manifest,
-        name::{PackageId, PackageName, PublisherId},
+        name::PackageId,
         record::{Authorised, Head, Page},
         time::Timestamp,
     },
@@ -32,64 +26,6 @@ pub struct OwnRelease {
 }
 
 impl Store {
-    /// Lists packages that no publisher signed.
-    pub async fn take_previews(
-        &self,
-        owner: PublisherId,
-        previews: Vec<Manifest>,
-        now: Timestamp,
-    ) -> Result<()> {
-        let list_some = move |db: &Connection, previews: Vec<Manifest>| {
-            for manifest in &previews {
-                // A package without a valid name was never a preview, because drafts are checked
-                // before.
-                let Ok(name) = PackageName::of(&manifest.ecosystem, &manifest.name) else {
-                    continue;
-                };
-                let package = &PackageId { owner, name };
-                let listing = Listing {
-                    package,
-                    handle: None,
-                    manifest,
-                    hash: None,
-                    signed_at: now,
-                    flags: PREVIEW,
-                };
-                listing::list(db, &listing)?;
-            }
-            Ok(())
-        };
-        self.write_each(previews, list_some).await.map(drop)
-    }
-
-    /// Removes all previews from the list. Returns their number.
-    pub async fn forget_previews(&self, owner: PublisherId) -> Result<u64> {
-        self.write(move |db| {
-            let names = db
-                .prepare_cached("SELECT name FROM packages WHERE publisher = ? AND flags & ? != 0")?
-                .query_map(params![owner.to_bytes(), PREVIEW], |row| {
-                    row.get::<_, String>(0)
-                })?
-                .collect::<rusqlite::Result<Vec<_>>>()?;
-            for name in &names {
-                let name = name.parse().map_err(|_| damaged(0, "name"))?;
-                listing::unlist(db, &owner, &name)?;
-            }
-            Ok(names.len() as u64)
-        })
-        .await
-    }
-
-    /// Returns true if a package is listed without a signature.
-    pub fn is_preview(&self, id: &PackageId) -> Result<bool> {
-        self.read(|db| {
-            db.prepare_cached(
-                "SELECT 1 FROM packages WHERE publisher = ? AND name = ? AND flags & ? != 0",
-            )?
-            .exists(params![id.owner.to_bytes(), id.name.as_str(), PREVIEW])
-        })
-    }
-
     /// Stores releases that this node has just signed, with their bytes, and marks them for the
     /// DHT.
     pub async fn take_own_releases(

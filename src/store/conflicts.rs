@@ -14,8 +14,8 @@ use crate::{
     RegistryError, Result,
     domain::{
         conflict::{
-            Case, ConflictId, ConflictList, ConflictSide, Envelope, Evidence, InForce, Kind,
-            MAX_SIDES, Proven, Statement,
+            Case, ConflictId, ConflictList, ConflictSide, Evidence, InForce, Kind, MAX_SIDES,
+            Proven, SignedBytes, Statement,
         },
         fold,
         hash::Hash,
@@ -560,7 +560,7 @@ impl Store {
     /// Returns all cases, those seen last first.
     pub fn cases(&self) -> Result<ConflictList> {
         self.read_together(|db| {
-            let said = Said::of(db, self.own_publisher())?;
+            let said = PersonDecisions::of(db, self.own_publisher())?;
             let mut statement =
                 db.prepare_cached(&format!("SELECT {COLUMNS} FROM conflicts ORDER BY id DESC"))?;
             let mut rows = statement.query([])?;
@@ -582,7 +582,7 @@ impl Store {
     /// Returns up to `most` cases noted after the one of this number, each with its number.
     pub fn cases_since(&self, number: i64, most: usize) -> Result<Vec<(i64, Option<Case>)>> {
         self.read_together(|db| {
-            let said = Said::of(db, self.own_publisher())?;
+            let said = PersonDecisions::of(db, self.own_publisher())?;
             let mut statement = db.prepare_cached(&format!(
                 "SELECT {COLUMNS} FROM conflicts WHERE id > ? ORDER BY id LIMIT ?"
             ))?;
@@ -613,7 +613,7 @@ impl Store {
     /// record of one side is not held, so that it would prove nothing.
     pub fn evidence(&self, id: &ConflictId) -> Result<Evidence> {
         let found = self.read_together(|db| {
-            let said = Said::of(db, self.own_publisher())?;
+            let said = PersonDecisions::of(db, self.own_publisher())?;
             let mut statement = db.prepare_cached(&format!("SELECT {COLUMNS} FROM conflicts"))?;
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
@@ -641,13 +641,13 @@ const COLUMNS: &str = "id, kind, publisher, name, version, handle, kept, offered
                        offered_manifest IS NOT NULL, file";
 
 /// The decisions of this node's person.
-struct Said {
+struct PersonDecisions {
     own: Option<PublisherId>,
     pins: HashMap<String, PublisherId>,
     distrusted: HashSet<PublisherId>,
 }
 
-impl Said {
+impl PersonDecisions {
     fn of(db: &Connection, own: Option<PublisherId>) -> rusqlite::Result<Self> {
         Ok(Self {
             own,
@@ -699,7 +699,11 @@ fn parsed<T: std::str::FromStr>(
 
 /// Returns the case of a row with the row's number; `None` for a handle that is no longer claimed
 /// by several keys.
-fn case(db: &Connection, row: &Row<'_>, said: &Said) -> rusqlite::Result<Option<(i64, Case)>> {
+fn case(
+    db: &Connection,
+    row: &Row<'_>,
+    said: &PersonDecisions,
+) -> rusqlite::Result<Option<(i64, Case)>> {
     let (number, kind): (i64, String) = (row.get(0)?, row.get(1)?);
     let seen_at = Timestamp(row.get(8)?);
     if kind == word(Kind::Handle) {
@@ -788,7 +792,7 @@ fn handle_case(
     db: &Connection,
     handle: Handle,
     seen_at: Timestamp,
-    said: &Said,
+    said: &PersonDecisions,
 ) -> rusqlite::Result<Option<Case>> {
     let mut keys = db.prepare_cached(
         "SELECT publisher, since FROM claims WHERE handle = ? ORDER BY since, publisher LIMIT ?",
@@ -853,9 +857,9 @@ fn evidence(db: &Connection, number: i64, case: Case) -> rusqlite::Result<Option
         // The two kinds are signed under different domains, so a page never verifies as a head.
         let is_page = Authorised::<crate::domain::record::Page>::verify(&envelope).is_ok();
         if is_page {
-            Statement::Page(Envelope(envelope))
+            Statement::Page(SignedBytes(envelope))
         } else {
-            Statement::Head(Envelope(envelope))
+            Statement::Head(SignedBytes(envelope))
         }
     };
     let Case {

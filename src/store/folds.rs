@@ -56,13 +56,13 @@ pub(super) fn fold_of(
 
 /// The manifests and versions that records list.
 #[derive(Default)]
-struct Listed {
+struct ListedReleases {
     manifests: HashSet<Hash>,
     /// By their keys.
     versions: HashSet<String>,
 }
 
-impl Listed {
+impl ListedReleases {
     fn add(&mut self, ecosystem: &Ecosystem, releases: &[ReleaseEntry]) {
         self.manifests
             .extend(releases.iter().flat_map(|entry| &entry.manifests));
@@ -96,7 +96,7 @@ pub(super) fn tidy(db: &Connection, row: i64, head: &Authorised<Head>) -> rusqli
         .prepare_cached("SELECT id, hash FROM manifests WHERE head = ?")?
         .query_map([row], |row| Ok((row.get(0)?, hash(row, 1)?)))?
         .collect::<rusqlite::Result<_>>()?;
-    let mut listed = Listed::default();
+    let mut listed = ListedReleases::default();
     listed.add(&head.ecosystem, &head.releases);
     let needed = listed.needed(&seen);
     if seen.iter().all(|first| listed.has(first))

@@ -4,9 +4,10 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
 };
 
+use parking_lot::Mutex;
 use rusqlite::Connection;
 
 use super::{
@@ -33,18 +34,14 @@ const KEPT: usize = 16_384;
 pub(super) struct Pages(Mutex<(usize, HashMap<Hash, Arc<Page>>)>);
 
 impl Pages {
-    fn lock(&self) -> MutexGuard<'_, (usize, HashMap<Hash, Arc<Page>>)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn get(&self, hash: &Hash) -> Option<Arc<Page>> {
-        self.lock().1.get(hash).cloned()
+        self.0.lock().1.get(hash).cloned()
     }
 
     /// Adds a verified page to the cache; if there is no room, all others are dropped.
     fn keep(&self, hash: Hash, page: Authorised<Page>) -> Arc<Page> {
         let page = Arc::new(page.into_value());
-        let mut kept = self.lock();
+        let mut kept = self.0.lock();
         if kept.0 + page.releases.len() > KEPT {
             *kept = (0, HashMap::new());
         }

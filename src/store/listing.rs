@@ -25,9 +25,7 @@ use crate::{
 
 /// Every release is yanked.
 pub(super) const YANKED: u8 = 1;
-/// Not signed; shown only to this node's own person.
-pub(super) const PREVIEW: u8 = 2;
-/// The release that it is listed by is deprecated.
+/// The release that it is listed by is deprecated. 2 was a flag of schema 12.
 pub(super) const DEPRECATED: u8 = 4;
 
 /// Prefix of every word in the `facets` column. A private-use character at which the index does not
@@ -35,6 +33,9 @@ pub(super) const DEPRECATED: u8 = 4;
 /// contain it. It is repeated three times, so that the index has one prefix entry for all such
 /// words of a package.
 const MARK: &str = "\u{e000}\u{e000}\u{e000}";
+/// The word of every package, and that of packages of which every release is yanked.
+pub(super) const EVERY_WORD: &str = "\u{e000}\u{e000}\u{e000}a";
+pub(super) const YANKED_WORD: &str = "\u{e000}\u{e000}\u{e000}y";
 /// Most providers of a package that count.
 const MAX_PROVIDERS: i64 = 255;
 /// Popularity is ordered by dependents first, then by providers.
@@ -58,16 +59,6 @@ pub(super) fn mark_again(word: &str) -> String {
         Some(rest) => format!("{MARK}{rest}"),
         None => word.to_owned(),
     }
-}
-
-/// Returns the word that every package has, or that of packages that are not shown to all.
-pub(super) fn flag_word(flag: Option<u8>) -> String {
-    let letter = match flag {
-        Some(YANKED) => 'y',
-        Some(_) => 'v',
-        None => 'a',
-    };
-    format!("{MARK}{letter}")
 }
 
 /// Returns a text as a number, by which rows refer to dependencies: the text would take most of the
@@ -94,8 +85,8 @@ pub(super) struct Listing<'a> {
     pub package: &'a PackageId,
     pub handle: Option<&'a Handle>,
     pub manifest: &'a Manifest,
-    /// Hash of its manifest; `None` for a package that is not signed.
-    pub hash: Option<Hash>,
+    /// Hash of its manifest.
+    pub hash: Hash,
     pub signed_at: Timestamp,
     pub flags: u8,
 }
@@ -110,7 +101,7 @@ impl<'a> Listing<'a> {
             package: head.package(),
             handle: head.handle.as_ref(),
             manifest,
-            hash: Some(manifest.hash()),
+            hash: manifest.hash(),
             signed_at: head.signed_at,
             flags: if entry.is_yanked() { YANKED } else { 0 }
                 | if entry.deprecated.is_some() {
@@ -124,7 +115,7 @@ impl<'a> Listing<'a> {
     /// Returns the words of its labels; `owner` is its publisher's id as text.
     fn facets(&self, owner: &str) -> String {
         let manifest = self.manifest;
-        let mut words = vec![flag_word(None)];
+        let mut words = vec![EVERY_WORD.to_owned()];
         let mut add = |facet, value: &str| words.push(facet_word(facet, value));
         manifest
             .categories
@@ -145,12 +136,9 @@ impl<'a> Listing<'a> {
         if let Some(handle) = self.handle {
             add(Facet::Publisher, handle.as_str());
         }
-        words.extend(
-            [YANKED, PREVIEW]
-                .iter()
-                .filter(|flag| self.flags & **flag != 0)
-                .map(|flag| flag_word(Some(*flag))),
-        );
+        if self.flags & YANKED != 0 {
+            words.push(YANKED_WORD.to_owned());
+        }
         words.join(" ")
     }
 }
@@ -222,7 +210,7 @@ pub(super) fn list(db: &Connection, listing: &Listing<'_>) -> rusqlite::Result<(
                 joined(&manifest.tags),
                 manifest.license,
                 needs,
-                hash.map(|hash| hash.0),
+                hash.0,
                 row
             ])?;
             *row
@@ -249,7 +237,7 @@ pub(super) fn list(db: &Connection, listing: &Listing<'_>) -> rusqlite::Result<(
                 joined(&manifest.tags),
                 manifest.license,
                 needs,
-                hash.map(|hash| hash.0),
+                hash.0,
                 skeleton_of(name.as_str())
             ])?
         }

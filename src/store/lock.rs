@@ -19,7 +19,7 @@ const RECORD: usize = 512;
 
 /// The record that the holder writes into the lock file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Record {
+struct LockHolder {
     pid: u32,
     /// The start time of the process, which tells it from a later process with the same number.
     started: Option<String>,
@@ -73,7 +73,7 @@ impl DirLock {
     /// end.
     pub(super) fn write(&self, stays: bool, socket: Option<&Path>) {
         let pid = std::process::id();
-        let record = Record {
+        let record = LockHolder {
             pid,
             started: process::started(pid),
             stays,
@@ -139,8 +139,8 @@ pub fn holder(data_dir: &Path) -> Option<Holder> {
         .take(2 * RECORD as u64)
         .read_to_string(&mut text)
         .is_ok();
-    let record: Option<Record> = read.then(|| serde_json::from_str(&text).ok()).flatten();
-    let Some(Record {
+    let record: Option<LockHolder> = read.then(|| serde_json::from_str(&text).ok()).flatten();
+    let Some(LockHolder {
         pid,
         started,
         stays,
@@ -220,7 +220,7 @@ mod tests {
             .spawn()
             .unwrap();
         let record = |started: Option<String>| {
-            let record = Record {
+            let record = LockHolder {
                 pid: other.id(),
                 started,
                 stays: true,

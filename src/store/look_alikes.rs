@@ -6,7 +6,7 @@ use super::{
     Store,
     catalogue::publisher,
     damaged,
-    listing::{PREVIEW, need_of, skeleton_of},
+    listing::{need_of, skeleton_of},
 };
 use crate::{
     Result,
@@ -42,13 +42,13 @@ impl Store {
     pub fn namesakes(&self, name: &PackageName, beside: &PublisherId) -> Result<Vec<Namesake>> {
         let own = self.own_publisher().map(PublisherId::to_bytes);
         self.read_together(|db| {
-            let mut held = db.prepare_cached(&format!(
+            let mut held = db.prepare_cached(
                 "WITH k (publisher) AS (SELECT ?1 WHERE ?1 IS NOT NULL UNION SELECT ?2 UNION SELECT publisher FROM pins)
                  SELECT k.publisher, p.name, p.handle, k.publisher IS ?1
                  FROM k CROSS JOIN keys n ON n.publisher = k.publisher
                  CROSS JOIN package_rows p ON p.key = n.id AND p.name = ?3
-                 WHERE p.flags & {PREVIEW} = 0 ORDER BY 4 DESC, k.publisher"
-            ))?;
+                 ORDER BY 4 DESC, k.publisher",
+            )?;
             let rows = held.query_map(params![own, beside.to_bytes(), name.as_str()], |row| {
                 let LookAlike { package, handle, .. } = look_alike(row, KnownReason::Pinned)?;
                 Ok(Namesake { package, handle, own: row.get(3)? })
@@ -81,14 +81,14 @@ fn known(
     let own = own.map(PublisherId::to_bytes);
     // Look by key first: a person knows few keys, so no flood of look-alikes can crowd them out.
     let by_key = db
-        .prepare_cached(&format!(
+        .prepare_cached(
             "SELECT k.publisher, p.name, p.handle, k.own
              FROM (SELECT ?1 AS publisher, 1 AS own WHERE ?1 IS NOT NULL UNION SELECT DISTINCT publisher, 0 FROM pins) k
              CROSS JOIN keys n ON n.publisher = k.publisher
              CROSS JOIN package_rows p ON p.skeleton = ?2 AND p.key = n.id
-             WHERE p.flags & {PREVIEW} = 0 AND NOT (k.publisher = ?3 AND p.name = ?4)
-             ORDER BY k.own DESC, p.name <> ?4 LIMIT 1"
-        ))?
+             WHERE NOT (k.publisher = ?3 AND p.name = ?4)
+             ORDER BY k.own DESC, p.name <> ?4 LIMIT 1",
+        )?
         .query_row(params![own, skeleton, key, name.as_str()], |row| {
             let why = if row.get(3)? { KnownReason::Own } else { KnownReason::Pinned };
             look_alike(row, why)

@@ -52,12 +52,13 @@ pub use room::Room;
 use std::{
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Instant,
 };
 
+use parking_lot::Mutex;
 use rusqlite::{Connection, config::DbConfig};
 
 use tokio::sync::Notify;
@@ -180,19 +181,11 @@ impl Store {
 
     /// Sets the publisher of this node's packages.
     pub fn set_own_publisher(&self, publisher: PublisherId) {
-        *self
-            .inner
-            .own
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(publisher);
+        *self.inner.own.lock() = Some(publisher);
     }
 
     pub(crate) fn own_publisher(&self) -> Option<PublisherId> {
-        *self
-            .inner
-            .own
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        *self.inner.own.lock()
     }
 
     /// Runs `job` in the writer's next transaction, and returns once it is on the disk.

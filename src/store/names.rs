@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{Store, catalogue::publisher, damaged, listing::PREVIEW};
+use super::{Store, catalogue::publisher, damaged};
 use crate::{
     Result,
     domain::{
@@ -20,11 +20,13 @@ impl Store {
     /// Returns the publishers with a package of this name that are not distrusted.
     pub fn publishers_of(&self, name: &PackageName) -> Result<Vec<PublisherId>> {
         self.read(|db| {
-            db.prepare_cached(&format!(
-                "SELECT publisher FROM packages WHERE bare = ?1 AND name = ?2 AND flags & {PREVIEW} = 0
-                 AND publisher NOT IN (SELECT publisher FROM distrusted) LIMIT ?3"
-            ))?
-            .query_map(params![name.bare(), name.as_str(), MOST], |row| publisher(row, 0))?
+            db.prepare_cached(
+                "SELECT publisher FROM packages WHERE bare = ?1 AND name = ?2
+                 AND publisher NOT IN (SELECT publisher FROM distrusted) LIMIT ?3",
+            )?
+            .query_map(params![name.bare(), name.as_str(), MOST], |row| {
+                publisher(row, 0)
+            })?
             .collect()
         })
     }

@@ -37,9 +37,9 @@ thread_local! {
 }
 
 /// An envelope for a row, packed if that makes it shorter.
-pub(super) struct Packed<'a>(Cow<'a, [u8]>);
+pub(super) struct PackedEnvelope<'a>(Cow<'a, [u8]>);
 
-impl<'a> Packed<'a> {
+impl<'a> PackedEnvelope<'a> {
     pub(super) fn of(envelope: &'a [u8]) -> Self {
         Self(match packed(envelope) {
             Ok(packed) if packed.len() < envelope.len() => packed.into(),
@@ -48,7 +48,7 @@ impl<'a> Packed<'a> {
     }
 }
 
-impl ToSql for Packed<'_> {
+impl ToSql for PackedEnvelope<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(ToSqlOutput::Borrowed(ValueRef::Blob(&self.0)))
     }
@@ -101,7 +101,7 @@ mod tests {
     use crate::domain::record::{MAX_MANIFEST, tests::head_record};
 
     fn round(envelope: &[u8]) -> usize {
-        let held = Packed::of(envelope);
+        let held = PackedEnvelope::of(envelope);
         assert_eq!(unpack(&held.0).as_deref(), Some(envelope));
         assert!(held.0.len() <= envelope.len());
         held.0.len()

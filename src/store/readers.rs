@@ -1,11 +1,8 @@
 //! The pool of read connections: opened on demand, up to a limit.
 
-use std::{
-    path::PathBuf,
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
-    time::Instant,
-};
+use std::{path::PathBuf, time::Instant};
 
+use parking_lot::{Condvar, Mutex};
 use rusqlite::{Connection, OpenFlags};
 
 use super::{READER_CACHE, interrupted, tune};
@@ -24,7 +21,7 @@ pub fn processors() -> usize {
 /// take a second one.
 pub struct Readers {
     path: PathBuf,
-    pool: Mutex<Pool>,
+    pool: Mutex<IdleReaders>,
     given_back: Condvar,
     most: usize,
     /// Most connections kept open while idle.
@@ -32,7 +29,7 @@ pub struct Readers {
 }
 
 #[derive(Default)]
-struct Pool {
+struct IdleReaders {
     idle: Vec<Connection>,
     /// Number of connections, idle and in use.
     open: usize,
@@ -66,7 +63,7 @@ impl Readers {
     /// Returns the number of open connections.
     #[cfg(test)]
     pub fn open(&self) -> usize {
-        self.lock().open
+        self.pool.lock().open
     }
 
     /// Waits for a connection until this time.
@@ -74,22 +71,13 @@ impl Readers {
     /// # Errors
     /// Fails after that time, or if the file cannot be opened.
     pub fn take(&self, until: Option<Instant>) -> Result<Reader<'_>> {
-        let mut pool = self.lock();
+        let mut pool = self.pool.lock();
         while pool.idle.is_empty() && pool.open >= self.most {
-            pool = match until {
-                None => self
-                    .given_back
-                    .wait(pool)
-                    .unwrap_or_else(PoisonError::into_inner),
-                Some(until) => {
-                    let left = until.saturating_duration_since(Instant::now());
-                    if left.is_zero() {
-                        return Err(interrupted().into());
-                    }
-                    let waited = self.given_back.wait_timeout(pool, left);
-                    waited.unwrap_or_else(PoisonError::into_inner).0
-                }
-            };
+            match until {
+                None => self.given_back.wait(&mut pool),
+                Some(until) if until <= Instant::now() => return Err(interrupted().into()),
+                Some(until) => drop(self.given_back.wait_until(&mut pool, until)),
+            }
         }
         let idle = pool.idle.pop();
         pool.open += usize::from(idle.is_none());
@@ -112,10 +100,6 @@ impl Readers {
         tune(&connection, READER_CACHE)?;
         Ok(connection)
     }
-
-    fn lock(&self) -> MutexGuard<'_, Pool> {
-        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Reader<'_> {
@@ -126,7 +110,7 @@ impl Reader<'_> {
 
     /// Returns the connection to the pool.
     pub fn keep(mut self) {
-        let mut pool = self.readers.lock();
+        let mut pool = self.readers.pool.lock();
         if pool.idle.len() < self.readers.most_idle
             && let Some(connection) = self.connection.take()
         {
@@ -141,7 +125,7 @@ impl Drop for Reader<'_> {
         // Close it before the slot is free.
         drop(self.connection.take());
         if !self.is_kept {
-            self.readers.lock().open -= 1;
+            self.readers.pool.lock().open -= 1;
         }
         self.readers.given_back.notify_one();
     }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashSet, VecDeque},
-    sync::{PoisonError, atomic::Ordering},
+    sync::atomic::Ordering,
 };
 
 use rusqlite::{Connection, params};
@@ -89,19 +89,11 @@ impl Store {
 
     /// Sets the limits of the catalogue.
     pub fn set_room(&self, room: Room) {
-        *self
-            .inner
-            .room
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = room;
+        *self.inner.room.lock() = room;
     }
 
     pub(super) fn room(&self) -> Room {
-        *self
-            .inner
-            .room
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        *self.inner.room.lock()
     }
 
     /// Remembers heads as unwanted, so that they are not requested again.
@@ -258,7 +250,7 @@ struct Free {
 }
 
 /// A publisher with stored packages.
-struct Publisher {
+struct StoredPublisher {
     id: PublisherId,
     bytes: u64,
     packages: u64,
@@ -271,7 +263,7 @@ struct Publisher {
 const KEPT: &str =
     "SELECT publisher FROM pins UNION ALL SELECT publisher FROM publishers WHERE own = 1";
 
-fn tenants(db: &Connection, now: Timestamp) -> rusqlite::Result<Vec<Publisher>> {
+fn tenants(db: &Connection, now: Timestamp) -> rusqlite::Result<Vec<StoredPublisher>> {
     let known = now.before(KNOWN_AFTER);
     db.prepare_cached(&format!(
         "SELECT publisher, bytes, packages, last_seen, first_seen, publisher IN ({KEPT}),
@@ -286,7 +278,7 @@ fn tenants(db: &Connection, now: Timestamp) -> rusqlite::Result<Vec<Publisher>> 
             () if first_seen <= known && !distrusted => PublisherStanding::Known,
             () => PublisherStanding::Unknown,
         };
-        Ok(Publisher {
+        Ok(StoredPublisher {
             id: catalogue::publisher(row, 0)?,
             bytes: row.get(1)?,
             packages: row.get(2)?,
@@ -297,8 +289,8 @@ fn tenants(db: &Connection, now: Timestamp) -> rusqlite::Result<Vec<Publisher>> 
     .collect()
 }
 
-fn amounts(publishers: &[Publisher], of: impl Fn(&Publisher) -> u64) -> Vec<Tenant> {
-    let one = |publisher: &Publisher| Tenant {
+fn amounts(publishers: &[StoredPublisher], of: impl Fn(&StoredPublisher) -> u64) -> Vec<Tenant> {
+    let one = |publisher: &StoredPublisher| Tenant {
         standing: publisher.standing,
         amount: of(publisher),
         last_seen: publisher.last_seen,
@@ -307,9 +299,9 @@ fn amounts(publishers: &[Publisher], of: impl Fn(&Publisher) -> u64) -> Vec<Tena
 }
 
 fn plan_of(
-    publishers: &[Publisher],
+    publishers: &[StoredPublisher],
     owed: EvictionNeed,
-    of: impl Fn(&Publisher) -> u64,
+    of: impl Fn(&StoredPublisher) -> u64,
     even: u64,
     amount: impl Fn(u64) -> Amount,
 ) -> Vec<Free> {
@@ -352,7 +344,7 @@ fn plan(
             Amount::Bytes,
         ));
     }
-    let of = |one: &Publisher| one.packages;
+    let of = |one: &StoredPublisher| one.packages;
     let of_packages = owed(
         &amounts(&tenants, of),
         used.packages,

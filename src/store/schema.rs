@@ -18,24 +18,26 @@ const OLDEST: i64 = 12;
 /// The tables of records. Their rows refer to publishers by number, because a key is longer than a
 /// name and would be in each of ten tables and indexes; the views have the keys.
 const RECORDS: &str = r"
--- The numbers of keys that have a row in `publishers`, or a package that is listed.
+-- Numbers for public keys that have a row in `publishers` or a listed package.
 CREATE TABLE keys (id INTEGER PRIMARY KEY, publisher BLOB NOT NULL UNIQUE);
--- Long rows (heads, manifests) are kept in the order in which they come, and found by indexes: in the order of hashes, each
--- that comes would change another page. `fold` is what is left of versions that no record lists: see domain/fold.rs. `bytes` is an envelope's length as it was signed; pack.rs says how a row holds it.
+-- Long rows (heads, manifests) are stored in order of arrival and found by indexes. In order of
+-- hashes, each new row would change another page. `fold` summarises the versions that no record
+-- lists any more (domain/fold.rs). `bytes` is the length of the signed envelope, which the row
+-- holds packed (pack.rs).
 CREATE TABLE head_rows (
     id INTEGER PRIMARY KEY, key INTEGER NOT NULL, name TEXT NOT NULL, seq INTEGER NOT NULL, hash BLOB NOT NULL,
     handle TEXT, signed_at INTEGER NOT NULL, received_at INTEGER NOT NULL,
-    -- When other peers were last seen to hold the same state, and how many of them.
+    -- The last time at which other peers held the same state, and their number.
     confirmed_at INTEGER, confirmed_by INTEGER NOT NULL DEFAULT 0,
     own INTEGER NOT NULL DEFAULT 0, expires INTEGER NOT NULL, fold BLOB NOT NULL DEFAULT x'', bytes INTEGER NOT NULL,
     envelope BLOB NOT NULL, UNIQUE (key, name)
 );
 CREATE INDEX heads_by_handle ON head_rows (handle, key);
--- What is reconciled; read without the heads themselves.
+-- Reconciliation reads only this index.
 CREATE INDEX heads_by_hash ON head_rows (hash, signed_at);
--- This node's own heads, the oldest of which is renewed next.
+-- This node's own heads. The oldest one is renewed next.
 CREATE INDEX heads_own ON head_rows (signed_at) WHERE own = 1;
--- The newest record that is held: a clock that is behind it is wrong.
+-- The newest signature. A clock that is behind it is wrong.
 CREATE INDEX heads_by_age ON head_rows (signed_at);
 CREATE VIEW heads AS SELECT h.id, k.publisher, h.name, h.seq, h.hash, h.handle, h.signed_at, h.received_at,
     h.confirmed_at, h.confirmed_by, h.own, h.envelope FROM head_rows h JOIN keys k ON k.id = h.key;
@@ -43,18 +45,19 @@ CREATE TRIGGER claim_gone BEFORE DELETE ON head_rows WHEN old.handle IS NOT NULL
     DELETE FROM claims WHERE handle = old.handle AND publisher = (SELECT publisher FROM keys WHERE id = old.key)
         AND NOT EXISTS (SELECT 1 FROM head_rows WHERE handle = old.handle AND key = old.key AND id <> old.id);
 END;
--- The highest state ever seen of a package whose head is not held any more since `gone_at`, with what was folded.
+-- The highest state ever seen of each package whose head was evicted at `gone_at`, with its fold.
 CREATE TABLE mark_rows (
     key INTEGER NOT NULL, name TEXT NOT NULL, seq INTEGER NOT NULL, hash BLOB NOT NULL, expires INTEGER NOT NULL,
     gone_at INTEGER NOT NULL, fold BLOB NOT NULL, PRIMARY KEY (key, name)
 ) WITHOUT ROWID;
 CREATE INDEX marks_by_end ON mark_rows (gone_at);
--- The highest state ever seen of each package, held or not.
+-- The highest state ever seen of each package, evicted or not.
 CREATE VIEW marks AS SELECT k.publisher, h.name, h.seq, h.hash, h.expires, h.fold
     FROM head_rows h JOIN keys k ON k.id = h.key
     UNION ALL SELECT k.publisher, m.name, m.seq, m.hash, m.expires, m.fold FROM mark_rows m JOIN keys k ON k.id = m.key;
--- The first manifest hash seen of each version, as long as a record lists it: it never changes. Where a release may grow, all of
--- them, in the order in which they were seen. Of a head that is held: what is left of others is folded.
+-- The first manifest hash seen of each version, as long as a record lists the version. It never
+-- changes. A release that may grow has several, in the order in which they were seen. Rows exist
+-- only while the head is held; afterwards the fold has them.
 CREATE TABLE release_rows (
     head INTEGER NOT NULL, version TEXT NOT NULL, manifest BLOB NOT NULL, nth INTEGER NOT NULL,
     PRIMARY KEY (head, version, manifest)
@@ -67,9 +70,10 @@ CREATE TABLE manifests (
 );
 CREATE INDEX manifests_of ON manifests (head);
 CREATE TRIGGER files_gone AFTER DELETE ON manifests BEGIN DELETE FROM files WHERE manifest = old.id; END;
--- What a search looks at and a hit shows. Here and elsewhere, `name` has the ecosystem before it, as in `cargo:serde`, but for
--- `generic`. `manifest` is the row of the one that the package is listed by, which goes
--- together with the head that is held. `skeleton` is a number made of it: see look_alikes.rs.
+-- Packages as searches read them and hits show them. Here and in other tables, `name` has its
+-- ecosystem as a prefix, as in `cargo:serde`, except in `generic`. `manifest` is the row of the
+-- listed release's manifest, which is deleted with the head. `skeleton` is a number made from the
+-- name (look_alikes.rs).
 CREATE TABLE package_rows (
     id INTEGER PRIMARY KEY, key INTEGER NOT NULL, name TEXT NOT NULL, popularity INTEGER NOT NULL,
     signed_at INTEGER NOT NULL, flags INTEGER NOT NULL, ecosystem TEXT NOT NULL, handle TEXT, version TEXT NOT NULL,
@@ -77,7 +81,7 @@ CREATE TABLE package_rows (
     manifest INTEGER, skeleton INTEGER NOT NULL, bare TEXT GENERATED ALWAYS AS (substr(name, instr(name, ':') + 1)) VIRTUAL,
     UNIQUE (key, name)
 );
--- Names that the eye takes for one another.
+-- Finds names that look alike.
 CREATE INDEX packages_by_skeleton ON package_rows (skeleton, key);
 CREATE INDEX packages_by_name ON package_rows (bare, popularity);
 CREATE INDEX packages_by_popularity ON package_rows (popularity);
@@ -85,7 +89,8 @@ CREATE INDEX packages_by_age ON package_rows (signed_at);
 CREATE VIEW packages AS SELECT p.id, k.publisher, p.name, p.popularity, p.signed_at, p.flags, p.ecosystem, p.handle,
     p.version, p.title, p.summary, p.categories, p.tags, p.license, p.needs, p.manifest, p.skeleton, p.bare
     FROM package_rows p JOIN keys k ON k.id = p.key;
--- Whose dependents have changed since they were counted, where known with what it is called.
+-- Packages whose dependents changed since they were counted. `called` is the package's id, if it is
+-- known.
 CREATE TABLE recount (need INTEGER PRIMARY KEY, called TEXT);
 CREATE TRIGGER publisher_gone AFTER DELETE ON publishers BEGIN
     DELETE FROM keys WHERE publisher = old.publisher AND NOT EXISTS (SELECT 1 FROM package_rows WHERE key = keys.id);
@@ -98,8 +103,9 @@ END;
 
 /// The index of words.
 const WORDS: &str = r"
--- Words as `domain::query::words` makes them: what stands between them is a space, so that the index splits nowhere else; `c++` and `c#` are two of them.
--- `facets` has a word for each label, which no text has: see listing.rs. The beginnings of two letters serve for those of one.
+-- Words as `domain::query::words` makes them, separated by spaces, so that the index splits nowhere
+-- else. `c++` and `c#` are words. `facets` has one word for each label, which no text contains
+-- (listing.rs). Prefixes of one letter use those of two.
 CREATE VIRTUAL TABLE words USING fts5 (
     name, title, description, labels, facets,
     content='', contentless_delete=1, prefix='2 3', tokenize='ascii tokenchars ''+#'''
@@ -108,94 +114,99 @@ CREATE VIRTUAL TABLE vocabulary USING fts5vocab (words, 'row');
 ";
 
 const SCHEMA: &str = r"
--- Which keys claim which handles, and since when this node knows; as long as it holds a head that says so.
+-- The keys that claim each handle, and the time at which this node learned it. A row lasts as long
+-- as a held head has the claim.
 CREATE TABLE claims (
     publisher BLOB NOT NULL, handle TEXT NOT NULL, since INTEGER NOT NULL, PRIMARY KEY (publisher, handle)
 ) WITHOUT ROWID;
 CREATE INDEX claims_by_handle ON claims (handle, since);
--- Heads of the current seq that lost to the selected one: the publisher joins them in its next head.
+-- Heads of the current seq that were not selected. The publisher joins them in its next head.
 CREATE TABLE forks (
     publisher BLOB NOT NULL, name TEXT NOT NULL, hash BLOB NOT NULL, seq INTEGER NOT NULL, envelope BLOB NOT NULL,
     own INTEGER NOT NULL, PRIMARY KEY (publisher, name, hash)
 ) WITHOUT ROWID;
--- Pages and manifests are of a head that is held, and go with it.
+-- Pages and manifests belong to a held head and are deleted with it.
 CREATE TABLE pages (hash BLOB PRIMARY KEY, head INTEGER NOT NULL, envelope BLOB NOT NULL) WITHOUT ROWID;
 CREATE INDEX pages_of ON pages (head);
--- Which manifests of a package list a file, by a number made of its version and its name: what is added to a release must be found to
--- be new without reading all that was added before. Only where releases grow.
+-- The manifests of a package that list a file, by a number made of its version and name. A file
+-- that is added to a release is checked against them without reading earlier manifests. Only
+-- ecosystems whose releases grow have rows.
 CREATE TABLE files (
     head INTEGER NOT NULL, file INTEGER NOT NULL, manifest INTEGER NOT NULL, PRIMARY KEY (head, file, manifest)
 ) WITHOUT ROWID;
 CREATE INDEX files_of ON files (manifest);
--- What is kept of each publisher, as the triggers of usage.rs count it, and since when it is known.
+-- Each publisher's packages and bytes, as the triggers of usage.rs count them, and when it was
+-- first and last seen.
 CREATE TABLE publishers (
     publisher BLOB PRIMARY KEY, first_seen INTEGER NOT NULL, last_seen INTEGER NOT NULL, own INTEGER NOT NULL,
     packages INTEGER NOT NULL DEFAULT 0, bytes INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE INDEX publishers_own ON publishers (publisher) WHERE own = 1;
--- The sum of that, and of conflicts; and how much of it is left of packages that are not held any more.
+-- The sums over publishers and conflicts. `folds` is the part of evicted packages.
 CREATE TABLE usage (bytes INTEGER NOT NULL, packages INTEGER NOT NULL, folds INTEGER NOT NULL, conflicts INTEGER NOT NULL);
 INSERT INTO usage VALUES (0, 0, 0, 0);
--- What does not go together: both sides as they were signed, as far as they were held when it was seen, and of each what a
--- list shows. A handle has a row from when several keys claim it; the heads that are held say which.
+-- Records that contradict each other: the signed bytes of both sides, if they were held at the
+-- time, and the columns that a list shows. A handle has a row once several keys claim it; the held
+-- heads say which keys.
 CREATE TABLE conflicts (
     id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, publisher BLOB NOT NULL, name TEXT NOT NULL,
     version TEXT NOT NULL, handle TEXT, kept BLOB NOT NULL, offered BLOB NOT NULL, seen_at INTEGER NOT NULL,
     kept_seq INTEGER, kept_at INTEGER, offered_seq INTEGER, offered_at INTEGER,
     kept_by BLOB, offered_by BLOB, kept_manifest BLOB, offered_manifest BLOB,
-    -- Of a file that was changed its name; of what was taken away the page between the two states.
+    -- The name of a changed file; the page between the two states if a release was removed.
     file TEXT NOT NULL DEFAULT '', page BLOB,
     UNIQUE (kind, publisher, name, version, file, kept, offered)
 );
--- How many had to make room.
+-- Numbers of evicted rows, by kind.
 CREATE TABLE forgotten (what TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;
--- Who needs whom, by the hash of the id of the package that is needed.
+-- The packages that depend on a package, by the hash of its id.
 CREATE TABLE dependents (need INTEGER NOT NULL, package INTEGER NOT NULL, PRIMARY KEY (need, package)) WITHOUT ROWID;
--- Peers that were seen to have a package's content.
+-- Peers seen to have a package's content.
 CREATE TABLE providers (package INTEGER NOT NULL, peer BLOB NOT NULL, PRIMARY KEY (package, peer)) WITHOUT ROWID;
--- Heads that were seen and not kept: they are not asked for again.
+-- Heads that were received and not stored. They are not requested again.
 CREATE TABLE refused (hash BLOB PRIMARY KEY, since INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX refused_by_age ON refused (since);
 CREATE TABLE pins (handle TEXT PRIMARY KEY, publisher BLOB NOT NULL, pinned_at INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE distrusted (publisher BLOB PRIMARY KEY, since INTEGER NOT NULL) WITHOUT ROWID;
--- Publishes that the network has not taken in full yet.
+-- Publishes that are not delivered in full yet.
 CREATE TABLE outbox (
     publisher BLOB NOT NULL, name TEXT NOT NULL, version TEXT NOT NULL, replicas INTEGER NOT NULL DEFAULT 0,
     announced INTEGER NOT NULL DEFAULT 0, since INTEGER NOT NULL, PRIMARY KEY (publisher, name)
 ) WITHOUT ROWID;
--- How far the network had taken each package's last publish when it left the outbox.
+-- The delivery of each package's last publish at the time it left the outbox.
 CREATE TABLE deliveries (
     publisher BLOB NOT NULL, name TEXT NOT NULL, version TEXT NOT NULL, replicas INTEGER NOT NULL,
     announced INTEGER NOT NULL, delivered_at INTEGER NOT NULL, PRIMARY KEY (publisher, name)
 ) WITHOUT ROWID;
--- Own packages that the DHT is told of in the background.
+-- Own packages that are still to be put into the DHT in the background.
 CREATE TABLE unspread (publisher BLOB NOT NULL, name TEXT NOT NULL, PRIMARY KEY (publisher, name)) WITHOUT ROWID;
 CREATE TABLE peers (
     id BLOB PRIMARY KEY, addresses TEXT NOT NULL, standing TEXT NOT NULL, last_seen INTEGER NOT NULL
 ) WITHOUT ROWID;
--- What is held against peers, or for them.
+-- Peer scores.
 CREATE TABLE ledger (peer BLOB PRIMARY KEY, sheet TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE records (
     key BLOB PRIMARY KEY, value BLOB NOT NULL, expires INTEGER NOT NULL, refreshed_at INTEGER NOT NULL,
-    -- Who is charged for it: the peer that put it, none for this node, and the public prefix that it came from.
+    -- The peer whose quota it uses (NULL for this node), and the public prefix that it came from.
     peer BLOB, prefix TEXT
 ) WITHOUT ROWID;
--- Content by its root. `data` is last and only of what is small; the rest is in files.
+-- Content by its root. Small content is in `data`, the last column; larger content is in files.
 CREATE TABLE contents (
     id INTEGER PRIMARY KEY, root BLOB NOT NULL UNIQUE, size INTEGER NOT NULL, own INTEGER NOT NULL DEFAULT 0,
     added_at INTEGER NOT NULL, used_at INTEGER NOT NULL, what TEXT, origin TEXT,
     data BLOB
 );
 CREATE INDEX contents_by_use ON contents (used_at);
--- What was damaged: what it was kept for comes back with it.
+-- Damaged content. It gets its purpose back when it is fetched again.
 CREATE TABLE lost (
     root BLOB PRIMARY KEY, size INTEGER NOT NULL, own INTEGER NOT NULL, what TEXT, since INTEGER NOT NULL
 ) WITHOUT ROWID;
--- What a person had pinned, and so keeps content whether it is here or was damaged. Two releases may have the same bytes: each
--- is pinned by itself.
+-- Pinned releases, whose content is kept, and stays pinned if it is damaged. Two releases may share
+-- content, so each has its own pin.
 CREATE TABLE content_pins (root BLOB NOT NULL, release TEXT NOT NULL, PRIMARY KEY (root, release)) WITHOUT ROWID;
--- Releases whose bytes are kept for others, or fetched to be, by the hashes of their manifests. `copied` says which contents no
--- person asked for: when one of them goes, the release is not kept any more.
+-- Releases that this node keeps or fetches as a replica, by the hashes of their manifests. `copied`
+-- lists those of their contents that no person asked for. When one of these is deleted, the release
+-- is not kept any more.
 CREATE TABLE copies (
     release BLOB PRIMARY KEY, publisher BLOB NOT NULL, bytes INTEGER NOT NULL, since INTEGER NOT NULL,
     elsewhere INTEGER NOT NULL DEFAULT 0, envelope BLOB NOT NULL
@@ -210,24 +221,25 @@ END;
 CREATE TRIGGER copied_gone AFTER DELETE ON contents BEGIN
     DELETE FROM copies WHERE release IN (SELECT release FROM copied WHERE root = old.root);
 END;
--- Nodes that were seen to have the bytes of an own release, or of one that is kept for others.
+-- Nodes seen to hold the bytes of an own release, or of a replicated one.
 CREATE TABLE holders (
     release BLOB NOT NULL, peer BLOB NOT NULL, proved_at INTEGER NOT NULL, missing_since INTEGER,
     PRIMARY KEY (release, peer)
 );
--- Own releases that too few nodes have.
+-- Own releases with too few replicas.
 CREATE TABLE uncopied (
     release BLOB PRIMARY KEY, since INTEGER NOT NULL, tried_at INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE INDEX uncopied_by_trial ON uncopied (tried_at);
--- Fetches that have not ended: a node that starts again goes on with them.
+-- Unfinished fetches, which the next start resumes.
 CREATE TABLE fetches (
     root BLOB PRIMARY KEY, wanted TEXT NOT NULL, paused INTEGER NOT NULL DEFAULT 0, since INTEGER NOT NULL
 ) WITHOUT ROWID;
--- What is to be done at the next start.
+-- Tasks for the next start.
 CREATE TABLE todo (what TEXT PRIMARY KEY) WITHOUT ROWID;
--- Whose package a bare name is: what a person said by name or pattern, and whom they trust for which names; who was first to be
--- served for a name keeps it. What is blocked is not served; a version of '' is all of them, and so is a file of ''.
+-- The owners of bare names: a person's rules by name or pattern, the keys trusted for names, and
+-- the owner that a name was first served from, which keeps it. Blocked releases are not served; ''
+-- means all versions, or all files.
 CREATE TABLE names (pattern TEXT PRIMARY KEY, publisher BLOB NOT NULL, since INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE trusted (
     publisher BLOB NOT NULL, pattern TEXT NOT NULL, since INTEGER NOT NULL, PRIMARY KEY (publisher, pattern)

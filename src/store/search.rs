@@ -17,7 +17,7 @@ use super::{
     Store,
     catalogue::publisher,
     damaged,
-    listing::{BETWEEN, DEPENDENT, DEPRECATED, PREVIEW, YANKED, facet_word, flag_word},
+    listing::{BETWEEN, DEPENDENT, DEPRECATED, EVERY_WORD, YANKED, YANKED_WORD, facet_word},
     look_alikes,
 };
 use crate::{
@@ -76,13 +76,13 @@ impl Store {
     /// distrusted publishers are left out unless requested.
     pub fn search(&self, query: &Query, now: Timestamp) -> Result<Found> {
         self.read_together(|db| {
-            Search::of(db, self.own_publisher(), query, now)?.run(query.offset, query.limit)
+            RunningSearch::of(db, self.own_publisher(), query, now)?.run(query.offset, query.limit)
         })
     }
 
     /// Returns the number of a query's matches for each label.
     pub fn facets(&self, query: &Query, now: Timestamp) -> Result<Facets> {
-        self.read_together(|db| Search::of(db, self.own_publisher(), query, now)?.facets())
+        self.read_together(|db| RunningSearch::of(db, self.own_publisher(), query, now)?.facets())
     }
 
     /// Returns the words in the names and labels of own packages.
@@ -122,7 +122,7 @@ impl Store {
     /// As [`Self::search`], for a peer: without private results, and within the limit for peers.
     pub fn search_for_others(&self, query: &Query, now: Timestamp) -> Result<Found> {
         self.read_together(|db| {
-            let mut search = Search::of(db, self.own_publisher(), query, now)?;
+            let mut search = RunningSearch::of(db, self.own_publisher(), query, now)?;
             search.public = true;
             search.terms.asked = IncludeHidden {
                 yanked: search.terms.asked.yanked,
@@ -134,7 +134,7 @@ impl Store {
 }
 
 /// A running search.
-struct Search<'a> {
+struct RunningSearch<'a> {
     db: &'a Connection,
     terms: SearchTerms,
     /// Similar words, by the position of the phrase that they replace.
@@ -151,7 +151,7 @@ struct Search<'a> {
     public: bool,
 }
 
-impl<'a> Search<'a> {
+impl<'a> RunningSearch<'a> {
     fn of(
         db: &'a Connection,
         own: Option<PublisherId>,
@@ -305,17 +305,12 @@ impl<'a> Search<'a> {
         wanted
             .iter()
             .for_each(|filter| and(word(filter.facet, &filter.value)));
-        let IncludeHidden {
-            yanked,
-            distrusted,
-            preview,
-        } = self.terms.asked;
-        [(yanked, YANKED), (preview, PREVIEW)]
-            .iter()
-            .filter(|(asked, _)| *asked)
-            .for_each(|(_, flag)| and(quoted(&flag_word(Some(*flag)))));
+        let IncludeHidden { yanked, distrusted } = self.terms.asked;
+        if yanked {
+            and(quoted(YANKED_WORD));
+        }
         if all.is_empty() {
-            all.push(quoted(&flag_word(None)));
+            all.push(quoted(EVERY_WORD));
         }
         let mut expression = all.join(" AND ");
         let mut not = |part: String| {
@@ -330,10 +325,7 @@ impl<'a> Search<'a> {
             .iter()
             .for_each(|filter| not(word(filter.facet, &filter.value)));
         if !yanked {
-            not(quoted(&flag_word(Some(YANKED))));
-        }
-        if self.public {
-            not(quoted(&flag_word(Some(PREVIEW))));
+            not(quoted(YANKED_WORD));
         }
         if !distrusted {
             let publishers = self.distrusted.iter().take(DISTRUSTED);
@@ -402,7 +394,7 @@ impl<'a> Search<'a> {
 
     fn newest(&self, offset: usize, limit: usize) -> rusqlite::Result<Vec<Hit>> {
         // Read the index by age until there are enough: nearly all packages match.
-        let sql = if self.terms.is_everything() && !self.public && self.distrusted.is_empty() {
+        let sql = if self.terms.is_everything() && self.distrusted.is_empty() {
             format!(
                 "SELECT id FROM package_rows WHERE flags & {YANKED} = 0 ORDER BY signed_at DESC \
                  LIMIT ?1 OFFSET ?2"
@@ -656,7 +648,7 @@ impl<'a> Search<'a> {
             .query_row([row], |row| self.read_hit(row, score))
             .optional()?;
         match hit {
-            Some(hit) if !self.public && !hit.preview => {
+            Some(hit) if !self.public => {
                 let looks_like = look_alikes::of(self.db, self.own, &hit.package)?;
                 Ok(Some(Hit { looks_like, ..hit }))
             }
@@ -703,7 +695,6 @@ impl<'a> Search<'a> {
             dependents: u64::try_from(popularity / DEPENDENT).unwrap_or_default(),
             providers: u64::try_from(popularity % DEPENDENT).unwrap_or_default(),
             yanked: flags & YANKED != 0,
-            preview: flags & PREVIEW != 0,
             deprecated: flags & DEPRECATED != 0,
             looks_like: None,
             signed_at: Timestamp(row.get(3)?),

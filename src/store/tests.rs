@@ -664,3 +664,19 @@ fn a_database_that_is_damaged_is_told_as_that() {
         "it is left as it is"
     );
 }
+
+#[test]
+fn a_kept_statement_is_planned_once_whatever_is_bound() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), Metrics::default()).unwrap();
+    let planned_again = store
+        .read(|db| {
+            let mut statement = db.prepare("SELECT seq FROM marks WHERE publisher = ? AND name = ?")?;
+            for n in 0..8u8 {
+                statement.query_row((vec![n; 38], n.to_string()), |_| Ok(())).optional()?;
+            }
+            Ok(statement.get_status(rusqlite::StatementStatus::RePrepare))
+        })
+        .unwrap();
+    assert_eq!(planned_again, 0);
+}

@@ -3,13 +3,14 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     thread,
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use rusqlite::Connection;
 use tokio::{
     runtime::Runtime,
@@ -28,8 +29,8 @@ const QUEUE: usize = 4_096;
 
 /// Does its part of the transaction, if there is one. Returns the reply to send once the commit is
 /// known, and the reason if its part failed.
-type Work = Box<dyn FnOnce(Option<&Connection>) -> (Reply, Option<Failure>) + Send>;
-type Reply = Box<dyn FnOnce(std::result::Result<(), Failure>)>;
+type Work = Box<dyn FnOnce(Option<&Connection>) -> (Reply, Option<CommitFailure>) + Send>;
+type Reply = Box<dyn FnOnce(std::result::Result<(), CommitFailure>)>;
 
 /// The point at which a write is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,19 +42,19 @@ pub(super) enum Durability {
     Logged,
 }
 
-struct Job {
+struct WriteJob {
     work: Work,
     durability: Durability,
 }
 
 /// Sent to all callers whose part of a transaction was lost.
 #[derive(Clone)]
-struct Failure {
+struct CommitFailure {
     trouble: Trouble,
     said: String,
 }
 
-impl From<&rusqlite::Error> for Failure {
+impl From<&rusqlite::Error> for CommitFailure {
     fn from(error: &rusqlite::Error) -> Self {
         Self {
             trouble: trouble(error),
@@ -62,8 +63,8 @@ impl From<&rusqlite::Error> for Failure {
     }
 }
 
-impl From<Failure> for RegistryError {
-    fn from(Failure { trouble, said }: Failure) -> Self {
+impl From<CommitFailure> for RegistryError {
+    fn from(CommitFailure { trouble, said }: CommitFailure) -> Self {
         Self::Commit { trouble, said }
     }
 }
@@ -78,7 +79,7 @@ const SMALL_LOG: u64 = 64 * 1_024;
 const TIMES: usize = 128;
 
 pub(super) struct Writer {
-    jobs: mpsc::Sender<Job>,
+    jobs: mpsc::Sender<WriteJob>,
     /// Times from asking for a commit to its end.
     times: Mutex<VecDeque<Duration>>,
     /// Number of committed transactions.
@@ -127,8 +128,8 @@ impl Writer {
             let outcome = connection.map(|connection| in_savepoint(connection, job));
             let failure = outcome
                 .as_ref()
-                .and_then(|outcome| outcome.as_ref().err().map(Failure::from));
-            let reply = move |committed: std::result::Result<(), Failure>| {
+                .and_then(|outcome| outcome.as_ref().err().map(CommitFailure::from));
+            let reply = move |committed: std::result::Result<(), CommitFailure>| {
                 let outcome = match (committed, outcome) {
                     (Ok(()), Some(outcome)) => outcome.map_err(RegistryError::from),
                     // Without a transaction there was no commit.
@@ -141,7 +142,7 @@ impl Writer {
             (Box::new(reply) as Reply, failure)
         });
         self.jobs
-            .send(Job { work, durability })
+            .send(WriteJob { work, durability })
             .await
             .map_err(|_| RegistryError::Closed)?;
         let outcome = answer.await.map_err(|_| RegistryError::Closed)?;
@@ -151,7 +152,7 @@ impl Writer {
         }
         let took = asked.elapsed();
         self.metrics.committed(took);
-        let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut times = self.times.lock();
         if times.len() >= TIMES {
             times.pop_front();
         }
@@ -166,7 +167,7 @@ impl Writer {
 
     /// Returns the 95th percentile of the latest commit times.
     pub(super) fn p95(&self) -> Option<Duration> {
-        let times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        let times = self.times.lock();
         let seconds = times.iter().map(Duration::as_secs_f64).collect();
         percentiles(seconds).map(|(_, p95)| Duration::from_secs_f64(p95))
     }
@@ -200,7 +201,7 @@ fn set_durability(connection: &Connection, durability: Durability) -> rusqlite::
 }
 
 /// Returns the strictest durability that the jobs of a transaction want.
-fn strictest(group: &[Job]) -> Durability {
+fn strictest(group: &[WriteJob]) -> Durability {
     match group.iter().all(|job| job.durability == Durability::Logged) {
         true => Durability::Logged,
         false => Durability::Synced,
@@ -209,7 +210,7 @@ fn strictest(group: &[Job]) -> Durability {
 
 fn serve(
     connection: &Connection,
-    mut queue: mpsc::Receiver<Job>,
+    mut queue: mpsc::Receiver<WriteJob>,
     clock: &Runtime,
     commits: &AtomicU64,
 ) {
@@ -247,7 +248,7 @@ fn serve(
             .and_then(|()| connection.execute_batch("BEGIN IMMEDIATE"))
             .err()
             .as_ref()
-            .map(Failure::from);
+            .map(CommitFailure::from);
         let mut replies: Vec<Reply> = Vec::with_capacity(group.len());
         for job in group.drain(..) {
             // Without a transaction, each job would commit its own part and still be told that it
@@ -262,9 +263,9 @@ fn serve(
             Some(failure) => Err(failure),
             None => connection
                 .execute_batch("COMMIT")
-                .map_err(|error| Failure::from(&error)),
+                .map_err(|error| CommitFailure::from(&error)),
         };
-        if let Err(Failure { said, .. }) = &committed {
+        if let Err(CommitFailure { said, .. }) = &committed {
             tracing::error!(error = said, jobs = replies.len(), "commit failed");
             if !connection.is_autocommit() {
                 drop(connection.execute_batch("ROLLBACK"));
@@ -338,14 +339,14 @@ mod tests {
         assert_eq!(level(Durability::Synced).await, full);
         assert_eq!(writer.commits(), 4);
         assert!(
-            writer.p95().is_some() && writer.times.lock().unwrap().len() == 2,
+            writer.p95().is_some() && writer.times.lock().len() == 2,
             "the time of those that wait for the disk is what Health shows"
         );
     }
 
     #[test]
     fn one_that_must_be_synced_has_the_whole_transaction_synced() {
-        let job = |durability| Job {
+        let job = |durability| WriteJob {
             work: Box::new(|_| (Box::new(|_| {}) as Reply, None)),
             durability,
         };

@@ -1,7 +1,8 @@
 //! The log filter, which can be changed while the node runs.
 
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::OnceLock;
 
+use parking_lot::Mutex;
 use tracing_subscriber::{EnvFilter, Registry, reload};
 
 use crate::{RegistryError, Result};
@@ -38,10 +39,7 @@ impl Filters {
     }
 
     pub fn text(&self) -> String {
-        self.text
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.text.lock().clone()
     }
 
     pub fn set(&self, text: &str) -> Result<()> {
@@ -52,7 +50,7 @@ impl Filters {
             .iter()
             .map(|_| parsed(text))
             .collect::<Result<Vec<_>>>()?;
-        let mut told = self.text.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = self.text.lock();
         for (layer, filter) in self.layers.iter().zip(filters) {
             layer
                 .reload(filter)

@@ -4,9 +4,10 @@ use std::{
     collections::VecDeque,
     fmt::{self, Write},
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
 };
 
+use parking_lot::Mutex;
 use tracing::{
     Event, Level, Subscriber,
     field::{Field, Visit},
@@ -63,7 +64,7 @@ impl LogRing {
     /// Returns the entries from number `sequence` on, the number to ask for next, and how many from
     /// `sequence` on were overwritten. `since(0)` returns everything.
     pub fn since(&self, sequence: u64) -> (Vec<LogEvent>, u64, u64) {
-        let ring = self.lock();
+        let ring = self.ring.lock();
         let oldest = ring.next.saturating_sub(ring.entries.len() as u64);
         let lost = oldest.saturating_sub(sequence);
         let known = usize::try_from(sequence.saturating_sub(oldest)).unwrap_or(usize::MAX);
@@ -80,17 +81,12 @@ impl LogRing {
     }
 
     fn push(&self, entry: LogEvent) {
-        let mut ring = self.lock();
+        let mut ring = self.ring.lock();
         if ring.entries.len() >= RECENT {
             ring.entries.pop_front();
         }
         ring.entries.push_back(entry);
         ring.next += 1;
-    }
-
-    /// Ignores poisoning: it only means that a thread panicked between two pushes.
-    fn lock(&self) -> MutexGuard<'_, Ring> {
-        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -9,12 +9,13 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
 };
 
 use jiff::{Span, civil::Date, tz::TimeZone};
+use parking_lot::Mutex;
 
 use crate::{clock, domain::time::Timestamp};
 
@@ -49,10 +50,7 @@ pub(super) struct WrittenLog {
 impl WrittenLog {
     /// Returns the path of the current file.
     pub fn path(&self) -> PathBuf {
-        self.path
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.path.lock().clone()
     }
 
     /// Returns the number of lines that could not be written.
@@ -184,11 +182,7 @@ impl RollingFile {
 
     fn shown(&mut self) {
         let path = self.dir.join(self.open.name.file());
-        *self
-            .written
-            .path
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = path;
+        *self.written.path.lock() = path;
     }
 
     /// Deletes old files, so that the current one can grow to its limit. If that fails, it is tried

@@ -18,7 +18,7 @@ use swarmdex::{
         manifest::Content,
         transfer::{Part, TransferPeer},
     },
-    net::content::wire::{HEAD, Head, Question, Status},
+    net::content::wire::{ContentHead, ContentRequest, ContentStatus, HEAD},
     node::Node,
     registry::Wanted,
 };
@@ -32,14 +32,14 @@ fn content(size: u64) -> Content {
     }
 }
 
-async fn question(stream: &mut Stream) -> Option<Question> {
+async fn question(stream: &mut Stream) -> Option<ContentRequest> {
     let mut bytes = [0; 44];
     stream.read_exact(&mut bytes).await.ok()?;
-    Question::from_bytes(&bytes)
+    ContentRequest::from_bytes(&bytes)
 }
 
-async fn answer(stream: &mut Stream, status: Status, size: u64, length: usize, body: &[u8]) {
-    let head = Head {
+async fn answer(stream: &mut Stream, status: ContentStatus, size: u64, length: usize, body: &[u8]) {
+    let head = ContentHead {
         status,
         size,
         length: u32::try_from(length).unwrap(),
@@ -54,11 +54,12 @@ async fn answer(stream: &mut Stream, status: Status, size: u64, length: usize, b
 async fn holds(stream: &mut Stream, size: u64) {
     let groups = size.div_ceil(16 * 1_024).max(1);
     let body = [0_u64.to_be_bytes(), groups.to_be_bytes()].concat();
-    answer(stream, Status::Holds, size, body.len(), &body).await;
+    answer(stream, ContentStatus::Holds, size, body.len(), &body).await;
 }
 
 /// The behaviour of a bare peer for a stream and the request for groups that it received.
-type Serve = Arc<dyn Fn(Stream, Question) -> futures::future::BoxFuture<'static, ()> + Send + Sync>;
+type Serve =
+    Arc<dyn Fn(Stream, ContentRequest) -> futures::future::BoxFuture<'static, ()> + Send + Sync>;
 
 /// Starts a bare peer that claims all of a content of `size` bytes, and then serves it with
 /// `serve`.
@@ -123,7 +124,7 @@ async fn became(size: u64, serve: Serve) -> (String, TransferPeer) {
 
 /// Returns a behaviour that sends these bytes after the head, and then closes the stream or keeps
 /// it open.
-fn sends(status: Status, length: usize, body: Vec<u8>, close: bool) -> Serve {
+fn sends(status: ContentStatus, length: usize, body: Vec<u8>, close: bool) -> Serve {
     Arc::new(move |mut stream, _| {
         let body = body.clone();
         Box::pin(async move {
@@ -141,32 +142,32 @@ async fn whatever_a_peer_answers_it_is_dropped_and_only_lies_are_faults() {
     let cases: [(&str, Serve, Part); 7] = [
         (
             "bytes that are not the content's",
-            sends(Status::Bytes, 2 << 20, vec![7; 2 << 20], false),
+            sends(ContentStatus::Bytes, 2 << 20, vec![7; 2 << 20], false),
             Part::Lied,
         ),
         (
             "an answer to what was not asked",
-            sends(Status::Holds, 3, vec![0; 3], false),
+            sends(ContentStatus::Holds, 3, vec![0; 3], false),
             Part::Lied,
         ),
         (
             "more ranges than anybody has",
-            sends(Status::Holds, 16 << 20, vec![0; 1 << 20], false),
+            sends(ContentStatus::Holds, 16 << 20, vec![0; 1 << 20], false),
             Part::Lied,
         ),
         (
             "an end in the middle",
-            sends(Status::Bytes, 1 << 20, vec![0; 10], true),
+            sends(ContentStatus::Bytes, 1 << 20, vec![0; 10], true),
             Part::Lost,
         ),
         (
             "silence in the middle",
-            sends(Status::Bytes, 1 << 20, vec![0; 10], false),
+            sends(ContentStatus::Bytes, 1 << 20, vec![0; 10], false),
             Part::Slow,
         ),
         (
             "nothing held after all",
-            sends(Status::NotHeld, 0, vec![], false),
+            sends(ContentStatus::NotHeld, 0, vec![], false),
             Part::Slow,
         ),
         (
@@ -198,7 +199,7 @@ async fn a_peer_that_says_it_is_busy_is_asked_a_few_times_and_no_more() {
     let count = asked.clone();
     let serve: Serve = Arc::new(move |mut stream, _| {
         count.fetch_add(1, Ordering::Relaxed);
-        Box::pin(async move { answer(&mut stream, Status::Busy, 0, 0, &[]).await })
+        Box::pin(async move { answer(&mut stream, ContentStatus::Busy, 0, 0, &[]).await })
     });
     let (error, part) = became(4 * MIB, serve).await;
     assert_eq!((part.part, part.refused), (Part::Idle, 0), "{error}");
@@ -240,9 +241,9 @@ async fn whatever_a_peer_asks_honest_ones_are_served() {
     let head = async |stream: &mut Stream| {
         let mut bytes = [0; HEAD];
         stream.read_exact(&mut bytes).await.ok()?;
-        Head::from_bytes(&bytes)
+        ContentHead::from_bytes(&bytes)
     };
-    let ask = |root, start, count| Question { root, start, count }.to_bytes();
+    let ask = |root, start, count| ContentRequest { root, start, count }.to_bytes();
     // Opens a stream and returns the answer to its first request. libp2p-stream drops a stream that
     // arrives before the node has accepted the last one; that is no fault, so try again.
     let open = async || {
@@ -267,13 +268,16 @@ async fn whatever_a_peer_asks_honest_ones_are_served() {
     };
 
     let (mut stream, status) = open().await;
-    assert_eq!(status, Status::Bytes);
+    assert_eq!(status, ContentStatus::Bytes);
     for (question, status) in [
-        (ask(ContentRoot::of(b"nothing"), 0, 1), Status::NotHeld),
-        (ask(held.root, 0, u32::MAX), Status::Refused),
-        (ask(held.root, u64::MAX, 64), Status::Refused),
-        (ask(held.root, 1 << 40, 64), Status::NotHeld),
-        (ask(held.root, 190, 64), Status::NotHeld),
+        (
+            ask(ContentRoot::of(b"nothing"), 0, 1),
+            ContentStatus::NotHeld,
+        ),
+        (ask(held.root, 0, u32::MAX), ContentStatus::Refused),
+        (ask(held.root, u64::MAX, 64), ContentStatus::Refused),
+        (ask(held.root, 1 << 40, 64), ContentStatus::NotHeld),
+        (ask(held.root, 190, 64), ContentStatus::NotHeld),
     ] {
         stream.write_all(&question).await.unwrap();
         stream.flush().await.unwrap();
@@ -287,14 +291,14 @@ async fn whatever_a_peer_asks_honest_ones_are_served() {
     stream.write_all(&ask(held.root, 190, 2)).await.unwrap();
     stream.flush().await.unwrap();
     let good = head(&mut stream).await.unwrap();
-    assert_eq!((good.status, good.size), (Status::Bytes, held.size));
+    assert_eq!((good.status, good.size), (ContentStatus::Bytes, held.size));
 
     // Hundreds of requests with unread answers cost the node two answers for each stream, and more
     // than four streams are refused.
     let mut greedy = vec![stream];
     for _ in 0..3 {
         let (stream, status) = open().await;
-        assert_eq!(status, Status::Bytes);
+        assert_eq!(status, ContentStatus::Bytes);
         greedy.push(stream);
     }
     for stream in &mut greedy {
@@ -311,7 +315,7 @@ async fn whatever_a_peer_asks_honest_ones_are_served() {
         let _ = tokio::time::timeout(Duration::from_millis(200), stream.flush()).await;
     }
     let (_fifth, status) = open().await;
-    assert_eq!(status, Status::Busy);
+    assert_eq!(status, ContentStatus::Busy);
 
     let honest = Lab::start(TCP, &[lab.address().await]).await;
     let wanted = Wanted {

@@ -15,7 +15,7 @@ use swarmdex::{
     clock,
     domain::{hash::ContentRoot, manifest::Manifest, record::Authorised},
     net::{
-        content::wire::{Head, Status},
+        content::wire::{ContentHead, ContentStatus},
         protocol::{Hello, Keeping, Request, Response},
     },
     node::{Node, NodeOptions},
@@ -317,8 +317,8 @@ async fn whoever_says_that_it_holds_what_it_does_not_is_not_counted() {
             // Answer like a node without the content.
             let mut question = [0; 44];
             while stream.read_exact(&mut question).await.is_ok() {
-                let head = Head {
-                    status: Status::NotHeld,
+                let head = ContentHead {
+                    status: ContentStatus::NotHeld,
                     size: 0,
                     length: 0,
                 };

@@ -2,17 +2,19 @@
 
 use std::path::Path;
 
-use libp2p::PeerId;
+use libp2p::identity::Keypair;
 use swarmdex::{
     archive::debian,
     domain::{
         manifest::{File, Manifest},
         name::PublisherId,
         query::Query,
+        record::{Authorised, DEFAULT_LIFE, HeadState},
+        release::ReleaseEntry,
         time::Timestamp,
     },
     metrics::Metrics,
-    store::Store,
+    store::{OwnRelease, Store},
 };
 
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
@@ -95,32 +97,47 @@ const QUERIES: [(&str, &str); 60] = [
     ("zip archiver", "zip"),
 ];
 
-fn previews() -> (PublisherId, Vec<Manifest>) {
-    let owner = PublisherId::from(PeerId::random());
+/// Signs the packages of an index, as `import debian` does.
+fn releases() -> Vec<OwnRelease> {
+    let key = Keypair::ed25519_from_bytes([1; 32]).unwrap();
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/debian-packages.xz");
-    let manifests = debian::open(&path).unwrap().map(|stanza| {
-        let stanza = stanza.unwrap().unwrap();
-        let file = File::of(&stanza.draft.ecosystem, "stanza", stanza.text.as_bytes());
-        stanza.draft.into_manifest(owner, file, NOW).unwrap()
-    });
-    (owner, manifests.collect())
+    let sign = |stanza: debian::Stanza| {
+        let debian::Stanza { draft, text, .. } = stanza;
+        let file = File::of(&draft.ecosystem, "stanza", text.as_bytes());
+        let owner = PublisherId::of(&key.public());
+        let manifest = draft.into_manifest(owner, file, NOW).unwrap();
+        let manifest = Authorised::<Manifest>::sign(&key, manifest).unwrap();
+        let entry = ReleaseEntry::new(manifest.version.clone(), manifest.hash());
+        let state = HeadState::first(
+            manifest.ecosystem.clone(),
+            manifest.name.clone(),
+            vec![entry],
+        );
+        let (head, pages) = state.sign(&key, NOW, DEFAULT_LIFE).unwrap();
+        OwnRelease {
+            called: manifest.name.to_string(),
+            head,
+            pages,
+            manifest,
+            bytes: text.into_bytes().into(),
+        }
+    };
+    let stanzas = debian::open(&path).unwrap();
+    stanzas.map(|one| sign(one.unwrap().unwrap())).collect()
 }
 
 #[tokio::test]
 async fn the_package_that_is_meant_is_among_the_first() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), Metrics::default()).unwrap();
-    let (owner, manifests) = previews();
+    let releases = releases();
     assert!(
-        (2_900..=3_100).contains(&manifests.len()),
+        (2_900..=3_100).contains(&releases.len()),
         "{}",
-        manifests.len()
+        releases.len()
     );
-    for batch in manifests.chunks(1_000) {
-        store
-            .take_previews(owner, batch.to_vec(), NOW)
-            .await
-            .unwrap();
+    for batch in releases.chunks(1_000) {
+        store.take_own_releases(batch.to_vec(), NOW).await.unwrap();
     }
     store.recount().await.unwrap();
     let mut missed = Vec::new();

@@ -17,7 +17,7 @@ use swarmdex::{
         query::Query,
     },
     net::{
-        content::wire::{HEAD, Head, Question, Status},
+        content::wire::{ContentHead, ContentRequest, ContentStatus, HEAD},
         protocol::{Item, Request, Response},
     },
     node::{Node, Staging},
@@ -222,7 +222,7 @@ async fn of_a_prefix_with_three_bans_unknown_peers_share_one_place_and_good_ones
 }
 
 /// Sends the first request on a new stream; returns the answer.
-async fn ask(peer: &BarePeer, node: PeerId, root: ContentRoot) -> Option<(Stream, Status)> {
+async fn ask(peer: &BarePeer, node: PeerId, root: ContentRoot) -> Option<(Stream, ContentStatus)> {
     let mut streams = peer.streams.clone();
     let mut stream = streams
         .open_stream(node, BarePeer::content_protocol())
@@ -230,7 +230,7 @@ async fn ask(peer: &BarePeer, node: PeerId, root: ContentRoot) -> Option<(Stream
         .ok()?;
     stream
         .write_all(
-            &Question {
+            &ContentRequest {
                 root,
                 start: 0,
                 count: 1,
@@ -245,7 +245,7 @@ async fn ask(peer: &BarePeer, node: PeerId, root: ContentRoot) -> Option<(Stream
         .await
         .ok()?
         .ok()?;
-    Some((stream, Head::from_bytes(&bytes)?.status))
+    Some((stream, ContentHead::from_bytes(&bytes)?.status))
 }
 
 /// Reads the bytes that have arrived, half a mebibyte at most, and returns true unless the stream
@@ -276,9 +276,9 @@ async fn strangers_of_one_prefix_hold_an_eighth_of_the_streams_and_others_are_se
         let_in(&peer, &way, &lab).await;
         for _ in 0..6 {
             match ask(&peer, lab.node.peer_id(), held.root).await {
-                Some((stream, Status::Bytes)) => streams.push(stream),
+                Some((stream, ContentStatus::Bytes)) => streams.push(stream),
                 Some((_, status)) => {
-                    assert_eq!(status, Status::Busy);
+                    assert_eq!(status, ContentStatus::Busy);
                     busy += 1;
                 }
                 // libp2p-stream dropped a stream that arrived before the node had accepted the last

@@ -10,12 +10,12 @@ use swarmdex::{
     domain::hash::Hash,
     net::{
         protocol::Item,
-        sync::wire::{self, Answer, MAX_WANTED, Question},
+        sync::wire::{self, MAX_WANTED, SyncAnswer, SyncRequest},
     },
 };
 
 /// Returns a peer's answer to a request, by the number of the request.
-type Answering = Arc<dyn Fn(usize, Question) -> Option<Answer> + Send + Sync>;
+type Answering = Arc<dyn Fn(usize, SyncRequest) -> Option<SyncAnswer> + Send + Sync>;
 
 /// Starts a node that compares only when told to.
 async fn victim(peer: &BarePeer) -> Lab {
@@ -31,7 +31,7 @@ async fn server(answering: Answering) -> BarePeer {
             tokio::spawn(async move {
                 let mut number = 0;
                 while let Ok(Some((question, _))) =
-                    wire::read::<Question>(&mut stream, PATIENCE).await
+                    wire::read::<SyncRequest>(&mut stream, PATIENCE).await
                 {
                     let Some(answer) = answering(number, question) else {
                         return;
@@ -65,7 +65,7 @@ async fn refused(lab: &Lab, reason: &str) -> f64 {
 
 /// Returns a message: the version of the protocol, and then ranges, each with its bound, kind and
 /// data.
-fn message(ranges: &[(u64, u8, Vec<u8>)]) -> Answer {
+fn message(ranges: &[(u64, u8, Vec<u8>)]) -> SyncAnswer {
     fn number(mut value: u64) -> Vec<u8> {
         let mut bytes = vec![(value & 0x7f) as u8];
         while value > 0x7f {
@@ -81,7 +81,7 @@ fn message(ranges: &[(u64, u8, Vec<u8>)]) -> Answer {
         bytes.extend([0, *mode]);
         bytes.extend(rest);
     }
-    Answer::Compare(ByteBuf::from(bytes))
+    SyncAnswer::Compare(ByteBuf::from(bytes))
 }
 
 /// The end of time, as a bound.
@@ -114,9 +114,9 @@ async fn a_comparison_that_leads_nowhere_is_cut_off_and_counted() {
     let claimed: Answering =
         Arc::new(|_, _| Some(message(&[(END, LIST, vec![0x84, 0x80, 0x80, 0x80, 0])])));
     let nonsense: Answering =
-        Arc::new(|number, _| Some(Answer::Compare(ByteBuf::from(noise(number, 60_000)))));
+        Arc::new(|number, _| Some(SyncAnswer::Compare(ByteBuf::from(noise(number, 60_000)))));
     let other: Answering = Arc::new(|_, _| {
-        Some(Answer::Records {
+        Some(SyncAnswer::Records {
             items: vec![],
             more: false,
         })
@@ -173,16 +173,16 @@ async fn records_are_taken_only_if_they_hold_and_were_asked_for() {
         ("good", vec![good], None),
     ] {
         let answering: Answering = Arc::new(move |_, question| match question {
-            Question::Compare(_) => {
+            SyncRequest::Compare(_) => {
                 let mut list = vec![1];
                 list.extend(hash.0);
                 Some(message(&[(END, LIST, list)]))
             }
-            Question::Want(_) => Some(Answer::Records {
+            SyncRequest::Want(_) => Some(SyncAnswer::Records {
                 items: sent.clone(),
                 more: false,
             }),
-            Question::Lacking => None,
+            SyncRequest::Lacking => None,
         });
         let peer = server(answering).await;
         let lab = victim(&peer).await;
@@ -208,12 +208,12 @@ async fn open(peer: &BarePeer, node: PeerId) -> Stream {
 
 /// Repeats a request until the node accepts it: it allows a peer one comparison at a time, and not
 /// often.
-async fn ask(peer: &BarePeer, node: PeerId, question: &Question) -> Option<Answer> {
+async fn ask(peer: &BarePeer, node: PeerId, question: &SyncRequest) -> Option<SyncAnswer> {
     loop {
         let mut stream = open(peer, node).await;
         wire::write(&mut stream, question, PATIENCE).await.ok();
-        match wire::read::<Answer>(&mut stream, PATIENCE).await {
-            Ok(Some((Answer::Busy, _))) => tokio::time::sleep(Duration::from_millis(100)).await,
+        match wire::read::<SyncAnswer>(&mut stream, PATIENCE).await {
+            Ok(Some((SyncAnswer::Busy, _))) => tokio::time::sleep(Duration::from_millis(100)).await,
             Ok(answer) => return answer.map(|(answer, _)| answer),
             Err(_) => return None,
         }
@@ -226,10 +226,10 @@ async fn whatever_is_asked_honest_ones_are_answered() {
     let lab = victim(&peer).await;
     let node = lab.node.peer_id();
 
-    let absent = ask(&peer, node, &Question::Want(vec![Hash([7; 32])])).await;
+    let absent = ask(&peer, node, &SyncRequest::Want(vec![Hash([7; 32])])).await;
     assert_eq!(
         absent,
-        Some(Answer::Records {
+        Some(SyncAnswer::Records {
             items: vec![],
             more: false
         })
@@ -237,15 +237,15 @@ async fn whatever_is_asked_honest_ones_are_answered() {
     for (what, question) in [
         (
             "nonsense",
-            Question::Compare(ByteBuf::from(vec![0x61, 0, 0, 9, 9, 9])),
+            SyncRequest::Compare(ByteBuf::from(vec![0x61, 0, 0, 9, 9, 9])),
         ),
         (
             "too long",
-            Question::Compare(ByteBuf::from(vec![0x61; 100_000])),
+            SyncRequest::Compare(ByteBuf::from(vec![0x61; 100_000])),
         ),
         (
             "too much",
-            Question::Want((0..=MAX_WANTED).map(|n| Hash([n as u8; 32])).collect()),
+            SyncRequest::Want((0..=MAX_WANTED).map(|n| Hash([n as u8; 32])).collect()),
         ),
     ] {
         let counted = refused(&lab, "endless").await;
@@ -265,20 +265,22 @@ async fn whatever_is_asked_honest_ones_are_answered() {
         "{end:?}"
     );
     let mut first = open(&peer, node).await;
-    while wire::write(&mut first, &Question::Want(vec![]), PATIENCE)
+    while wire::write(&mut first, &SyncRequest::Want(vec![]), PATIENCE)
         .await
         .is_err()
         || !matches!(
             wire::read(&mut first, PATIENCE).await,
-            Ok(Some((Answer::Records { .. }, _)))
+            Ok(Some((SyncAnswer::Records { .. }, _)))
         )
     {
         tokio::time::sleep(Duration::from_millis(100)).await;
         first = open(&peer, node).await;
     }
     let mut second = open(&peer, node).await;
-    let refused = wire::read::<Answer>(&mut second, PATIENCE).await.unwrap();
-    assert_eq!(refused.map(|(answer, _)| answer), Some(Answer::Busy));
+    let refused = wire::read::<SyncAnswer>(&mut second, PATIENCE)
+        .await
+        .unwrap();
+    assert_eq!(refused.map(|(answer, _)| answer), Some(SyncAnswer::Busy));
 
     let honest = Lab::start(TCP, &[lab.address().await]).await;
     let compared = tokio::time::timeout(PATIENCE, async {

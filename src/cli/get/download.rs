@@ -5,13 +5,14 @@ use std::{
     io::{Seek, Write},
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressStyle};
+use parking_lot::Mutex;
 use serde::Serialize;
 use tempfile::NamedTempFile;
 use tokio::sync::mpsc;
@@ -28,7 +29,7 @@ use crate::{
     domain::{
         hash::ContentRoot,
         manifest::{Content, File},
-        text::printable,
+        text::{printable, quantity},
         transfer::{Transfer, TransferId},
     },
     registry::{Contents, Fetched, Release, Wanted},
@@ -83,7 +84,7 @@ impl DownloadProgress {
             // If the reader has closed the pipe, go on with the download.
             let _ = print::json(&TransferLine::Progress(transfer));
         }
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = self.running.lock();
         running.insert(
             transfer.id,
             (transfer.done, transfer.rate, transfer.active()),
@@ -100,10 +101,7 @@ impl DownloadProgress {
             ),
             false => String::new(),
         };
-        let peers = match running.values().map(|(.., peers)| peers).sum() {
-            1 => "1 peer".to_owned(),
-            count => format!("{count} peers"),
-        };
+        let peers = quantity(running.values().map(|(.., peers)| peers).sum(), "peer");
         self.bar
             .set_prefix(format!("{}/s{left}, {peers}", HumanBytes(rate as u64)));
     }

@@ -60,10 +60,10 @@ pub(super) struct Summary {
 }
 
 /// Versions of packages of which a `.deb` was found, by their keys.
-pub(super) type Found = HashSet<(Option<PackageName>, String)>;
+pub(super) type DebsFound = HashSet<(Option<PackageName>, String)>;
 
 #[derive(Serialize)]
-struct Line<'a> {
+struct StanzaLine<'a> {
     package: Option<&'a str>,
     why: &'a str,
 }
@@ -74,7 +74,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
         let Some((_, handle)) = super::owner(node, settings, args.yes).await? else {
             return Ok(FAILED);
         };
-        let mut import = Import::new(node, handle, args.json);
+        let mut import = IndexImport::new(node, handle, args.json);
         for (file, index) in indexes {
             import.index(&file, index).await?;
         }
@@ -116,7 +116,7 @@ pub(super) fn open(files: &[PathBuf]) -> Result<Vec<(PathBuf, Index)>> {
 }
 
 /// An import under way.
-struct Import<'a> {
+struct IndexImport<'a> {
     node: &'a dyn Control,
     handle: Option<Handle>,
     json: bool,
@@ -125,7 +125,7 @@ struct Import<'a> {
     /// Packages that were named.
     named: usize,
     /// Passed over, because their packages are taken.
-    found: Found,
+    found: DebsFound,
 }
 
 /// Signs what indexes say of those packages that are not among the found ones.
@@ -134,11 +134,11 @@ pub(super) async fn describe(
     handle: Option<Handle>,
     json: bool,
     indexes: Vec<(PathBuf, Index)>,
-    found: Found,
+    found: DebsFound,
 ) -> Result<Summary> {
-    let mut import = Import {
+    let mut import = IndexImport {
         found,
-        ..Import::new(node, handle, json)
+        ..IndexImport::new(node, handle, json)
     };
     for (file, index) in indexes {
         import.index(&file, index).await?;
@@ -146,7 +146,7 @@ pub(super) async fn describe(
     Ok(import.summary)
 }
 
-impl<'a> Import<'a> {
+impl<'a> IndexImport<'a> {
     fn new(node: &'a dyn Control, handle: Option<Handle>, json: bool) -> Self {
         Self {
             node,
@@ -155,7 +155,7 @@ impl<'a> Import<'a> {
             summary: Summary::default(),
             batch: vec![],
             named: 0,
-            found: Found::new(),
+            found: DebsFound::new(),
         }
     }
 
@@ -261,7 +261,7 @@ impl<'a> Import<'a> {
     fn name(&mut self, bar: &ProgressBar, package: Option<&str>, why: &str) -> Result<()> {
         self.named += 1;
         if self.json {
-            bar.suspend(|| print::json(&Line { package, why }))?;
+            bar.suspend(|| print::json(&StanzaLine { package, why }))?;
         } else if self.named <= NAMED {
             bar.suspend(|| print::note(why));
         } else if self.named == NAMED + 1 {

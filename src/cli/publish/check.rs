@@ -18,7 +18,7 @@ use crate::{
         version::RequirementText,
     },
     prepare::Prepared,
-    registry::{check_files, check_version},
+    registry::{AdditionError, check_files, check_version},
 };
 
 /// A draft compared with its publisher's releases.
@@ -50,7 +50,7 @@ impl DraftCheck {
                     &package.releases,
                     package.complete,
                 );
-                if matches!(checked, Err(RegistryError::VersionTaken { .. }))
+                if matches!(checked, Err(AdditionError::VersionTaken { .. }))
                     && id.name.ecosystem().grows()
                 {
                     let exactly = RequirementText::exactly(id.name.ecosystem(), &draft.version);

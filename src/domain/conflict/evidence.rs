@@ -28,15 +28,15 @@ const MAX_MANIFESTS: usize = 2;
 
 /// Signed bytes, written as base64 in text formats.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Envelope(pub Vec<u8>);
+pub struct SignedBytes(pub Vec<u8>);
 
-impl Serialize for Envelope {
+impl Serialize for SignedBytes {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&BASE64.encode(&self.0))
     }
 }
 
-impl<'de> Deserialize<'de> for Envelope {
+impl<'de> Deserialize<'de> for SignedBytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
         // Base64 in its canonical form only: no white space and no stray bits.
@@ -52,9 +52,9 @@ impl<'de> Deserialize<'de> for Envelope {
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum Statement {
     /// A head of a package.
-    Head(Envelope),
+    Head(SignedBytes),
     /// A page of older releases of a package.
-    Page(Envelope),
+    Page(SignedBytes),
 }
 
 /// The conflict that the statements prove.
@@ -121,7 +121,7 @@ pub struct Evidence {
     claim: Proven,
     statements: Vec<Statement>,
     /// The manifests that the statements name, as far as the exporter had them.
-    manifests: Vec<Envelope>,
+    manifests: Vec<SignedBytes>,
 }
 
 /// The reasons why a file is not valid evidence.
@@ -236,7 +236,7 @@ impl Evidence {
         statements: Vec<Statement>,
         manifests: impl IntoIterator<Item = Vec<u8>>,
     ) -> Self {
-        let manifests = manifests.into_iter().map(Envelope).collect();
+        let manifests = manifests.into_iter().map(SignedBytes).collect();
         Self {
             format: FORMAT.to_owned(),
             version: VERSION,
@@ -351,7 +351,7 @@ impl Evidence {
 
     fn manifests(&self, statements: &[Stated]) -> Result<Vec<ProvenManifest>, Flaw> {
         let mut proven: Vec<ProvenManifest> = Vec::new();
-        for (number, Envelope(bytes)) in (1..).zip(&self.manifests) {
+        for (number, SignedBytes(bytes)) in (1..).zip(&self.manifests) {
             if number > MAX_MANIFESTS {
                 return Err(Flaw::StrangeManifest { number });
             }
@@ -449,7 +449,7 @@ impl VerifiedStatement {
     fn verify(number: usize, statement: &Statement) -> Result<Self, Flaw> {
         fn authorised<T: Owned>(
             number: usize,
-            Envelope(bytes): &Envelope,
+            SignedBytes(bytes): &SignedBytes,
         ) -> Result<Authorised<T>, Flaw> {
             Authorised::verify(bytes).map_err(|refusal| Flaw::Refused { number, refusal })
         }

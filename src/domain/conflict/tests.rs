@@ -63,7 +63,7 @@ fn head(n: u8, seq: u64, manifests: &[&Authorised<Manifest>]) -> Authorised<Head
 }
 
 fn said(head: &Authorised<Head>) -> Statement {
-    Statement::Head(evidence::Envelope(head.envelope().to_vec()))
+    Statement::Head(evidence::SignedBytes(head.envelope().to_vec()))
 }
 
 fn version_claim(n: u8, version: &str) -> Proven {
@@ -180,7 +180,7 @@ fn a_page_of_older_releases_is_a_statement_too() {
     };
     let page = Authorised::sign(&key(1), page).unwrap();
     let statements = vec![
-        Statement::Page(evidence::Envelope(page.envelope().to_vec())),
+        Statement::Page(evidence::SignedBytes(page.envelope().to_vec())),
         said(&head(1, 2, &[&evil])),
     ];
     let id = version_id(1, "1.0.0", [one.hash(), evil.hash()]);
@@ -203,7 +203,7 @@ fn what_does_not_hold_is_said_exactly() {
     let claim = || version_claim(1, "1.0.0");
     let mut forged = second.envelope().to_vec();
     *forged.last_mut().unwrap() ^= 1;
-    let forged = Statement::Head(evidence::Envelope(forged));
+    let forged = Statement::Head(evidence::SignedBytes(forged));
     let refused = Flaw::Refused {
         number: 2,
         refusal: Refusal::BadSignature,
@@ -329,7 +329,7 @@ fn what_does_not_hold_is_said_exactly() {
 fn the_largest_evidence_fits() {
     let full = Head::MAX_ENVELOPE;
     let statements = (0..MAX_SIDES)
-        .map(|_| Statement::Head(evidence::Envelope(vec![7; full])))
+        .map(|_| Statement::Head(evidence::SignedBytes(vec![7; full])))
         .collect();
     let manifests = [
         vec![7; Manifest::MAX_ENVELOPE],

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 pub use measure::Measure;
 pub use rows::{MESH_LOW, row};
 
-use super::{copies::CopyFigures, time::Timestamp};
+use super::{copies::CopyFigures, text::quantity, time::Timestamp};
 
 /// The measurements. `None` means not measured, or not yet.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -249,9 +249,9 @@ pub fn verdict(sample: &Sample) -> HealthVerdict {
     }
     let cause = match sample.peers() {
         0 => "starting: looking for peers".to_owned(),
-        1 => "connected to 1 peer, and everything that was measured is as it should be".to_owned(),
         peers => format!(
-            "connected to {peers} peers, and everything that was measured is as it should be"
+            "connected to {}, and everything that was measured is as it should be",
+            quantity(peers, "peer")
         ),
     };
     HealthVerdict {

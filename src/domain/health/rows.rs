@@ -115,7 +115,7 @@ pub fn row(measure: Measure, sample: &Sample) -> MeasureRow {
                 0 => row.is(
                     HealthState::Bad,
                     format!("nobody passes announcements on to this node, although {} connected", are(peers)),
-                    "wait a minute; if it stays, restart this node and look at the logs of both sides (0)",
+                    "wait a minute; if it stays, restart this node and look at the logs of both sides",
                 ),
                 mesh if mesh < wanted => row.is(
                     HealthState::Degraded,
@@ -157,11 +157,11 @@ pub fn row(measure: Measure, sample: &Sample) -> MeasureRow {
                 good if good < 0.5 => row.is(
                     HealthState::Bad,
                     failed,
-                    "peers are connected and do not answer: look at their scores (1) and at the logs (0); a higher \
+                    "peers are connected and do not answer: look at their scores and at the logs; a higher \
                      --timeout helps on a slow network",
                 ),
                 good if good < 0.9 => {
-                    row.is(HealthState::Degraded, failed, "some peers do not answer: sort by score (1) to see which")
+                    row.is(HealthState::Degraded, failed, "some peers do not answer: sort the peers by score to see which")
                 }
                 _ => row.good(),
             }
@@ -174,7 +174,7 @@ pub fn row(measure: Measure, sample: &Sample) -> MeasureRow {
                     return row.is(
                         HealthState::Degraded,
                         format!("lookups are slow: a twentieth of them takes {} or more", millis(p95)),
-                        "slow or overloaded peers: sort by round trip (1)",
+                        "slow or overloaded peers: sort the peers by round trip",
                     );
                 }
                 row.good()
@@ -214,13 +214,13 @@ pub fn row(measure: Measure, sample: &Sample) -> MeasureRow {
                 refused if refused >= 0.5 => row.is(
                     HealthState::Bad,
                     format!("{} of {} messages were refused in the last minute", sample.messages_refused, sample.messages),
-                    "somebody sends damaged or forged messages: peers that do are marked down (1); check this machine's \
+                    "somebody sends damaged or forged messages: peers that do lose score; check this machine's \
                      clock",
                 ),
                 refused if refused >= 0.05 => row.is(
                     HealthState::Degraded,
                     format!("{} of {} messages were refused in the last minute", sample.messages_refused, sample.messages),
-                    "a peer sends what does not verify: sort by score (1) to see which",
+                    "a peer sends what does not verify: sort the peers by score to see which",
                 ),
                 _ => row.good(),
             }
@@ -270,7 +270,7 @@ pub fn row(measure: Measure, sample: &Sample) -> MeasureRow {
                     return row.is(
                         HealthState::Degraded,
                         format!("a twentieth of the peers takes {} or more to answer a ping", millis(p95)),
-                        "a link that is full or far: sort by round trip (1), and look at the bandwidth here",
+                        "a link that is full or far: sort the peers by round trip, and look at the bandwidth here",
                     );
                 }
                 row.good()
@@ -300,7 +300,7 @@ pub fn row(measure: Measure, sample: &Sample) -> MeasureRow {
                     "{} peers seem to break a rule: more than lie, so this node may apply it wrongly",
                     sample.doubted
                 ),
-                "update this node, and report it with its log (0); those peers are asked last, not banned",
+                "update this node, and report it with its log; those peers are asked last, not banned",
             )
         }
         Measure::Banned => count(sample.banned),
@@ -495,7 +495,7 @@ pub fn row(measure: Measure, sample: &Sample) -> MeasureRow {
                 dropped => row.is(
                     HealthState::Degraded,
                     format!("{dropped} messages were dropped in the last minute: there was no room for them"),
-                    "this machine is too busy, or somebody floods: look at the logs (0)",
+                    "this machine is too busy, or somebody floods: look at the logs",
                 ),
             }
         }

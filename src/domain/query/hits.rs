@@ -44,9 +44,6 @@ pub struct Hit {
     /// Every release is yanked.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub yanked: bool,
-    /// An imported index stanza that nobody has signed, visible on this node only.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub preview: bool,
     /// Its owner advises against it or recommends another package.
     #[serde(default)]
     pub deprecated: bool,

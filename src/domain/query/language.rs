@@ -96,8 +96,6 @@ pub struct IncludeHidden {
     pub yanked: bool,
     /// Also packages of distrusted publishers.
     pub distrusted: bool,
-    /// Only unsigned previews.
-    pub preview: bool,
 }
 
 /// A mistake in the text, with its position in bytes.
@@ -313,11 +311,9 @@ impl SearchTerms {
                 return match (not, value.to_lowercase().as_str()) {
                     (false, "yanked") => self.asked.yanked = true,
                     (false, "distrusted") => self.asked.distrusted = true,
-                    (false, "preview") => self.asked.preview = true,
-                    _ => self.mistake(
-                        piece,
-                        "expected is:yanked, is:distrusted or is:preview".to_owned(),
-                    ),
+                    _ => {
+                        self.mistake(piece, "expected is:yanked or is:distrusted".to_owned());
+                    }
                 };
             }
             // An ecosystem prefix, as in an id.

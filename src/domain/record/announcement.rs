@@ -22,14 +22,14 @@ pub const VALIDITY: Duration = Duration::from_secs(600);
 /// signature, anybody could send an old announcement again with a new time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Notice {
+pub struct HeadNotice {
     /// The hash of the head.
     pub head: Hash,
     /// The time, by the publisher's clock.
     pub at: Timestamp,
 }
 
-impl Payload for Notice {
+impl Payload for HeadNotice {
     const DOMAIN: &'static str = "swarmdex-notice";
     const TYPE: &'static str = "/swarmdex/notice";
     const MAX_ENVELOPE: usize = 512;
@@ -41,7 +41,7 @@ impl Payload for Notice {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wire {
+struct AnnouncementFields {
     #[serde(with = "serde_bytes")]
     notice: Vec<u8>,
     #[serde(with = "serde_bytes")]
@@ -55,7 +55,7 @@ struct Wire {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Announcement {
     /// The publisher's statement.
-    pub notice: Signed<Notice>,
+    pub notice: Signed<HeadNotice>,
     /// The head.
     pub head: Authorised<Head>,
     /// The manifest of the release.
@@ -75,7 +75,7 @@ impl Announcement {
     ) -> Result<Self, Refusal> {
         let notice = Signed::sign(
             key,
-            Notice {
+            HeadNotice {
                 head: head.hash(),
                 at,
             },
@@ -100,7 +100,7 @@ impl Announcement {
     /// # Errors
     /// It is larger than [`MAX_ANNOUNCEMENT`].
     pub fn encode(&self) -> Result<Bytes, Refusal> {
-        let bytes = encode(&Wire {
+        let bytes = encode(&AnnouncementFields {
             notice: self.notice.envelope().to_vec(),
             head: self.head.envelope().to_vec(),
             manifest: self.manifest.envelope().to_vec(),
@@ -117,7 +117,7 @@ impl Announcement {
         if bytes.len() > MAX_ANNOUNCEMENT {
             return None;
         }
-        signer(&decode::<Wire>(bytes).ok()?.head)
+        signer(&decode::<AnnouncementFields>(bytes).ok()?.head)
     }
 
     /// Verifies gossip data. Clock and expiry are checked after everything for which the sender is
@@ -129,8 +129,8 @@ impl Announcement {
         if bytes.len() > MAX_ANNOUNCEMENT {
             return Err(Refusal::TooLarge);
         }
-        let wire: Wire = decode(bytes)?;
-        let notice = Signed::<Notice>::verify(&wire.notice)?;
+        let wire: AnnouncementFields = decode(bytes)?;
+        let notice = Signed::<HeadNotice>::verify(&wire.notice)?;
         let head = Authorised::<Head>::verify(&wire.head)?;
         let manifest = Authorised::<Manifest>::verify(&wire.manifest)?;
         consistent(&head, &manifest)?;

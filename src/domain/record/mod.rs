@@ -18,7 +18,7 @@ mod peek;
 mod select;
 mod together;
 
-pub use announcement::{Announcement, MAX_ANNOUNCEMENT, Notice, VALIDITY};
+pub use announcement::{Announcement, HeadNotice, MAX_ANNOUNCEMENT, VALIDITY};
 pub use authority::{Authorised, Authority, Owned};
 pub use bounds::{Horizon, MAX_AHEAD, MAX_JUMP, MAX_NUMBER, check_time};
 pub use claim::{NodeClaim, Presence};

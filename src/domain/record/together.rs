@@ -10,13 +10,14 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, LazyLock, Mutex, PoisonError},
+    sync::{Arc, LazyLock},
 };
 
 use curve25519_dalek::{
     EdwardsPoint, Scalar, constants::ED25519_BASEPOINT_POINT, edwards::CompressedEdwardsY,
     traits::Identity,
 };
+use parking_lot::Mutex;
 use sha2::{Digest, Sha512};
 
 use super::{Payload, comb::Comb, payload_type};
@@ -29,7 +30,7 @@ const KEPT: usize = 8;
 /// Signatures whose last step, an inversion, is shared.
 const AT_ONCE: usize = 32;
 
-type Key = [u8; 32];
+type PublicKeyBytes = [u8; 32];
 
 static BASE: LazyLock<Comb> = LazyLock::new(|| Comb::of(ED25519_BASEPOINT_POINT));
 
@@ -77,16 +78,16 @@ impl<'a> Envelope<'a> {
         }
     }
 
-    fn key(&self) -> Option<Key> {
+    fn key(&self) -> Option<PublicKeyBytes> {
         self.fields?.key.last_chunk().copied()
     }
 
     /// The R that a signature which holds has; none where its scalar is out of range.
-    fn expected(&self, key: &Key, negated: &Comb) -> Option<EdwardsPoint> {
+    fn expected(&self, key: &PublicKeyBytes, negated: &Comb) -> Option<EdwardsPoint> {
         let fields = self.fields?;
         let scalar = Scalar::from_canonical_bytes(*fields.signature.last_chunk()?);
         let scalar = Option::<Scalar>::from(scalar)?;
-        let r: &Key = fields.signature.first_chunk()?;
+        let r: &PublicKeyBytes = fields.signature.first_chunk()?;
         let mut hasher = Sha512::new().chain_update(r).chain_update(key);
         // The signed bytes of RFC 0002: each part after its length.
         for part in [self.domain.as_bytes(), fields.payload_type, fields.payload] {
@@ -104,13 +105,13 @@ impl<'a> Envelope<'a> {
 #[derive(Clone, Default)]
 pub struct Keys(Arc<Mutex<KeyTables>>);
 
-type KeyTables = Vec<(Key, Arc<Comb>)>;
+type KeyTables = Vec<(PublicKeyBytes, Arc<Comb>)>;
 
 impl Keys {
     /// Checks the signatures of those keys that signed many of these; the others are left to be
     /// checked one by one. Costs no more than that would.
     pub fn check<'a, 'b: 'a>(&self, envelopes: impl Iterator<Item = &'a mut Envelope<'b>>) {
-        let mut of_key: HashMap<Key, Vec<&mut Envelope<'_>>> = HashMap::new();
+        let mut of_key: HashMap<PublicKeyBytes, Vec<&mut Envelope<'_>>> = HashMap::new();
         for envelope in envelopes {
             if let Some(key) = envelope.key() {
                 of_key.entry(key).or_default().push(envelope);
@@ -127,8 +128,8 @@ impl Keys {
     }
 
     /// The negated key's table, which is made where so many signatures are worth it.
-    fn table(&self, key: &Key, signatures: usize) -> Option<Arc<Comb>> {
-        let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    fn table(&self, key: &PublicKeyBytes, signatures: usize) -> Option<Arc<Comb>> {
+        let lock = || self.0.lock();
         let kept = lock().iter().find(|(kept, _)| kept == key).cloned();
         if let Some((_, table)) = kept {
             return Some(table);
@@ -146,7 +147,7 @@ impl Keys {
     }
 }
 
-fn check_some(key: &Key, table: &Comb, envelopes: &mut [&mut Envelope<'_>]) {
+fn check_some(key: &PublicKeyBytes, table: &Comb, envelopes: &mut [&mut Envelope<'_>]) {
     let mut points = [EdwardsPoint::identity(); AT_ONCE];
     for (envelope, point) in envelopes.iter_mut().zip(&mut points) {
         let expected = envelope.expected(key, table);

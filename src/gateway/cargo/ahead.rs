@@ -7,11 +7,12 @@
 
 use std::{
     collections::{HashSet, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use futures::future::join_all;
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -30,7 +31,7 @@ use crate::{
     },
     ecosystem::Ecosystem,
     gateway::{
-        beside::{self, Ahead},
+        companions::{self, Ahead},
         policy,
         service::Service,
     },
@@ -71,13 +72,13 @@ struct Wish {
 }
 
 /// The crates looked at in this window.
-struct Lately {
+struct CrateWindow {
     since: Instant,
     met: HashSet<Likely>,
     bytes: u64,
 }
 
-impl Lately {
+impl CrateWindow {
     fn new(since: Instant) -> Self {
         Self {
             since,
@@ -107,15 +108,15 @@ impl Lately {
     }
 }
 
-struct State {
+struct AheadState {
     waiting: VecDeque<Wish>,
     is_running: bool,
-    lately: Lately,
+    lately: CrateWindow,
 }
 
 /// The crates that are looked at before cargo requests them.
 pub struct LookingAhead {
-    state: Mutex<State>,
+    state: Mutex<AheadState>,
     files: Semaphore,
     stop: CancellationToken,
 }
@@ -124,24 +125,20 @@ impl LookingAhead {
     /// Starts looking ahead, until `stop` is cancelled.
     pub fn new(stop: CancellationToken) -> Self {
         Self {
-            state: Mutex::new(State {
+            state: Mutex::new(AheadState {
                 waiting: VecDeque::new(),
                 is_running: false,
-                lately: Lately::new(Instant::now()),
+                lately: CrateWindow::new(Instant::now()),
             }),
             files: Semaphore::new(FILES),
             stop,
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Queues crates that were not looked at lately. Returns true if a task must be started for
     /// them.
     fn add(&self, wishes: impl Iterator<Item = Wish>) -> bool {
-        let (mut state, now) = (self.lock(), Instant::now());
+        let (mut state, now) = (self.state.lock(), Instant::now());
         for wish in wishes {
             if state.lately.meet(&wish.likely, now) {
                 state.waiting.push_back(wish);
@@ -153,7 +150,7 @@ impl LookingAhead {
     }
 
     fn next(&self) -> Vec<Wish> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let count = TOGETHER.min(state.waiting.len());
         state.is_running = count > 0;
         state.waiting.drain(..count).collect()
@@ -208,14 +205,14 @@ async fn look(service: Arc<Service>) {
 }
 
 /// The release of a crate that cargo is likely to request.
-struct Found {
+struct LikelyCrate {
     wish: Wish,
     id: PackageId,
     manifest: Manifest,
 }
 
 /// Finds the releases to use, with their index lines.
-async fn look_at(service: &Service, batch: Vec<Wish>) -> Vec<Found> {
+async fn look_at(service: &Service, batch: Vec<Wish>) -> Vec<LikelyCrate> {
     let looked = batch.into_iter().map(|wish| release_of(service, wish));
     let found: Vec<_> = join_all(looked).await.into_iter().flatten().collect();
     let unread = found.iter().filter(|(_, entry)| {
@@ -224,7 +221,7 @@ async fn look_at(service: &Service, batch: Vec<Wish>) -> Vec<Found> {
             .is_some_and(|hash| service.lines.get(&hash).is_none())
     });
     let documents: Vec<Wanted> = unread
-        .flat_map(|(one, _)| beside::wanted_of(&one.id, &one.manifest))
+        .flat_map(|(one, _)| companions::wanted_of(&one.id, &one.manifest))
         .collect();
     let contents = service.contents();
     if let Err(error) = contents.gather(documents, service.options.wait).await {
@@ -239,7 +236,7 @@ async fn look_at(service: &Service, batch: Vec<Wish>) -> Vec<Found> {
 }
 
 /// Returns the release that a crate's name and requirement mean here, from local knowledge.
-async fn release_of(service: &Service, wish: Wish) -> Option<(Found, ReleaseEntry)> {
+async fn release_of(service: &Service, wish: Wish) -> Option<(LikelyCrate, ReleaseEntry)> {
     let Likely {
         only,
         name,
@@ -262,7 +259,7 @@ async fn release_of(service: &Service, wish: Wish) -> Option<(Found, ReleaseEntr
     let entry = release::resolve(&Ecosystem::Cargo, &package.releases, Some(&requirement))?.clone();
     let (registry, hash) = (service.registry(), entry.first()?);
     let manifest = registry.manifest_of(&id, &hash).await.ok()?;
-    Some((Found { wish, id, manifest }, entry))
+    Some((LikelyCrate { wish, id, manifest }, entry))
 }
 
 /// Returns the crates that a release depends on; of optional ones only the index lines are wanted.
@@ -312,7 +309,13 @@ async fn fetch_files(service: &Arc<Service>, files: impl Iterator<Item = Wanted>
         if !is_here.is_ok_and(|held| held.is_none()) || size > room {
             continue;
         }
-        if !service.ahead.lock().lately.takes(size, Instant::now()) {
+        if !service
+            .ahead
+            .state
+            .lock()
+            .lately
+            .takes(size, Instant::now())
+        {
             continue;
         }
         room -= size;
@@ -348,7 +351,7 @@ mod tests {
     #[test]
     fn a_crate_is_looked_at_once_in_a_while_and_not_too_many_are() {
         let now = Instant::now();
-        let mut lately = Lately::new(now);
+        let mut lately = CrateWindow::new(now);
         assert!(lately.meet(&likely("cargo:a"), now));
         assert!(!lately.meet(&likely("cargo:a"), now));
         assert!(lately.meet(&likely("cargo:a"), now + WINDOW));
@@ -359,7 +362,7 @@ mod tests {
     #[test]
     fn bytes_of_files_are_bounded_and_large_ones_are_left_alone() {
         let now = Instant::now();
-        let mut lately = Lately::new(now);
+        let mut lately = CrateWindow::new(now);
         assert!(!lately.takes(FILE + 1, now));
         let fits = (0..2 * BYTES / FILE).filter(|_| lately.takes(FILE, now));
         assert_eq!(fits.count() as u64, BYTES / FILE);

@@ -7,7 +7,7 @@ use futures::{StreamExt, stream};
 
 use super::{
     Endpoint, ahead,
-    line::{self, Line},
+    line::{self, CrateLine},
     name_of,
 };
 use crate::{
@@ -15,8 +15,8 @@ use crate::{
     domain::{hash::Hash, manifest::Manifest, name::PackageId, release::ReleaseEntry},
     gateway::{
         answer::{Written, document, tagged},
-        beside::{self, Ahead},
-        file::{self, File, Others},
+        companions::{self, Ahead},
+        file::{self, Others, ServedFile},
         policy::{Refused, may_serve},
         served::served,
         service::{Asked, Service},
@@ -44,7 +44,7 @@ pub(super) async fn line_of(
     ahead: &Ahead<'_>,
     id: &PackageId,
     entry: &ReleaseEntry,
-) -> Result<Arc<Line>> {
+) -> Result<Arc<CrateLine>> {
     let missing = || RegistryError::NotFound {
         package: format!("the manifest of {id} {}", entry.version),
         asked: 0,
@@ -85,7 +85,7 @@ fn key(endpoint: &Endpoint, asked: &Asked, package: &Package, name: &str) -> Has
 }
 
 /// Returns true if an endpoint, which is a mirror or not, serves the release with this line.
-pub(super) fn is_at(mirror: bool, line: &Line) -> bool {
+pub(super) fn is_at(mirror: bool, line: &CrateLine) -> bool {
     !mirror || line.is_of_default_registry()
 }
 
@@ -122,7 +122,7 @@ pub(super) async fn file(
     } else {
         Some(service.turns.of(id).await)
     };
-    let ahead = &Ahead::of(service, id, &unread(), beside::of_first).await;
+    let ahead = &Ahead::of(service, id, &unread(), companions::of_first).await;
     let looked = package
         .releases
         .clone()
@@ -201,7 +201,7 @@ pub(super) async fn download(
         .registry()
         .manifest_of(id, &entry.first().ok_or_else(missing)?)
         .await?;
-    let file = File {
+    let file = ServedFile {
         wanted: wanted(id, &manifest),
         digest: line.digest.clone(),
         others: Others::default(),

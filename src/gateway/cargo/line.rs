@@ -23,7 +23,7 @@ const DEFAULT: &str = "1949cf8c6b5b557f";
 
 /// A line of the index, with the fields that a download needs.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Line {
+pub struct CrateLine {
     /// The crate's name as its publisher writes it.
     pub name: String,
     /// SHA-256 digest of its file, in lower-case hexadecimal.
@@ -41,7 +41,7 @@ pub struct Line {
 ///
 /// # Errors
 /// The reason why cargo could not use the line, or why it belongs to another release.
-pub fn read(manifest: &Manifest, text: &[u8]) -> Result<Line, String> {
+pub fn read(manifest: &Manifest, text: &[u8]) -> Result<CrateLine, String> {
     let mut fields: Map<String, Value> =
         serde_json::from_slice(text).map_err(|error| error.to_string())?;
     let upstream = fields
@@ -71,7 +71,7 @@ pub fn read(manifest: &Manifest, text: &[u8]) -> Result<Line, String> {
     let needs =
         |dependency: &Dependency| dependency.id_for_owner(manifest.owner, &manifest.ecosystem);
     let needs = manifest.dependencies.iter().filter_map(needs).collect();
-    Ok(Line {
+    Ok(CrateLine {
         name: name.to_owned(),
         digest: digest.to_owned(),
         length: text.len(),
@@ -81,7 +81,7 @@ pub fn read(manifest: &Manifest, text: &[u8]) -> Result<Line, String> {
     })
 }
 
-impl Line {
+impl CrateLine {
     /// Returns true if it may stand in for the default registry: the signer states that it comes
     /// from there, and all its dependencies do, too.
     pub fn is_of_default_registry(&self) -> bool {

@@ -27,7 +27,7 @@ use crate::{
     ecosystem::Ecosystem,
 };
 pub use ahead::LookingAhead;
-pub use line::Line;
+pub use line::CrateLine;
 use route::{Route, Scope};
 
 /// An endpoint with its publisher resolved.

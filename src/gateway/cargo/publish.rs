@@ -33,7 +33,7 @@ const MAX_WORDS: usize = 4 << 20;
 
 /// The part of cargo's metadata that the crate's file lacks: the registries of its dependencies.
 #[derive(Debug, Deserialize)]
-struct Said {
+struct PublishMetadata {
     name: String,
     vers: String,
     #[serde(default)]
@@ -141,7 +141,7 @@ async fn received(
     bytes: &mut (impl AsyncRead + Unpin),
     dir: &Path,
     most: u64,
-) -> Result<(Said, std::path::PathBuf), Refused> {
+) -> Result<(PublishMetadata, std::path::PathBuf), Refused> {
     let length = bytes.read_u32_le().await.map_err(|error| cut(&error))? as usize;
     if length > MAX_WORDS {
         return Err(Refused::wrong(format!(
@@ -153,7 +153,7 @@ async fn received(
         .read_exact(&mut words)
         .await
         .map_err(|error| cut(&error))?;
-    let said: Said = serde_json::from_slice(&words).map_err(|error| {
+    let said: PublishMetadata = serde_json::from_slice(&words).map_err(|error| {
         Refused::wrong(format!("the metadata of the crate cannot be read: {error}"))
     })?;
     // Both become part of a file name.
@@ -184,7 +184,7 @@ async fn tell_of_registries(
     service: &Service,
     endpoint: &Endpoint,
     (base, own): (&str, PublisherId),
-    said: &Said,
+    said: &PublishMetadata,
     prepared: &mut Prepared,
 ) -> Result<Vec<String>, Refused> {
     let line = prepared.native.take().unwrap_or_default();

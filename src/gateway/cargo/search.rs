@@ -47,8 +47,7 @@ pub(super) async fn answer(
     let mut crates = Vec::new();
     let mut total = 0;
     for hit in &found.hits {
-        let is_one =
-            hit.package.name.ecosystem() == &Ecosystem::Cargo && !hit.preview && !hit.yanked;
+        let is_one = hit.package.name.ecosystem() == &Ecosystem::Cargo && !hit.yanked;
         if !is_one || !is_installable(service, endpoint.only, hit).await? {
             continue;
         }

@@ -26,7 +26,7 @@ pub enum Wrong {
 }
 
 /// An open object or array on the path to the file.
-struct Level {
+struct OpenNode {
     is_object: bool,
     key: String,
     /// True if a value comes next.
@@ -49,7 +49,7 @@ enum State {
 /// Splits a body.
 pub struct Splitter {
     words: Vec<u8>,
-    levels: Vec<Level>,
+    levels: Vec<OpenNode>,
     /// Number of open objects and arrays below `levels`, which cannot contain the file.
     deeper: usize,
     state: State,
@@ -151,7 +151,7 @@ impl Splitter {
             b'{' | b'[' if self.levels.len() == FILE.len() => self.deeper += 1,
             b'{' | b'[' => {
                 let is_object = byte == b'{';
-                self.levels.push(Level {
+                self.levels.push(OpenNode {
                     is_object,
                     key: String::new(),
                     at_value: !is_object,
@@ -196,7 +196,7 @@ impl Splitter {
 
     /// Returns true if the next value is the file.
     fn is_file(&self) -> bool {
-        let is_one = |(level, is_right): (&Level, &fn(&str) -> bool)| {
+        let is_one = |(level, is_right): (&OpenNode, &fn(&str) -> bool)| {
             level.is_object && is_right(&level.key)
         };
         self.deeper == 0

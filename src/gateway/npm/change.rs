@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{
     document::{Document, LATEST},
     done, name_of,
-    publish::Said,
+    publish::PublishDocument,
     read::{listed, rev},
     reference,
     route::version_of,
@@ -59,7 +59,7 @@ pub(super) async fn say(
     service: &Service,
     asked: &Asked,
     name: &str,
-    said: &Said,
+    said: &PublishDocument,
     rev_seen: Option<&str>,
 ) -> Result<Response, Refused> {
     let package = seen(service, name, rev_seen).await?;
@@ -101,7 +101,7 @@ pub(super) async fn say(
 }
 
 /// Returns the changes for the versions whose deprecation message differs.
-fn deprecations(document: &Document, said: &Said) -> Vec<Change> {
+fn deprecations(document: &Document, said: &PublishDocument) -> Vec<Change> {
     let sent = |version: &str| said.versions.as_ref()?.get(version);
     let change = |listed: &super::document::Listed| {
         let message = match &sent(&listed.version.version)?.deprecated {
@@ -124,7 +124,7 @@ fn deprecations(document: &Document, said: &Said) -> Vec<Change> {
 
 /// Returns the changes for the tags that name another version. A tag whose version is removed is
 /// left, because it no longer names anything.
-fn tags(document: &Document, said: &Said, gone: &[VersionText]) -> Vec<Change> {
+fn tags(document: &Document, said: &PublishDocument, gone: &[VersionText]) -> Vec<Change> {
     let before = document.tags();
     let is_new =
         |(tag, version): &(&String, &String)| before.get(tag.as_str()) != Some(&version.as_str());

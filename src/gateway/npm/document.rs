@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     route::short,
-    version::{Form, Version, quoted},
+    version::{Form, VersionDocument, quoted},
 };
 use crate::{
     clock,
@@ -21,7 +21,7 @@ use crate::{
 /// A listed version, with its owner's current statements about it.
 pub struct Listed {
     pub entry: ReleaseEntry,
-    pub version: Arc<Version>,
+    pub version: Arc<VersionDocument>,
 }
 
 /// The contents of a document.

@@ -28,11 +28,11 @@ use tokio::io::AsyncRead;
 use super::{
     answer,
     policy::{self, Refused, may_change},
-    service::{Asked, Change, Service},
+    service::{Asked, ChangePermission, Service},
     upload,
 };
 use crate::{RegistryError, domain::name::PackageName, ecosystem::Ecosystem};
-pub use read::Held;
+pub use read::ParsedDocuments;
 use route::Route;
 
 /// Tells a person how to give npm the publish token.
@@ -117,7 +117,9 @@ async fn change_by(
 fn allowed(asked: &Asked) -> Result<(), Refused> {
     let said_nothing = !asked.headers.contains_key(header::AUTHORIZATION);
     match may_change(asked.change, LOGIN) {
-        Err(Refused::Because(_, text)) if said_nothing && asked.change == Change::NoToken => {
+        Err(Refused::Because(_, text))
+            if said_nothing && asked.change == ChangePermission::NoToken =>
+        {
             Err(Refused::Because(StatusCode::UNAUTHORIZED, text))
         }
         other => other,

@@ -39,7 +39,7 @@ const PIECE: usize = 256 << 10;
 
 /// A document as a client sends it: of one version that it publishes, or of all.
 #[derive(Debug, Deserialize)]
-pub(super) struct Said {
+pub(super) struct PublishDocument {
     #[serde(default)]
     name: Option<String>,
     #[serde(default, rename = "dist-tags")]
@@ -78,7 +78,7 @@ struct Attachment {
 
 /// A received body, split into parts.
 struct Received {
-    said: Said,
+    said: PublishDocument,
     /// The tarball, if there is one.
     file: Option<Tarball>,
 }
@@ -142,7 +142,7 @@ async fn received(
     }
     file.flush().await.map_err(written)?;
     let (words, found) = splitter.end().map_err(unread)?;
-    let said: Said = serde_json::from_slice(&words).map_err(unread)?;
+    let said: PublishDocument = serde_json::from_slice(&words).map_err(unread)?;
     let file = found.then(|| Tarball {
         path,
         size,
@@ -161,7 +161,7 @@ fn unread(why: impl ToString) -> Refused {
 async fn publish_one(
     service: &Arc<Service>,
     name: &str,
-    said: &Said,
+    said: &PublishDocument,
     tarball: Tarball,
 ) -> Result<Response, Refused> {
     let package_name = name_of(name)?;
@@ -200,7 +200,12 @@ async fn publish_one(
 }
 
 /// Compares the document's version with its tarball.
-fn check(name: &str, said: &Said, version: &VersionText, tarball: &Tarball) -> Result<(), Refused> {
+fn check(
+    name: &str,
+    said: &PublishDocument,
+    version: &VersionText,
+    tarball: &Tarball,
+) -> Result<(), Refused> {
     let key = version.key(&Ecosystem::Npm);
     let is_it = |text: &&String| {
         text.parse()
@@ -255,7 +260,7 @@ fn check(name: &str, said: &Said, version: &VersionText, tarball: &Tarball) -> R
 }
 
 /// Returns the tags for the new version.
-fn tags_of(said: &Said, version: &VersionText) -> Result<Vec<String>, Refused> {
+fn tags_of(said: &PublishDocument, version: &VersionText) -> Result<Vec<String>, Refused> {
     let key = version.key(&Ecosystem::Npm);
     let is_it = |text: &str| {
         text.parse()

@@ -12,7 +12,7 @@ use super::{
     document::{Document, Listed},
     error, name_of,
     route::version_of,
-    version::{self, Form, Version},
+    version::{self, Form, VersionDocument},
 };
 use crate::{
     RegistryError, Result,
@@ -25,8 +25,8 @@ use crate::{
     ecosystem::Ecosystem,
     gateway::{
         answer::{self, Written},
-        beside::{self, Ahead, Known},
-        file::{self, File, Others},
+        companions::{self, Ahead, ParsedCache},
+        file::{self, Others, ServedFile},
         policy::{Refused, may_serve},
         served::{Served, served},
         service::{Asked, Service},
@@ -44,17 +44,17 @@ const MOST_DOCUMENTS: usize = 6 << 20;
 const SHORT: &str = "application/vnd.npm.install-v1+json";
 
 /// The versions parsed and documents written lately.
-pub struct Held {
-    versions: Known<Version>,
+pub struct ParsedDocuments {
+    versions: ParsedCache<VersionDocument>,
     /// By a hash of all their inputs.
-    documents: Known<Written>,
+    documents: ParsedCache<Written>,
 }
 
-impl Default for Held {
+impl Default for ParsedDocuments {
     fn default() -> Self {
         Self {
-            versions: Known::of(MOST_VERSIONS),
-            documents: Known::of(MOST_DOCUMENTS),
+            versions: ParsedCache::of(MOST_VERSIONS),
+            documents: ParsedCache::of(MOST_DOCUMENTS),
         }
     }
 }
@@ -65,7 +65,7 @@ async fn version_in(
     ahead: &Ahead<'_>,
     id: &PackageId,
     entry: &ReleaseEntry,
-) -> Result<Arc<Version>> {
+) -> Result<Arc<VersionDocument>> {
     let what = format!(
         "the package.json of {} {}",
         claimed(id, None),
@@ -114,7 +114,7 @@ pub(super) async fn listed(
         .filter_map(ReleaseEntry::first)
         .filter(unread)
         .collect();
-    let ahead = Ahead::of(service, id, &hashes, beside::of_first).await;
+    let ahead = Ahead::of(service, id, &hashes, companions::of_first).await;
     let looked = live.into_iter().map(|entry| {
         let ahead = &ahead;
         async move {
@@ -322,7 +322,7 @@ pub(super) async fn tarball(
         .manifest_of(id, &entry.first().ok_or_else(missing)?)
         .await?;
     let signed = manifest.first().ok_or_else(missing)?;
-    let file = File {
+    let file = ServedFile {
         wanted: Wanted {
             content: signed.content(),
             what: format!("{} {}", claimed(id, None), manifest.version),

@@ -23,14 +23,14 @@ const MOST: usize = 250;
 
 /// The parameters of a search.
 #[derive(Debug, PartialEq, Eq)]
-struct Wanted {
+struct SearchParameters {
     text: String,
     size: usize,
     from: usize,
 }
 
-fn wanted(query: &str) -> Wanted {
-    let mut wanted = Wanted {
+fn wanted(query: &str) -> SearchParameters {
+    let mut wanted = SearchParameters {
         text: String::new(),
         size: USUAL,
         from: 0,
@@ -47,7 +47,7 @@ fn wanted(query: &str) -> Wanted {
 }
 
 pub(super) async fn answer(service: &Service, asked: &Asked) -> Result<Response, Refused> {
-    let Wanted { text, size, from } = wanted(&asked.query);
+    let SearchParameters { text, size, from } = wanted(&asked.query);
     let text = format!("{text} eco:npm");
     let found = service
         .registry()
@@ -58,7 +58,7 @@ pub(super) async fn answer(service: &Service, asked: &Asked) -> Result<Response,
         .await?;
     let (mut objects, mut total) = (Vec::new(), 0);
     for hit in &found.hits {
-        let is_one = hit.package.name.ecosystem() == &Ecosystem::Npm && !hit.preview && !hit.yanked;
+        let is_one = hit.package.name.ecosystem() == &Ecosystem::Npm && !hit.yanked;
         if !is_one || !is_installable(service, None, hit).await? {
             continue;
         }
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_is_bounded() {
-        let of = |text: &str, size, from| Wanted {
+        let of = |text: &str, size, from| SearchParameters {
             text: text.to_owned(),
             size,
             from,

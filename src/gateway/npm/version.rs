@@ -48,7 +48,7 @@ const OF_PACKAGE: [&str; 8] = [
 
 /// A version of a package.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Version {
+pub struct VersionDocument {
     /// As in the tarball: without build metadata.
     pub version: String,
     /// The publication time as stated by its upstream or its tarball, or else its signing time.
@@ -66,7 +66,7 @@ pub struct Version {
 ///
 /// # Errors
 /// The reason why npm could not use it, or why it belongs to another release.
-pub fn read(manifest: &Manifest, text: &[u8]) -> Result<Version, String> {
+pub fn read(manifest: &Manifest, text: &[u8]) -> Result<VersionDocument, String> {
     let mut fields: Map<String, Value> =
         serde_json::from_slice(text).map_err(|error| error.to_string())?;
     let field = |key: &str| {
@@ -111,7 +111,7 @@ pub fn read(manifest: &Manifest, text: &[u8]) -> Result<Version, String> {
     };
     let short: Map<String, Value> = fields.iter().filter_map(short).collect();
     let time = file.published_at.unwrap_or(manifest.signed_at);
-    Ok(Version {
+    Ok(VersionDocument {
         version,
         time,
         deprecated,
@@ -139,7 +139,7 @@ fn digests(file: &File) -> Result<String, String> {
     Ok(digests)
 }
 
-impl Version {
+impl VersionDocument {
     /// Returns the memory that it takes, in bytes.
     pub fn weight(&self) -> usize {
         self.full.len() + self.short.len() + self.digests.len() + 256
@@ -213,7 +213,7 @@ pub mod tests {
             .unwrap()
     }
 
-    fn written(version: &Version, form: Form, now: Option<&str>) -> Value {
+    fn written(version: &VersionDocument, form: Form, now: Option<&str>) -> Value {
         let mut text = String::new();
         version.write(&mut text, form, "http://h/npm/@s/a/-/a-1.0.0.tgz", now);
         serde_json::from_str(&text).unwrap()

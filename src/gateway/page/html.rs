@@ -2,7 +2,7 @@
 
 use maud::{DOCTYPE, Markup, html};
 
-use super::{Shown, readme};
+use super::{PackagePage, readme};
 use crate::{
     control::Status,
     domain::{
@@ -128,8 +128,8 @@ fn row(hit: &Hit) -> Markup {
 }
 
 /// Returns the page of a package and one of its releases.
-pub fn package(base: &str, shown: &Shown, now: Timestamp) -> Markup {
-    let Shown {
+pub fn package(base: &str, shown: &PackagePage, now: Timestamp) -> Markup {
+    let PackagePage {
         package,
         release,
         holders,
@@ -152,7 +152,7 @@ pub fn package(base: &str, shown: &Shown, now: Timestamp) -> Markup {
     page(&title, "", &body)
 }
 
-fn owner(shown: &Shown) -> Markup {
+fn owner(shown: &PackagePage) -> Markup {
     let package = &shown.package;
     let trust = match package.trust {
         Trust::Own => "this node's own key",
@@ -235,7 +235,7 @@ fn linked(link: &str) -> Markup {
     }
 }
 
-fn install(base: &str, shown: &Shown) -> Markup {
+fn install(base: &str, shown: &PackagePage) -> Markup {
     let id = &shown.package.id;
     let command = match id.name.ecosystem() {
         Ecosystem::Cargo => format!("cargo add {} --registry swarm", id.name.bare()),

@@ -73,7 +73,7 @@ pub async fn answer(service: &Arc<Service>, asked: &Asked, first: &str) -> Optio
         Ok(page) => of(asked, page),
         Err(error) => {
             let status = answer::status_of(&error);
-            super::told::refusal(status, &error.to_string());
+            super::request_log::refusal(status, &error.to_string());
             let mut response = of(asked, html::refused(&asked.base, &error.to_string()));
             *response.status_mut() = status;
             response
@@ -163,7 +163,7 @@ async fn package(service: &Service, asked: &Asked, owner: &str, name: &str) -> R
         Some(release) => readme_of(service, release).await,
         None => None,
     };
-    let shown = Shown {
+    let shown = PackagePage {
         package,
         release,
         holders,
@@ -174,7 +174,7 @@ async fn package(service: &Service, asked: &Asked, owner: &str, name: &str) -> R
 }
 
 /// The values on the page of a package.
-struct Shown {
+struct PackagePage {
     package: Package,
     release: Option<Release>,
     /// Number of nodes with the files, if known.

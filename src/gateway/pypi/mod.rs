@@ -28,7 +28,7 @@ use crate::{
     ecosystem::Ecosystem,
 };
 use page::Form;
-pub use project::{Files, Pages};
+pub use project::{Files, ProjectPages};
 use route::Route;
 
 pub async fn answer(service: &Arc<Service>, asked: Asked, body: Body) -> Response {
@@ -100,7 +100,7 @@ async fn list(service: &Service, asked: &Asked, form: Form) -> Result<Response, 
     let found = service.registry().search(&query).await?;
     let mut names = Vec::new();
     for hit in &found.hits {
-        let is_one = hit.package.name.ecosystem() == &Ecosystem::Pypi && !hit.preview;
+        let is_one = hit.package.name.ecosystem() == &Ecosystem::Pypi;
         if is_one && is_installable(service, None, hit).await? {
             names.push(hit.package.name.bare().to_owned());
         }

@@ -3,13 +3,14 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use axum::{http::StatusCode, response::Response};
 use bytes::Bytes;
 use futures::{StreamExt, stream};
+use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 
 use super::page::{Form, Listed, Project};
@@ -27,12 +28,12 @@ use crate::{
     ecosystem::{Ecosystem, Version, pypi::file::FileName},
     gateway::{
         answer,
-        beside::Ahead,
-        file::{self, File, Others},
+        companions::Ahead,
+        file::{self, Others, ServedFile},
         policy::{Refused, may_serve, name_of},
+        request_log,
         served::served,
         service::{Asked, Service},
-        told,
     },
     registry::{Package, Wanted, claimed},
 };
@@ -49,11 +50,11 @@ const FILE: usize = 512;
 /// The files of one manifest, as a client of the index sees them.
 pub struct Files {
     signed_at: Timestamp,
-    files: Vec<Known>,
+    files: Vec<FileMetadata>,
 }
 
 /// A file with its metadata.
-struct Known {
+struct FileMetadata {
     file: manifest::File,
     requires_python: Option<String>,
     /// Digest of the metadata file beside it, if it is a wheel.
@@ -62,7 +63,7 @@ struct Known {
 
 impl Files {
     fn weight(&self) -> usize {
-        let texts = |known: &Known| {
+        let texts = |known: &FileMetadata| {
             known.file.name.len() + known.requires_python.as_ref().map_or(0, String::len)
         };
         self.files.iter().map(|known| FILE + texts(known)).sum()
@@ -71,16 +72,16 @@ impl Files {
 
 /// The cache of pages.
 #[derive(Default)]
-pub struct Pages(Mutex<Kept>);
+pub struct ProjectPages(Mutex<PageCache>);
 
 #[derive(Default)]
-struct Kept {
-    pages: HashMap<(PackageId, Form), Arc<Page>>,
+struct PageCache {
+    pages: HashMap<(PackageId, Form), Arc<ProjectPage>>,
     /// Bytes of their texts.
     bytes: usize,
 }
 
-struct Page {
+struct ProjectPage {
     /// Hash of the page's inputs.
     state: blake3::Hash,
     etag: String,
@@ -89,24 +90,20 @@ struct Page {
     until: Option<Instant>,
 }
 
-impl Pages {
-    fn lock(&self) -> MutexGuard<'_, Kept> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn get(&self, key: &(PackageId, Form), state: &blake3::Hash) -> Option<Arc<Page>> {
-        let held = self.lock();
+impl ProjectPages {
+    fn get(&self, key: &(PackageId, Form), state: &blake3::Hash) -> Option<Arc<ProjectPage>> {
+        let held = self.0.lock();
         let page = held.pages.get(key).filter(|page| page.state == *state)?;
         page.until
             .is_none_or(|until| Instant::now() < until)
             .then(|| page.clone())
     }
 
-    fn keep(&self, key: (PackageId, Form), page: Page) -> Arc<Page> {
+    fn keep(&self, key: (PackageId, Form), page: ProjectPage) -> Arc<ProjectPage> {
         let page = Arc::new(page);
-        let mut held = self.lock();
+        let mut held = self.0.lock();
         if held.bytes + page.text.len() > MOST {
-            *held = Kept::default();
+            *held = PageCache::default();
         }
         held.bytes += page.text.len();
         if let Some(before) = held.pages.insert(key, page.clone()) {
@@ -156,7 +153,7 @@ pub(super) async fn page(
             let until = (!complete).then(|| Instant::now() + INCOMPLETE);
             service.pages.keep(
                 key,
-                Page {
+                ProjectPage {
                     state,
                     etag,
                     text: text.into(),
@@ -234,7 +231,7 @@ async fn listed(
     (project, complete)
 }
 
-impl Known {
+impl FileMetadata {
     fn listed(&self, entry: &ReleaseEntry, signed_at: Timestamp) -> Listed {
         let Self {
             file,
@@ -291,7 +288,7 @@ async fn files_of(
         };
         let is_wheel = matches!(FileName::parse(&file.name), Ok(FileName::Wheel(_)));
         let (requires_python, digest) = said.unzip();
-        files.files.push(Known {
+        files.files.push(FileMetadata {
             file: file.clone(),
             requires_python: requires_python.flatten(),
             // The metadata of a source distribution may change when it is built.
@@ -347,7 +344,7 @@ async fn metadata_of(
 }
 
 /// A requested file of a project, found by its digest and name.
-struct Found {
+struct RequestedFile {
     id: PackageId,
     entry: ReleaseEntry,
     manifest: Hash,
@@ -356,7 +353,11 @@ struct Found {
 
 /// Finds a file: its name gives the project and the release, the policy gives the owner, and the
 /// digest must be the one that this owner lists for the name.
-async fn find(service: &Service, sha256: &Sha256Digest, name: &str) -> Result<Found, Refused> {
+async fn find(
+    service: &Service,
+    sha256: &Sha256Digest,
+    name: &str,
+) -> Result<RequestedFile, Refused> {
     let missing = |text: String| Refused::Because(StatusCode::NOT_FOUND, text);
     let parsed =
         FileName::parse(name).map_err(|why| missing(format!("the name of the file {why}")))?;
@@ -366,7 +367,7 @@ async fn find(service: &Service, sha256: &Sha256Digest, name: &str) -> Result<Fo
         .to_string()
         .parse()
         .map_err(RegistryError::from)?;
-    told::version(&version);
+    request_log::version(&version);
     let served = served(service, None, &project_name).await?;
     let Package { id, releases, .. } = &served.package;
     let is_it = |entry: &&ReleaseEntry| {
@@ -403,7 +404,7 @@ async fn find(service: &Service, sha256: &Sha256Digest, name: &str) -> Result<Fo
         // The earliest manifest that lists the name counts.
         if let Some(file) = file {
             return match file.sha256 == *sha256 {
-                true => Ok(Found {
+                true => Ok(RequestedFile {
                     entry: entry.clone(),
                     manifest: *hash,
                     file,
@@ -423,10 +424,10 @@ pub(super) async fn file(
     sha256: &Sha256Digest,
     name: &str,
 ) -> Result<Response, Refused> {
-    let Found {
+    let RequestedFile {
         id, entry, file, ..
     } = find(service, sha256, name).await?;
-    let file = File {
+    let file = ServedFile {
         wanted: Wanted {
             content: file.content(),
             what: format!("{} of {}", file.name, claimed(&id, None)),
@@ -466,7 +467,7 @@ pub(super) async fn metadata(
     sha256: &Sha256Digest,
     name: &str,
 ) -> Result<Response, Refused> {
-    let Found {
+    let RequestedFile {
         id, manifest, file, ..
     } = find(service, sha256, name).await?;
     let missing = || {

@@ -21,7 +21,7 @@ use crate::{
         answer::sentence,
         policy::{Refused, may_change, may_publish, name_of},
         publish::publish,
-        service::{Asked, Change, Service},
+        service::{Asked, ChangePermission, Service},
         upload,
     },
     prepare,
@@ -80,7 +80,7 @@ fn allowed(asked: &Asked) -> Result<(), Refused> {
     let how = "the user is __token__, and the token the password; `swarmdex setup pip` prints both";
     match asked.change {
         // Ask a client without credentials for them.
-        Change::NoToken if !asked.headers.contains_key(header::AUTHORIZATION) => {
+        ChangePermission::NoToken if !asked.headers.contains_key(header::AUTHORIZATION) => {
             let text = format!(
                 "publishing here takes the token in gateway.token in the node's data directory; \
                  {how}"

@@ -1,11 +1,9 @@
 //! The set of peers with a running content transfer. Their connections are not trimmed.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::HashMap, sync::Arc};
 
 use libp2p::PeerId;
+use parking_lot::Mutex;
 
 #[derive(Clone, Default)]
 pub struct BusyPeers(Arc<Mutex<HashMap<PeerId, usize>>>);
@@ -17,12 +15,8 @@ pub struct Busy {
 }
 
 impl BusyPeers {
-    fn lock(&self) -> MutexGuard<'_, HashMap<PeerId, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub fn hold(&self, peer: PeerId) -> Busy {
-        *self.lock().entry(peer).or_default() += 1;
+        *self.0.lock().entry(peer).or_default() += 1;
         Busy {
             peers: self.clone(),
             peer,
@@ -30,13 +24,13 @@ impl BusyPeers {
     }
 
     pub fn list(&self) -> Vec<PeerId> {
-        self.lock().keys().copied().collect()
+        self.0.lock().keys().copied().collect()
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        let mut peers = self.peers.lock();
+        let mut peers = self.peers.0.lock();
         if let Some(held) = peers.get_mut(&self.peer) {
             *held -= 1;
             if *held == 0 {

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use super::{
     busy::Busy,
-    wire::{self, Head, MAX_RANGES, Question, Status},
+    wire::{self, ContentHead, ContentRequest, ContentStatus, MAX_RANGES},
 };
 use crate::{
     domain::{
@@ -56,7 +56,7 @@ impl From<io::Error> for Broken {
 
 /// An honest answer of a peer.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Answered {
+pub enum ContentReply {
     /// All requested groups came and were verified.
     Bytes,
     /// The peer holds these groups of a content of this size in bytes.
@@ -77,7 +77,7 @@ pub enum Answered {
 /// A stream to a peer. Requests are answered in order.
 pub struct ContentLink<S = Stream> {
     pub peer: PeerId,
-    reader: Reader<S>,
+    reader: PieceReader<S>,
     writer: WriteHalf<S>,
     _busy: Busy,
 }
@@ -85,7 +85,7 @@ pub struct ContentLink<S = Stream> {
 impl<S: AsyncRead + AsyncWrite + Unpin> ContentLink<S> {
     pub(crate) fn new(peer: PeerId, stream: S, idle: Duration, busy: Busy) -> Self {
         let (reader, writer) = stream.split();
-        let reader = Reader {
+        let reader = PieceReader {
             stream: reader,
             held: BytesMut::new(),
             scratch: vec![0; READ],
@@ -101,15 +101,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ContentLink<S> {
 
     /// Requests groups. Several requests may be sent before the first is answered.
     pub async fn ask(&mut self, root: ContentRoot, range: &Range<u64>) -> Result<(), Broken> {
-        self.question(Question::of(root, range)).await
+        self.question(ContentRequest::of(root, range)).await
     }
 
     /// Asks which groups the peer holds.
     pub async fn ask_held(&mut self, root: ContentRoot) -> Result<(), Broken> {
-        self.question(Question::held(root)).await
+        self.question(ContentRequest::held(root)).await
     }
 
-    async fn question(&mut self, question: Question) -> Result<(), Broken> {
+    async fn question(&mut self, question: ContentRequest) -> Result<(), Broken> {
         let asked = async {
             self.writer.write_all(&question.to_bytes()).await?;
             self.writer.flush().await
@@ -127,15 +127,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ContentLink<S> {
         content: Content,
         range: &Range<u64>,
         mut take: impl FnMut(BaoContentItem),
-    ) -> Result<(Self, Answered), Broken> {
-        let head = Head::from_bytes(&self.reader.read().await?).ok_or(Broken::Lied)?;
+    ) -> Result<(Self, ContentReply), Broken> {
+        let head = ContentHead::from_bytes(&self.reader.read().await?).ok_or(Broken::Lied)?;
         let answered = match head.status {
-            Status::Bytes if head.size != content.size => Answered::OtherSize(head.size),
-            Status::NotHeld if head.size != 0 && head.size != content.size => {
-                Answered::OtherSize(head.size)
+            ContentStatus::Bytes if head.size != content.size => ContentReply::OtherSize(head.size),
+            ContentStatus::NotHeld if head.size != 0 && head.size != content.size => {
+                ContentReply::OtherSize(head.size)
             }
-            Status::Bytes if range.is_empty() => return Err(Broken::Lied),
-            Status::Bytes => {
+            ContentStatus::Bytes if range.is_empty() => return Err(Broken::Lied),
+            ContentStatus::Bytes => {
                 let mut left = u64::from(head.length);
                 let mut decoder = ResponseDecoder::new(
                     hash(&content.root),
@@ -170,9 +170,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ContentLink<S> {
                 if left > 0 {
                     return Err(Broken::Lied);
                 }
-                Answered::Bytes
+                ContentReply::Bytes
             }
-            Status::Holds => {
+            ContentStatus::Holds => {
                 let length = head.length as usize;
                 if length > MAX_RANGES * 16 {
                     return Err(Broken::Lied);
@@ -183,20 +183,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ContentLink<S> {
                 let have = ranges
                     .into_iter()
                     .fold(Groups::empty(), |have, range| have | Groups::from(range));
-                Answered::Holds {
+                ContentReply::Holds {
                     size: head.size,
                     have: have & all,
                 }
             }
-            Status::NotHeld | Status::Refused => Answered::NotHeld { size: head.size },
-            Status::Busy => Answered::Busy,
+            ContentStatus::NotHeld | ContentStatus::Refused => {
+                ContentReply::NotHeld { size: head.size }
+            }
+            ContentStatus::Busy => ContentReply::Busy,
         };
         Ok((self, answered))
     }
 }
 
 /// Reads a stream in large pieces and hands out small ones.
-struct Reader<S> {
+struct PieceReader<S> {
     stream: ReadHalf<S>,
     held: BytesMut,
     scratch: Vec<u8>,
@@ -204,7 +206,7 @@ struct Reader<S> {
     idle: Duration,
 }
 
-impl<S: AsyncRead + Unpin> Reader<S> {
+impl<S: AsyncRead + Unpin> PieceReader<S> {
     /// Reads the next piece. Returns false at the end of the stream.
     async fn fill(&mut self) -> io::Result<bool> {
         let read = timeout(self.idle, self.stream.read(&mut self.scratch)).await;
@@ -215,7 +217,7 @@ impl<S: AsyncRead + Unpin> Reader<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncStreamReader for Reader<S> {
+impl<S: AsyncRead + Unpin> AsyncStreamReader for PieceReader<S> {
     async fn read_bytes(&mut self, len: usize) -> io::Result<Bytes> {
         while self.held.len() < len && self.fill().await? {}
         Ok(self.held.split_to(len.min(self.held.len())).freeze())
@@ -238,7 +240,7 @@ mod tests {
     use crate::net::content::{BusyPeers, closed::tests::Closed};
 
     /// Asks a peer that sent `said` and closed the stream before it was asked.
-    async fn answered_after(said: &[u8]) -> Result<Answered, Broken> {
+    async fn answered_after(said: &[u8]) -> Result<ContentReply, Broken> {
         let (peer, content) = (
             PeerId::random(),
             Content {
@@ -261,13 +263,13 @@ mod tests {
 
     #[tokio::test]
     async fn who_is_busy_and_closes_before_it_is_asked_is_busy() {
-        let busy = Head {
-            status: Status::Busy,
+        let busy = ContentHead {
+            status: ContentStatus::Busy,
             size: 0,
             length: 0,
         }
         .to_bytes();
-        assert_eq!(answered_after(&busy).await.unwrap(), Answered::Busy);
+        assert_eq!(answered_after(&busy).await.unwrap(), ContentReply::Busy);
         assert!(
             matches!(answered_after(&[]).await, Err(Broken::Lost(_))),
             "it said nothing"

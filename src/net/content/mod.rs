@@ -8,4 +8,4 @@ pub(crate) mod server;
 pub mod wire;
 
 pub(crate) use busy::{Busy, BusyPeers};
-pub use link::{Answered, Broken, ContentLink};
+pub use link::{Broken, ContentLink, ContentReply};

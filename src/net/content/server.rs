@@ -11,7 +11,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::wire::{self, Head, Question, Status};
+use super::wire::{self, ContentHead, ContentRequest, ContentStatus};
 use crate::{
     bus::Board,
     clock::Clock,
@@ -24,7 +24,7 @@ use crate::{
     metrics::{Metrics, TurnedAway},
     net::{
         Conduct,
-        pool::{Callers, Held, Pool},
+        pool::{Callers, Pool, PoolSlot},
     },
     store::content::ContentStore,
 };
@@ -56,7 +56,7 @@ const STALLED: Duration = Duration::from_secs(20);
 const SENDING: Duration = Duration::from_secs(60);
 
 /// State that all streams share.
-pub(crate) struct Shared {
+pub(crate) struct ContentServer {
     pub contents: ContentStore,
     /// Serves only content that this node published, not content that it fetched.
     pub own_only: bool,
@@ -71,17 +71,17 @@ pub(crate) struct Shared {
 }
 
 /// An answer on its way: its head and body, and the permit for its memory.
-struct Answer {
+struct ContentAnswer {
     root: ContentRoot,
-    head: Head,
+    head: ContentHead,
     body: Vec<u8>,
     /// Bytes of content in it.
     bytes: u64,
-    _place: Held,
+    _place: PoolSlot,
 }
 
 /// Accepts streams until told to stop.
-pub(crate) async fn serve(shared: Shared, mut incoming: libp2p_stream::IncomingStreams) {
+pub(crate) async fn serve(shared: ContentServer, mut incoming: libp2p_stream::IncomingStreams) {
     let shared = Arc::new(shared);
     let answers = Pool::new(ANSWERS);
     // Accept without delay: libp2p-stream drops a stream that does not fit into its channel.
@@ -116,8 +116,8 @@ pub(crate) async fn serve(shared: Shared, mut incoming: libp2p_stream::IncomingS
 
 /// Answers the first request with "busy".
 async fn refuse(mut stream: Stream) {
-    let busy = Head {
-        status: Status::Busy,
+    let busy = ContentHead {
+        status: ContentStatus::Busy,
         size: 0,
         length: 0,
     };
@@ -130,11 +130,11 @@ async fn refuse(mut stream: Stream) {
 }
 
 async fn one_stream(
-    shared: &Shared,
+    shared: &ContentServer,
     peer: PeerId,
     stream: Stream,
     answers: Pool,
-    place: &Held,
+    place: &PoolSlot,
 ) -> io::Result<()> {
     let (mut questions, mut stream) = stream.split();
     let (contents, own_only, callers) = (
@@ -142,7 +142,7 @@ async fn one_stream(
         shared.own_only,
         shared.callers.clone(),
     );
-    let (sender, mut made) = mpsc::channel::<JoinHandle<Answer>>(AHEAD);
+    let (sender, mut made) = mpsc::channel::<JoinHandle<ContentAnswer>>(AHEAD);
     // The channel closes with this block: without requests, nothing is left to answer after those
     // in it.
     let reading = async move {
@@ -154,7 +154,7 @@ async fn one_stream(
                 Ok(Err(error)) => return Err(error),
                 Err(_) => return Err(io::ErrorKind::TimedOut.into()),
             }
-            let Some(question) = Question::from_bytes(&bytes) else {
+            let Some(question) = ContentRequest::from_bytes(&bytes) else {
                 return Err(io::ErrorKind::InvalidData.into());
             };
             let place = answers.wait(callers.of(peer)).await;
@@ -194,10 +194,10 @@ async fn one_stream(
 
 async fn send(
     stream: &mut (impl futures::AsyncWrite + Unpin),
-    answer: &Answer,
+    answer: &ContentAnswer,
     conduct: Conduct,
     due: &mut Instant,
-    place: &Held,
+    place: &PoolSlot,
 ) -> io::Result<()> {
     conduct.think().await;
     stream.write_all(&answer.head.to_bytes()).await?;
@@ -220,14 +220,19 @@ async fn send(
     Ok(())
 }
 
-fn answer(contents: &ContentStore, own_only: bool, question: Question, place: Held) -> Answer {
+fn answer(
+    contents: &ContentStore,
+    own_only: bool,
+    question: ContentRequest,
+    place: PoolSlot,
+) -> ContentAnswer {
     let (head, body, bytes) = match respond(contents, own_only, question) {
         Ok(answer) => answer,
         Err(error) => {
             tracing::error!(%error, root = %question.root, "content could not be read for a peer");
             (
-                Head {
-                    status: Status::NotHeld,
+                ContentHead {
+                    status: ContentStatus::NotHeld,
                     size: 0,
                     length: 0,
                 },
@@ -236,7 +241,7 @@ fn answer(contents: &ContentStore, own_only: bool, question: Question, place: He
             )
         }
     };
-    Answer {
+    ContentAnswer {
         root: question.root,
         head,
         body,
@@ -248,15 +253,15 @@ fn answer(contents: &ContentStore, own_only: bool, question: Question, place: He
 fn respond(
     contents: &ContentStore,
     own_only: bool,
-    question: Question,
-) -> crate::Result<(Head, Vec<u8>, u64)> {
-    let head = |status, size, body: &[u8]| Head {
+    question: ContentRequest,
+) -> crate::Result<(ContentHead, Vec<u8>, u64)> {
+    let head = |status, size, body: &[u8]| ContentHead {
         status,
         size,
         length: u32::try_from(body.len()).unwrap_or(0),
     };
     let Some(range) = question.range() else {
-        return Ok((head(Status::Refused, 0, &[]), Vec::new(), 0));
+        return Ok((head(ContentStatus::Refused, 0, &[]), Vec::new(), 0));
     };
     let root = question.root;
     let is_own =
@@ -268,28 +273,28 @@ fn respond(
         None
     };
     let Some(holding) = holding else {
-        return Ok((head(Status::NotHeld, 0, &[]), Vec::new(), 0));
+        return Ok((head(ContentStatus::NotHeld, 0, &[]), Vec::new(), 0));
     };
     let size = holding.size();
     if range.is_empty() {
         let body = wire::ranges_to_bytes(&content::ranges(&holding.have(), content::groups(size)));
-        return Ok((head(Status::Holds, size, &body), body, 0));
+        return Ok((head(ContentStatus::Holds, size, &body), body, 0));
     }
     if range.end > content::groups(size) {
-        return Ok((head(Status::NotHeld, size, &[]), Vec::new(), 0));
+        return Ok((head(ContentStatus::NotHeld, size, &[]), Vec::new(), 0));
     }
     Ok(match contents.encode(&root, &range)? {
         Some(body) => (
-            head(Status::Bytes, size, &body),
+            head(ContentStatus::Bytes, size, &body),
             body,
             bytes_in(&range, size),
         ),
-        None => (head(Status::NotHeld, size, &[]), Vec::new(), 0),
+        None => (head(ContentStatus::NotHeld, size, &[]), Vec::new(), 0),
     })
 }
 
 /// Reports on the bus what a peer was sent.
-fn tell(shared: &Shared, peer: PeerId, answer: &Answer, took: Duration) {
+fn tell(shared: &ContentServer, peer: PeerId, answer: &ContentAnswer, took: Duration) {
     shared.metrics.served(answer.bytes);
     let id = TransferId::Serve {
         root: answer.root,

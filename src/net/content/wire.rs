@@ -10,7 +10,7 @@ use crate::domain::{content::groups, hash::ContentRoot};
 
 /// Most groups in one request: 1 MiB.
 pub const MAX_GROUPS: u32 = 64;
-/// Most ranges of groups in an answer to [`Question::held`].
+/// Most ranges of groups in an answer to [`ContentRequest::held`].
 pub const MAX_RANGES: usize = 512;
 pub const QUESTION: usize = 44;
 pub const HEAD: usize = 13;
@@ -18,13 +18,13 @@ pub const HEAD: usize = 13;
 /// A request for groups of a content, or, with no groups, for the list of groups that the peer
 /// holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Question {
+pub struct ContentRequest {
     pub root: ContentRoot,
     pub start: u64,
     pub count: u32,
 }
 
-impl Question {
+impl ContentRequest {
     pub fn of(root: ContentRoot, range: &Range<u64>) -> Self {
         let count = range.end.saturating_sub(range.start);
         Self {
@@ -74,7 +74,7 @@ impl Question {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Status {
+pub enum ContentStatus {
     /// The groups follow, each after those parent hashes that this answer has not sent yet:
     /// BLAKE3's tree over groups of 16 KiB, in pre-order.
     Bytes = 0,
@@ -88,7 +88,7 @@ pub enum Status {
     Refused = 4,
 }
 
-impl Status {
+impl ContentStatus {
     fn from_byte(byte: u8) -> Option<Self> {
         [
             Self::Bytes,
@@ -104,15 +104,15 @@ impl Status {
 
 /// The beginning of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Head {
-    pub status: Status,
+pub struct ContentHead {
+    pub status: ContentStatus,
     /// Size in bytes of the whole content, or 0 if the answering peer does not know it.
     pub size: u64,
     /// Number of bytes that follow.
     pub length: u32,
 }
 
-impl Head {
+impl ContentHead {
     pub fn to_bytes(self) -> [u8; HEAD] {
         let mut bytes = [self.status as u8; HEAD];
         let (_, rest) = bytes.split_at_mut(1);
@@ -127,7 +127,7 @@ impl Head {
         let (size, rest) = rest.split_first_chunk::<8>()?;
         let (length, _) = rest.split_first_chunk::<4>()?;
         Some(Self {
-            status: Status::from_byte(*status)?,
+            status: ContentStatus::from_byte(*status)?,
             size: u64::from_be_bytes(*size),
             length: u32::from_be_bytes(*length),
         })
@@ -164,10 +164,10 @@ mod tests {
         #[test]
         fn everything_comes_back(root: [u8; 32], start: u64, count: u32, status in 0u8..5, size: u64, length: u32,
             ranges in proptest::collection::vec((0u64..1 << 40, 1u64..1 << 20), 0..20)) {
-            let question = Question { root: ContentRoot(root), start, count };
-            prop_assert_eq!(Question::from_bytes(&question.to_bytes()), Some(question));
-            let head = Head { status: Status::from_byte(status).unwrap(), size, length };
-            prop_assert_eq!(Head::from_bytes(&head.to_bytes()), Some(head));
+            let question = ContentRequest { root: ContentRoot(root), start, count };
+            prop_assert_eq!(ContentRequest::from_bytes(&question.to_bytes()), Some(question));
+            let head = ContentHead { status: ContentStatus::from_byte(status).unwrap(), size, length };
+            prop_assert_eq!(ContentHead::from_bytes(&head.to_bytes()), Some(head));
             let ranges: Vec<_> = ranges.into_iter().map(|(start, count)| start..start + count).collect();
             prop_assert_eq!(ranges_from_bytes(&ranges_to_bytes(&ranges)), Some(ranges));
         }
@@ -177,7 +177,7 @@ mod tests {
             let _ = ranges_from_bytes(&bytes);
             let mut whole = [0xff; QUESTION];
             whole[..32].copy_from_slice(&question);
-            let asked = Question::from_bytes(&whole).unwrap();
+            let asked = ContentRequest::from_bytes(&whole).unwrap();
             prop_assert_eq!(asked.range(), None);
         }
     }

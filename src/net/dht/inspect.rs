@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     looks,
-    lookups::{Answer, Want},
+    lookups::{DhtAnswer, Want},
 };
 use crate::{
     Result, clock,
@@ -45,7 +45,7 @@ impl Net {
                 let lookup = self
                     .find(DhtKey(key.0), Want::Quorum(COPIES), what, timeout)
                     .await?;
-                let copy = |answer: Answer| RecordCopy {
+                let copy = |answer: DhtAnswer| RecordCopy {
                     peer: answer.peer,
                     says: says(&answer.record),
                     bytes: answer.record.envelope().len() as u64,

@@ -15,17 +15,17 @@ pub const MOST: usize = 20;
 const ENDING: Duration = Duration::from_secs(60);
 
 /// Receives the number of a lookup's trace and the peers found.
-type Reply = oneshot::Sender<(u64, Vec<PeerId>)>;
+type LookupReply = oneshot::Sender<(u64, Vec<PeerId>)>;
 
-struct Look {
+struct TracedLookup {
     deadline: Instant,
     number: u64,
     peers: Vec<PeerId>,
-    reply: Reply,
+    reply: LookupReply,
 }
 
 /// The running lookups.
-pub struct Looks<Id>(HashMap<Id, Look>);
+pub struct Looks<Id>(HashMap<Id, TracedLookup>);
 
 impl<Id: Copy + Eq + Hash> Looks<Id> {
     pub fn new() -> Self {
@@ -33,8 +33,8 @@ impl<Id: Copy + Eq + Hash> Looks<Id> {
     }
 
     /// Adds a lookup; `number` is the number of its trace.
-    pub fn start(&mut self, id: Id, number: u64, deadline: Instant, reply: Reply) {
-        let look = Look {
+    pub fn start(&mut self, id: Id, number: u64, deadline: Instant, reply: LookupReply) {
+        let look = TracedLookup {
             deadline,
             number,
             peers: Vec::new(),

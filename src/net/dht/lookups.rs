@@ -22,14 +22,14 @@ pub enum Want {
 
 /// A verified answer and the peer that gave it; `None` for our own copy.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct DhtAnswer {
     pub peer: Option<PeerId>,
     pub record: Record,
 }
 
 /// The way a lookup ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub enum LookupEnd {
     /// It got what it wanted.
     Satisfied,
     /// All peers worth asking were asked.
@@ -41,8 +41,8 @@ pub enum Ended {
 /// The result of a lookup.
 #[derive(Clone, Debug)]
 pub struct Lookup {
-    pub answers: Vec<Answer>,
-    pub ended: Ended,
+    pub answers: Vec<DhtAnswer>,
+    pub ended: LookupEnd,
     /// Number of peers asked, as far as Kademlia reported.
     pub asked: usize,
     /// The number of its trace.
@@ -51,14 +51,14 @@ pub struct Lookup {
 
 /// The result of a lookup, for the statistics.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Done {
+pub struct LookupStats {
     pub found: bool,
     /// No peer answered. "Not found" counts as an answer.
     pub unanswered: bool,
     pub took: Duration,
 }
 
-pub struct Pending {
+pub struct PendingLookup {
     pub key: DhtKey,
     pub want: Want,
     pub started: Instant,
@@ -66,12 +66,12 @@ pub struct Pending {
     pub reply: oneshot::Sender<Lookup>,
     /// Held while the lookup runs, which bounds the number of lookups.
     pub _permit: Option<OwnedSemaphorePermit>,
-    pub answers: Vec<Answer>,
+    pub answers: Vec<DhtAnswer>,
     pub asked: usize,
     pub trace: u64,
 }
 
-impl Pending {
+impl PendingLookup {
     fn is_satisfied(&self) -> bool {
         match self.want {
             Want::First => !self.answers.is_empty(),
@@ -88,10 +88,10 @@ impl Pending {
         }
     }
 
-    fn resolve(self, ended: Ended, now: Instant) -> Done {
+    fn resolve(self, ended: LookupEnd, now: Instant) -> LookupStats {
         let found = !self.answers.is_empty();
-        let unanswered = !found && (ended == Ended::TimedOut || self.asked == 0);
-        let done = Done {
+        let unanswered = !found && (ended == LookupEnd::TimedOut || self.asked == 0);
+        let done = LookupStats {
             found,
             unanswered,
             took: now.saturating_duration_since(self.started),
@@ -109,7 +109,7 @@ impl Pending {
 
 /// Running lookups by their Kademlia ids.
 pub struct Lookups<Id> {
-    running: HashMap<Id, Pending>,
+    running: HashMap<Id, PendingLookup>,
 }
 
 impl<Id: Copy + Eq + Hash> Lookups<Id> {
@@ -119,7 +119,7 @@ impl<Id: Copy + Eq + Hash> Lookups<Id> {
         }
     }
 
-    pub fn start(&mut self, id: Id, pending: Pending) {
+    pub fn start(&mut self, id: Id, pending: PendingLookup) {
         self.running.insert(id, pending);
     }
 
@@ -136,7 +136,7 @@ impl<Id: Copy + Eq + Hash> Lookups<Id> {
 
     /// Adds an answer. Returns `Some` if it satisfies the lookup, which is then resolved and can be
     /// stopped in Kademlia.
-    pub fn answer(&mut self, id: &Id, answer: Answer, now: Instant) -> Option<Done> {
+    pub fn answer(&mut self, id: &Id, answer: DhtAnswer, now: Instant) -> Option<LookupStats> {
         let pending = self.running.get_mut(id)?;
         pending.answers.push(answer);
         if !pending.is_satisfied() {
@@ -144,11 +144,11 @@ impl<Id: Copy + Eq + Hash> Lookups<Id> {
         }
         self.running
             .remove(id)
-            .map(|pending| pending.resolve(Ended::Satisfied, now))
+            .map(|pending| pending.resolve(LookupEnd::Satisfied, now))
     }
 
     /// Notes that Kademlia finished the lookup. Returns `Some` unless it was resolved before.
-    pub fn end(&mut self, id: &Id, ended: Ended, now: Instant) -> Option<Done> {
+    pub fn end(&mut self, id: &Id, ended: LookupEnd, now: Instant) -> Option<LookupStats> {
         self.running
             .remove(id)
             .map(|pending| pending.resolve(ended, now))
@@ -165,9 +165,9 @@ impl<Id: Copy + Eq + Hash> Lookups<Id> {
 
     /// Resolves the lookups that are past their deadline. Returns them with their results, so that
     /// Kademlia can stop them.
-    pub fn expire(&mut self, now: Instant) -> Vec<(Id, Done)> {
+    pub fn expire(&mut self, now: Instant) -> Vec<(Id, LookupStats)> {
         // If the asker has gone, treat the lookup as expired.
-        let over = |pending: &Pending| pending.deadline <= now || pending.reply.is_closed();
+        let over = |pending: &PendingLookup| pending.deadline <= now || pending.reply.is_closed();
         let ids: Vec<Id> = self
             .running
             .iter()
@@ -175,7 +175,7 @@ impl<Id: Copy + Eq + Hash> Lookups<Id> {
             .map(|(id, _)| *id)
             .collect();
         ids.into_iter()
-            .filter_map(|id| Some((id, self.end(&id, Ended::TimedOut, now)?)))
+            .filter_map(|id| Some((id, self.end(&id, LookupEnd::TimedOut, now)?)))
             .collect()
     }
 }
@@ -187,11 +187,11 @@ mod tests {
     use super::*;
     use crate::domain::record::tests::head_record;
 
-    fn pending(want: Want, deadline: Instant) -> (Pending, oneshot::Receiver<Lookup>) {
+    fn pending(want: Want, deadline: Instant) -> (PendingLookup, oneshot::Receiver<Lookup>) {
         let (reply, receiver) = oneshot::channel();
         let key = DhtKey([7; 32]);
         (
-            Pending {
+            PendingLookup {
                 key,
                 want,
                 started: Instant::now(),
@@ -234,13 +234,13 @@ mod tests {
             for step in steps {
                 match step {
                     Step::Answer(peer) => {
-                        lookups.answer(&1, Answer { peer: Some(peers[usize::from(peer)]), record: record.clone() }, now);
+                        lookups.answer(&1, DhtAnswer { peer: Some(peers[usize::from(peer)]), record: record.clone() }, now);
                     }
                     Step::OwnCopy => {
-                        lookups.answer(&1, Answer { peer: None, record: record.clone() }, now);
+                        lookups.answer(&1, DhtAnswer { peer: None, record: record.clone() }, now);
                     }
                     Step::End(timed_out) => {
-                        lookups.end(&1, if timed_out { Ended::TimedOut } else { Ended::Exhausted }, now);
+                        lookups.end(&1, if timed_out { LookupEnd::TimedOut } else { LookupEnd::Exhausted }, now);
                     }
                     Step::Expire => drop(lookups.expire(now)),
                 }
@@ -250,7 +250,7 @@ mod tests {
             let mut distinct: Vec<_> = lookup.answers.iter().filter_map(|answer| answer.peer).collect();
             distinct.sort();
             distinct.dedup();
-            prop_assert_eq!(lookup.ended == Ended::Satisfied, distinct.len() >= quorum);
+            prop_assert_eq!(lookup.ended == LookupEnd::Satisfied, distinct.len() >= quorum);
             prop_assert!(lookups.next_deadline().is_none());
         }
     }
@@ -263,7 +263,7 @@ mod tests {
         lookups.start("a", pending);
         lookups.answer(
             &"a",
-            Answer {
+            DhtAnswer {
                 peer: Some(PeerId::random()),
                 record: head_record("web"),
             },
@@ -276,7 +276,7 @@ mod tests {
                 expired.as_slice(),
                 [(
                     "a",
-                    Done {
+                    LookupStats {
                         found: true,
                         unanswered: false,
                         ..
@@ -286,7 +286,10 @@ mod tests {
             "{expired:?}"
         );
         let lookup = receiver.try_recv().unwrap();
-        assert_eq!((lookup.answers.len(), lookup.ended), (1, Ended::TimedOut));
+        assert_eq!(
+            (lookup.answers.len(), lookup.ended),
+            (1, LookupEnd::TimedOut)
+        );
     }
 
     #[test]

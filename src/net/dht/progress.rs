@@ -9,28 +9,33 @@ use libp2p::{
 };
 
 use super::{
-    lookups::Ended,
-    queries::{Event, PUT_QUORUM},
+    lookups::LookupEnd,
+    queries::{DhtEvent, PUT_QUORUM},
 };
 
 /// Returns the events of a query result, in order. `asked` is the number of peers asked so far;
 /// `last` is true for the query's last result.
-pub fn events(id: QueryId, result: QueryResult, asked: usize, last: bool) -> Vec<Event<QueryId>> {
-    let mut events = vec![Event::Asked(id, asked)];
+pub fn events(
+    id: QueryId,
+    result: QueryResult,
+    asked: usize,
+    last: bool,
+) -> Vec<DhtEvent<QueryId>> {
+    let mut events = vec![DhtEvent::Asked(id, asked)];
     match result {
         QueryResult::GetRecord(result) => {
-            let mut ended = Ended::Exhausted;
+            let mut ended = LookupEnd::Exhausted;
             match result {
                 Ok(GetRecordOk::FoundRecord(PeerRecord { peer, record })) => {
-                    events.push(Event::Found(id, peer, record.value));
+                    events.push(DhtEvent::Found(id, peer, record.value));
                 }
                 Ok(GetRecordOk::FinishedWithNoAdditionalRecord { cache_candidates }) => {
-                    events.push(Event::Missing(cache_candidates.into_values().collect()));
+                    events.push(DhtEvent::Missing(cache_candidates.into_values().collect()));
                 }
-                Err(GetRecordError::Timeout { .. }) => ended = Ended::TimedOut,
+                Err(GetRecordError::Timeout { .. }) => ended = LookupEnd::TimedOut,
                 Err(GetRecordError::NotFound { .. }) => {}
             }
-            events.extend(last.then_some(Event::LookedUp(id, ended)));
+            events.extend(last.then_some(DhtEvent::LookedUp(id, ended)));
         }
         QueryResult::PutRecord(result) => {
             let acknowledged = match result {
@@ -40,20 +45,20 @@ pub fn events(id: QueryId, result: QueryResult, asked: usize, last: bool) -> Vec
                     | PutRecordError::Timeout { success, .. },
                 ) => success.len(),
             };
-            events.push(Event::Put(id, acknowledged));
+            events.push(DhtEvent::Put(id, acknowledged));
         }
         QueryResult::GetProviders(Ok(GetProvidersOk::FoundProviders { providers, .. })) => {
-            events.push(Event::Providers(id, providers.into_iter().collect()));
+            events.push(DhtEvent::Providers(id, providers.into_iter().collect()));
         }
         QueryResult::GetClosestPeers(
             Ok(GetClosestPeersOk { peers, .. }) | Err(GetClosestPeersError::Timeout { peers, .. }),
         ) => {
             let closest: Vec<PeerId> = peers.into_iter().map(|peer| peer.peer_id).collect();
-            events.push(Event::Closest(id, closest));
+            events.push(DhtEvent::Closest(id, closest));
         }
-        QueryResult::StartProviding(_) => events.push(Event::Provided(id)),
+        QueryResult::StartProviding(_) => events.push(DhtEvent::Provided(id)),
         _ => {}
     }
-    events.extend(last.then_some(Event::Last(id)));
+    events.extend(last.then_some(DhtEvent::Last(id)));
     events
 }

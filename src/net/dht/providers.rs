@@ -18,9 +18,9 @@ struct Finding {
 }
 
 /// The running provider lookups.
-pub struct Findings<Id>(HashMap<Id, Finding>);
+pub struct ProviderAnswers<Id>(HashMap<Id, Finding>);
 
-impl<Id: Copy + Eq + Hash> Findings<Id> {
+impl<Id: Copy + Eq + Hash> ProviderAnswers<Id> {
     pub fn new() -> Self {
         Self(HashMap::new())
     }

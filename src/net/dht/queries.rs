@@ -9,8 +9,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     looks::Looks,
-    lookups::{Answer, Done, Ended, Lookups, Pending},
-    providers::Findings,
+    lookups::{DhtAnswer, LookupEnd, LookupStats, Lookups, PendingLookup},
+    providers::ProviderAnswers,
 };
 use crate::domain::{
     lookup::End,
@@ -24,7 +24,7 @@ pub const PUT_QUORUM: usize = 3;
 
 /// A result of Kademlia's, or the passing of time.
 #[derive(Clone, Debug)]
-pub enum Event<Id> {
+pub enum DhtEvent<Id> {
     /// This many peers have been asked so far.
     Asked(Id, usize),
     /// A peer, or this node itself, has a record. Kademlia does not verify its bytes.
@@ -32,7 +32,7 @@ pub enum Event<Id> {
     /// The closest peers to the key that were asked and had no record.
     Missing(Vec<PeerId>),
     /// A record lookup has ended.
-    LookedUp(Id, Ended),
+    LookedUp(Id, LookupEnd),
     /// A put has ended, and this many peers acknowledged it.
     Put(Id, usize),
     /// These peers have a content.
@@ -49,7 +49,7 @@ pub enum Event<Id> {
 
 /// An action for the task.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Order<Id> {
+pub enum DhtAction<Id> {
     /// Stop a query whose result nobody waits for any more.
     Stop(Id, End),
     /// Dial a provider. Kademlia knows its addresses only while the query runs.
@@ -60,7 +60,7 @@ pub enum Order<Id> {
     /// Count a wrong answer of a peer to a query.
     Wrong(Id, Option<PeerId>),
     /// Count a finished record lookup.
-    Done(Done),
+    Done(LookupStats),
 }
 
 /// A running put. `reply` is `None` if nobody waits for it.
@@ -73,7 +73,7 @@ struct Put {
 pub struct Queries<Id> {
     lookups: Lookups<Id>,
     puts: HashMap<Id, Put>,
-    findings: Findings<Id>,
+    findings: ProviderAnswers<Id>,
     looks: Looks<Id>,
     /// Callers that wait until a content is announced in the DHT.
     providing: HashMap<Id, oneshot::Sender<()>>,
@@ -84,13 +84,13 @@ impl<Id: Copy + Eq + Hash> Queries<Id> {
         Self {
             lookups: Lookups::new(),
             puts: HashMap::new(),
-            findings: Findings::new(),
+            findings: ProviderAnswers::new(),
             looks: Looks::new(),
             providing: HashMap::new(),
         }
     }
 
-    pub fn look_up(&mut self, id: Id, pending: Pending) {
+    pub fn look_up(&mut self, id: Id, pending: PendingLookup) {
         self.lookups.start(id, pending);
     }
 
@@ -133,44 +133,44 @@ impl<Id: Copy + Eq + Hash> Queries<Id> {
     }
 
     /// Takes an event and returns the actions for it, in order.
-    pub fn on(&mut self, event: Event<Id>, now: Instant) -> Vec<Order<Id>> {
+    pub fn on(&mut self, event: DhtEvent<Id>, now: Instant) -> Vec<DhtAction<Id>> {
         match event {
-            Event::Asked(id, asked) => {
+            DhtEvent::Asked(id, asked) => {
                 self.lookups.asked(&id, asked);
                 Vec::new()
             }
-            Event::Found(id, peer, value) => self.found(id, peer, &value, now),
-            Event::Missing(peers) => peers
+            DhtEvent::Found(id, peer, value) => self.found(id, peer, &value, now),
+            DhtEvent::Missing(peers) => peers
                 .into_iter()
-                .map(|peer| Order::Observe(peer, Outcome::AnswerMissing))
+                .map(|peer| DhtAction::Observe(peer, Outcome::AnswerMissing))
                 .collect(),
-            Event::LookedUp(id, ended) => {
+            DhtEvent::LookedUp(id, ended) => {
                 let done = self.lookups.end(&id, ended, now);
-                done.map(Order::Done).into_iter().collect()
+                done.map(DhtAction::Done).into_iter().collect()
             }
-            Event::Put(id, acknowledged) => {
+            DhtEvent::Put(id, acknowledged) => {
                 acknowledge(self.puts.remove(&id), acknowledged);
                 Vec::new()
             }
-            Event::Providers(id, peers) => {
+            DhtEvent::Providers(id, peers) => {
                 self.looks.add(&id, &peers);
                 let new = self.findings.found(&id, &peers);
-                new.into_iter().map(Order::Dial).collect()
+                new.into_iter().map(DhtAction::Dial).collect()
             }
-            Event::Closest(id, peers) => {
+            DhtEvent::Closest(id, peers) => {
                 self.looks.set(&id, peers);
                 Vec::new()
             }
-            Event::Provided(id) => {
+            DhtEvent::Provided(id) => {
                 self.providing.remove(&id);
                 Vec::new()
             }
-            Event::Last(id) => {
+            DhtEvent::Last(id) => {
                 self.looks.end(&id);
                 self.findings.end(&id);
                 Vec::new()
             }
-            Event::Due => self.expire(now),
+            DhtEvent::Due => self.expire(now),
         }
     }
 
@@ -180,15 +180,16 @@ impl<Id: Copy + Eq + Hash> Queries<Id> {
         peer: Option<PeerId>,
         value: &[u8],
         now: Instant,
-    ) -> Vec<Order<Id>> {
+    ) -> Vec<DhtAction<Id>> {
         let Some(key) = self.lookups.key(&id) else {
             return Vec::new();
         };
         match Record::verify(&key, value) {
             Ok(record) => {
-                let right = peer.map(|peer| Order::Observe(peer, Outcome::AnswerRight));
-                let done = self.lookups.answer(&id, Answer { peer, record }, now);
-                let ended = done.map(|done| [Order::Done(done), Order::Stop(id, End::Enough)]);
+                let right = peer.map(|peer| DhtAction::Observe(peer, Outcome::AnswerRight));
+                let done = self.lookups.answer(&id, DhtAnswer { peer, record }, now);
+                let ended =
+                    done.map(|done| [DhtAction::Done(done), DhtAction::Stop(id, End::Enough)]);
                 right
                     .into_iter()
                     .chain(ended.into_iter().flatten())
@@ -201,22 +202,22 @@ impl<Id: Copy + Eq + Hash> Queries<Id> {
                 } else {
                     Outcome::AnswerWrong
                 };
-                let mut orders = vec![Order::Refused(refusal), Order::Wrong(id, peer)];
-                orders.extend(faulty.map(|peer| Order::Observe(peer, outcome)));
+                let mut orders = vec![DhtAction::Refused(refusal), DhtAction::Wrong(id, peer)];
+                orders.extend(faulty.map(|peer| DhtAction::Observe(peer, outcome)));
                 orders
             }
         }
     }
 
     /// Ends the queries that are past their deadline, with the results so far.
-    fn expire(&mut self, now: Instant) -> Vec<Order<Id>> {
+    fn expire(&mut self, now: Instant) -> Vec<DhtAction<Id>> {
         let mut orders = Vec::new();
         for (id, done) in self.lookups.expire(now) {
-            orders.extend([Order::Done(done), Order::Stop(id, End::Deadline)]);
+            orders.extend([DhtAction::Done(done), DhtAction::Stop(id, End::Deadline)]);
         }
         let late = self.findings.expire(now).into_iter();
         let late = late.chain(self.looks.expire(now));
-        orders.extend(late.map(|id| Order::Stop(id, End::Deadline)));
+        orders.extend(late.map(|id| DhtAction::Stop(id, End::Deadline)));
         for (_, put) in self.puts.extract_if(|_, put| put.deadline <= now) {
             acknowledge(Some(put), 0);
         }
@@ -266,7 +267,7 @@ mod tests {
         now: Instant,
     ) -> oneshot::Receiver<Lookup> {
         let (reply, receiver) = oneshot::channel();
-        let pending = Pending {
+        let pending = PendingLookup {
             key,
             want,
             started: now,
@@ -287,15 +288,15 @@ mod tests {
         let record = head_record("web");
         let mut queries = Queries::new();
         let mut found = look_up(&mut queries, 1, record.key(), Want::First, now);
-        let event = Event::Found(1, Some(peer), record.envelope().to_vec());
+        let event = DhtEvent::Found(1, Some(peer), record.envelope().to_vec());
         let orders = queries.on(event.clone(), now);
         assert!(
             matches!(
                 orders.as_slice(),
                 [
-                    Order::Observe(who, Outcome::AnswerRight),
-                    Order::Done(Done { found: true, .. }),
-                    Order::Stop(1, End::Enough)
+                    DhtAction::Observe(who, Outcome::AnswerRight),
+                    DhtAction::Done(LookupStats { found: true, .. }),
+                    DhtAction::Stop(1, End::Enough)
                 ] if *who == peer
             ),
             "{orders:?}"
@@ -311,22 +312,22 @@ mod tests {
         let mut queries = Queries::new();
         let mut found = look_up(&mut queries, 1, record.key(), Want::First, now);
         for value in [b"no record".to_vec(), other.envelope().to_vec()] {
-            let orders = queries.on(Event::Found(1, Some(peer), value), now);
+            let orders = queries.on(DhtEvent::Found(1, Some(peer), value), now);
             assert!(
                 matches!(
                     orders.as_slice(),
                     [
-                        Order::Refused(_),
-                        Order::Wrong(1, Some(_)),
-                        Order::Observe(_, Outcome::AnswerWrong | Outcome::RecordInvalid)
+                        DhtAction::Refused(_),
+                        DhtAction::Wrong(1, Some(_)),
+                        DhtAction::Observe(_, Outcome::AnswerWrong | Outcome::RecordInvalid)
                     ]
                 ),
                 "{orders:?}"
             );
         }
         assert!(found.try_recv().is_err(), "it goes on");
-        queries.on(Event::LookedUp(1, Ended::Exhausted), now);
-        assert_eq!(found.try_recv().unwrap().ended, Ended::Exhausted);
+        queries.on(DhtEvent::LookedUp(1, LookupEnd::Exhausted), now);
+        assert_eq!(found.try_recv().unwrap().ended, LookupEnd::Exhausted);
     }
 
     #[test]
@@ -339,8 +340,8 @@ mod tests {
             receiver
         };
         let (mut first, mut late) = (put(1), put(2));
-        queries.on(Event::Put(1, 3), now);
-        assert_eq!(queries.on(Event::Due, now + SECOND), []);
+        queries.on(DhtEvent::Put(1, 3), now);
+        assert_eq!(queries.on(DhtEvent::Due, now + SECOND), []);
         assert_eq!(first.try_recv(), Ok(3));
         assert_eq!(late.try_recv(), Ok(0));
         assert_eq!(queries.next_deadline(), None);
@@ -352,10 +353,10 @@ mod tests {
         let mut queries = Queries::new();
         let (sender, mut found) = mpsc::channel(8);
         queries.find_providers(1, now + SECOND, sender);
-        let all = queries.on(Event::Providers(1, peers.to_vec()), now);
-        assert_eq!(all, peers.map(Order::Dial));
-        assert_eq!(queries.on(Event::Providers(1, peers.to_vec()), now), []);
-        queries.on(Event::Last(1), now);
+        let all = queries.on(DhtEvent::Providers(1, peers.to_vec()), now);
+        assert_eq!(all, peers.map(DhtAction::Dial));
+        assert_eq!(queries.on(DhtEvent::Providers(1, peers.to_vec()), now), []);
+        queries.on(DhtEvent::Last(1), now);
         assert_eq!(found.try_recv().ok(), Some(peers[0]));
         assert_eq!(found.try_recv().ok(), Some(peers[1]));
         assert!(found.try_recv().is_err() && found.is_closed());
@@ -367,11 +368,11 @@ mod tests {
         let mut queries = Queries::new();
         let (reply, mut looked) = oneshot::channel();
         queries.look(1, 42, now + SECOND, reply);
-        queries.on(Event::Closest(1, peers.to_vec()), now);
-        let orders = queries.on(Event::Due, now + SECOND);
-        assert_eq!(orders, [Order::Stop(1, End::Deadline)]);
-        assert_eq!(queries.on(Event::Due, now + SECOND), [], "told once");
-        queries.on(Event::Last(1), now + SECOND);
+        queries.on(DhtEvent::Closest(1, peers.to_vec()), now);
+        let orders = queries.on(DhtEvent::Due, now + SECOND);
+        assert_eq!(orders, [DhtAction::Stop(1, End::Deadline)]);
+        assert_eq!(queries.on(DhtEvent::Due, now + SECOND), [], "told once");
+        queries.on(DhtEvent::Last(1), now + SECOND);
         assert_eq!(looked.try_recv(), Ok((42, peers.to_vec())));
     }
 
@@ -394,18 +395,18 @@ mod tests {
             queries.find_providers(4, now + SECOND, sender);
             for (kind, id) in steps {
                 queries.on(match kind {
-                    0 => Event::Asked(id, 3),
-                    1 => Event::Found(id, Some(peer), record.envelope().to_vec()),
-                    2 => Event::Found(id, None, b"no record".to_vec()),
-                    3 => Event::LookedUp(id, Ended::TimedOut),
-                    4 => Event::Put(id, 2),
-                    5 => Event::Providers(id, vec![peer]),
-                    6 => Event::Closest(id, vec![peer]),
-                    7 => Event::Provided(id),
-                    _ => Event::Last(id),
+                    0 => DhtEvent::Asked(id, 3),
+                    1 => DhtEvent::Found(id, Some(peer), record.envelope().to_vec()),
+                    2 => DhtEvent::Found(id, None, b"no record".to_vec()),
+                    3 => DhtEvent::LookedUp(id, LookupEnd::TimedOut),
+                    4 => DhtEvent::Put(id, 2),
+                    5 => DhtEvent::Providers(id, vec![peer]),
+                    6 => DhtEvent::Closest(id, vec![peer]),
+                    7 => DhtEvent::Provided(id),
+                    _ => DhtEvent::Last(id),
                 }, now);
             }
-            queries.on(Event::Due, now + SECOND);
+            queries.on(DhtEvent::Due, now + SECOND);
             prop_assert_eq!(queries.len(), 0);
             prop_assert_eq!(queries.next_deadline(), None);
             for found in &mut found {

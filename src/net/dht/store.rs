@@ -48,7 +48,7 @@ const REPUT_AFTER: Duration = Duration::from_secs(20 * 3_600);
 /// others theirs.
 const REPUT_SPREAD: Duration = Duration::from_secs(4 * 3_600);
 
-struct Held {
+struct StoredDhtRecord {
     record: KadRecord,
     publisher: PublisherId,
     /// The order by which a newer head replaces an older one; `None` for immutable records.
@@ -68,7 +68,7 @@ pub struct Dirty {
 pub struct KadStore {
     here: Hash,
     now: Timestamp,
-    records: HashMap<DhtKey, Held>,
+    records: HashMap<DhtKey, StoredDhtRecord>,
     shares: Shares<DhtKey>,
     by_publisher: HashMap<PublisherId, usize>,
     changed: HashSet<DhtKey>,
@@ -197,7 +197,7 @@ impl KadStore {
         let record = KadRecord::new(RecordKey::new(&key.0), record.envelope().to_vec());
         self.records.insert(
             key,
-            Held {
+            StoredDhtRecord {
                 record,
                 publisher,
                 mark,
@@ -239,7 +239,7 @@ impl KadStore {
 
     /// Returns a record that nobody has put for [`REPUT_AFTER`], to be put again unchanged.
     pub fn due_for_reput(&self) -> Option<KadRecord> {
-        let due = |(key, held): &(&DhtKey, &Held)| {
+        let due = |(key, held): &(&DhtKey, &StoredDhtRecord)| {
             held.refreshed_at
                 .after(REPUT_AFTER + spread(&self.here, key))
                 <= self.now

@@ -40,15 +40,15 @@ use crate::{
 /// Longest description of a lookup's purpose, in columns.
 const MOST_WHAT: usize = 80;
 
-type Inner = kad::Behaviour<KadStore>;
-type Handler = <Inner as NetworkBehaviour>::ConnectionHandler;
+type TracedKademlia = kad::Behaviour<KadStore>;
+type Handler = <TracedKademlia as NetworkBehaviour>::ConnectionHandler;
 /// The messages between Kademlia and its connections. Their enums are in a private module, so they
 /// can only be named this way.
 type ToHandler = <Handler as ConnectionHandler>::FromBehaviour;
 type FromHandler = <Handler as ConnectionHandler>::ToBehaviour;
 
 pub struct Traced {
-    inner: Inner,
+    inner: TracedKademlia,
     pub traces: Traces<QueryId>,
     me: Hash,
     id: PeerId,
@@ -63,15 +63,15 @@ pub struct Traced {
 }
 
 impl std::ops::Deref for Traced {
-    type Target = Inner;
+    type Target = TracedKademlia;
 
-    fn deref(&self) -> &Inner {
+    fn deref(&self) -> &TracedKademlia {
         &self.inner
     }
 }
 
 impl std::ops::DerefMut for Traced {
-    fn deref_mut(&mut self) -> &mut Inner {
+    fn deref_mut(&mut self) -> &mut TracedKademlia {
         &mut self.inner
     }
 }
@@ -123,7 +123,7 @@ fn why(error: &(dyn std::error::Error + 'static)) -> HopFailure {
 }
 
 impl Traced {
-    pub fn new(inner: Inner, id: PeerId, clock: Clock) -> Self {
+    pub fn new(inner: TracedKademlia, id: PeerId, clock: Clock) -> Self {
         Self {
             inner,
             traces: Traces::default(),

@@ -4,7 +4,7 @@
 
 use libp2p::PeerId;
 
-use super::waiting::Waiting;
+use super::waiting::WaitingAnnouncements;
 use crate::{
     domain::{
         allowance::Allowance,
@@ -26,7 +26,7 @@ pub enum Topic {
 
 /// A message and its senders, as far as this node knows them.
 #[derive(Clone, Debug)]
-pub struct Message<Id> {
+pub struct GossipMessage<Id> {
     pub id: Id,
     pub topic: Topic,
     pub data: Vec<u8>,
@@ -49,16 +49,16 @@ pub struct Handed<Id> {
 }
 
 #[derive(Debug)]
-pub enum Event<Id> {
+pub enum GossipEvent<Id> {
     /// A message arrived, while the queue to the registry has this many free places.
-    Message(Message<Id>, usize),
+    Message(GossipMessage<Id>, usize),
     /// The registry has decided about an announcement.
     Verdict(Handed<Id>, Verdict),
 }
 
 /// An action for the task.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Order<Id> {
+pub enum GossipAction<Id> {
     /// Pass the announcement with these bytes to the registry.
     HandOver(Handed<Id>, Vec<u8>),
     /// Note the location that the peer declared.
@@ -69,18 +69,18 @@ pub enum Order<Id> {
     Fault(PeerId, PeerFault),
 }
 
-pub struct Judge {
+pub struct MessageValidator {
     me: PeerId,
-    waiting: Waiting,
+    waiting: WaitingAnnouncements,
     /// The allowance for this node's own announcements.
     announcing: Allowance,
 }
 
-impl Judge {
+impl MessageValidator {
     pub fn new(me: PeerId, now: Timestamp) -> Self {
         Self {
             me,
-            waiting: Waiting::default(),
+            waiting: WaitingAnnouncements::default(),
             announcing: Allowance::sent(now),
         }
     }
@@ -93,13 +93,13 @@ impl Judge {
     /// Takes an event and returns the actions for it, in order.
     pub fn on<Id: Clone>(
         &mut self,
-        event: Event<Id>,
+        event: GossipEvent<Id>,
         lanes: &mut Lanes,
         now: Timestamp,
-    ) -> Vec<Order<Id>> {
+    ) -> Vec<GossipAction<Id>> {
         match event {
-            Event::Message(message, free) => self.message(message, free, lanes, now),
-            Event::Verdict(handed, verdict) => {
+            GossipEvent::Message(message, free) => self.message(message, free, lanes, now),
+            GossipEvent::Verdict(handed, verdict) => {
                 self.waiting.end(handed.via, handed.author);
                 decided(handed.id, handed.via, verdict).into()
             }
@@ -108,17 +108,17 @@ impl Judge {
 
     fn message<Id: Clone>(
         &mut self,
-        message: Message<Id>,
+        message: GossipMessage<Id>,
         free: usize,
         lanes: &mut Lanes,
         now: Timestamp,
-    ) -> Vec<Order<Id>> {
+    ) -> Vec<GossipAction<Id>> {
         let via = message.via.caller.peer;
         let author = message.author.map(|author| author.caller.peer);
         // A message over the limit is not propagated. The neighbour that passed it on may have been
         // within its limit, so a peer is only blamed for messages of its own.
         if let Err(fault) = charge(&message, lanes, now) {
-            let fault = fault.map(|fault| Order::Fault(via, fault));
+            let fault = fault.map(|fault| GossipAction::Fault(via, fault));
             let refused = decided(message.id, via, Err(Refusal::OverQuota));
             return fault.into_iter().chain(refused).collect();
         }
@@ -131,13 +131,17 @@ impl Judge {
                     via,
                     author,
                 };
-                vec![Order::HandOver(handed, message.data)]
+                vec![GossipAction::HandOver(handed, message.data)]
             }
             Topic::Announcement => decided(message.id, via, Err(Refusal::Busy)).into(),
         }
     }
 
-    fn presence<Id: Clone>(&self, message: Message<Id>, now: Timestamp) -> Vec<Order<Id>> {
+    fn presence<Id: Clone>(
+        &self,
+        message: GossipMessage<Id>,
+        now: Timestamp,
+    ) -> Vec<GossipAction<Id>> {
         let via = message.via.caller.peer;
         let verified = match message.author {
             Some(author) => {
@@ -147,7 +151,7 @@ impl Judge {
         };
         let (place, verdict) = match verified {
             Ok((author, presence)) => (
-                (author != self.me).then_some(Order::Place(author, presence)),
+                (author != self.me).then_some(GossipAction::Place(author, presence)),
                 Ok(()),
             ),
             Err(refusal) => (None, Err(refusal)),
@@ -162,7 +166,7 @@ impl Judge {
 /// Charges a message to its senders' allowances. Fails if one is exhausted, with the fault of the
 /// neighbour, if any.
 fn charge<Id>(
-    message: &Message<Id>,
+    message: &GossipMessage<Id>,
     lanes: &mut Lanes,
     now: Timestamp,
 ) -> Result<(), Option<PeerFault>> {
@@ -180,7 +184,7 @@ fn charge<Id>(
 }
 
 /// Returns the orders that end a message: the verdict, and the neighbour's fault if there is one.
-fn decided<Id>(id: Id, via: PeerId, verdict: Verdict) -> [Order<Id>; 2] {
+fn decided<Id>(id: Id, via: PeerId, verdict: Verdict) -> [GossipAction<Id>; 2] {
     let outcome = match verdict {
         Ok(()) => Outcome::RecordValid,
         Err(refusal) => match refusal.class() {
@@ -189,8 +193,8 @@ fn decided<Id>(id: Id, via: PeerId, verdict: Verdict) -> [Order<Id>; 2] {
         },
     };
     [
-        Order::Report(id, via, verdict),
-        Order::Observe(via, outcome),
+        GossipAction::Report(id, via, verdict),
+        GossipAction::Observe(via, outcome),
     ]
 }
 
@@ -205,8 +209,8 @@ mod tests {
     const FREE: usize = 512;
     const NOW: Timestamp = Timestamp(1_000_000_000);
 
-    fn announcement(id: u32, via: PeerId, author: Option<PeerId>) -> Message<u32> {
-        Message {
+    fn announcement(id: u32, via: PeerId, author: Option<PeerId>) -> GossipMessage<u32> {
+        GossipMessage {
             id,
             topic: Topic::Announcement,
             data: vec![1, 2, 3],
@@ -219,8 +223,8 @@ mod tests {
     #[test]
     fn an_announcement_goes_to_the_registry_and_ends_with_its_verdict() {
         let (me, via, author) = (PeerId::random(), PeerId::random(), PeerId::random());
-        let (mut judge, mut lanes) = (Judge::new(me, NOW), Lanes::default());
-        let message = Event::Message(announcement(7, via, Some(author)), FREE);
+        let (mut judge, mut lanes) = (MessageValidator::new(me, NOW), Lanes::default());
+        let message = GossipEvent::Message(announcement(7, via, Some(author)), FREE);
         let handed = Handed {
             id: 7,
             via,
@@ -228,10 +232,10 @@ mod tests {
         };
         assert_eq!(
             judge.on(message, &mut lanes, NOW),
-            [Order::HandOver(handed, vec![1, 2, 3])]
+            [GossipAction::HandOver(handed, vec![1, 2, 3])]
         );
         assert_eq!(
-            judge.on(Event::Verdict(handed, Ok(())), &mut lanes, NOW),
+            judge.on(GossipEvent::Verdict(handed, Ok(())), &mut lanes, NOW),
             decided(7, via, Ok(()))
         );
     }
@@ -240,7 +244,7 @@ mod tests {
     fn a_verdict_says_something_of_the_neighbour() {
         let via = PeerId::random();
         let outcome = |verdict| match decided(1, via, verdict) {
-            [_, Order::Observe(peer, outcome)] if peer == via => outcome,
+            [_, GossipAction::Observe(peer, outcome)] if peer == via => outcome,
             other => panic!("{other:?}"),
         };
         assert_eq!(outcome(Ok(())), Outcome::RecordValid);
@@ -256,19 +260,19 @@ mod tests {
     fn only_what_a_peer_sends_of_its_own_is_a_flood_of_its_own() {
         let (me, loud, author) = (PeerId::random(), PeerId::random(), PeerId::random());
         let faults = |author: Option<PeerId>| {
-            let (mut judge, mut lanes) = (Judge::new(me, NOW), Lanes::default());
+            let (mut judge, mut lanes) = (MessageValidator::new(me, NOW), Lanes::default());
             (0..5_000)
                 .flat_map(|id| {
                     let message = announcement(id, loud, author);
-                    let mut orders = judge.on(Event::Message(message, FREE), &mut lanes, NOW);
-                    if let [Order::HandOver(handed, _)] = orders.as_slice() {
-                        let verdict = Event::Verdict(*handed, Ok(()));
+                    let mut orders = judge.on(GossipEvent::Message(message, FREE), &mut lanes, NOW);
+                    if let [GossipAction::HandOver(handed, _)] = orders.as_slice() {
+                        let verdict = GossipEvent::Verdict(*handed, Ok(()));
                         orders = judge.on(verdict, &mut lanes, NOW);
                     }
                     orders
                 })
                 .filter(
-                    |order| matches!(order, Order::Fault(peer, PeerFault::Flooding) if *peer == loud),
+                    |order| matches!(order, GossipAction::Fault(peer, PeerFault::Flooding) if *peer == loud),
                 )
                 .count()
         };
@@ -287,19 +291,23 @@ mod tests {
         .encode()
         .unwrap();
         let placed = |author: Option<PeerId>| {
-            let message = Message {
+            let message = GossipMessage {
                 topic: Topic::Presence,
                 data: data.clone(),
                 ..announcement(1, via, author)
             };
-            let mut judge = Judge::new(me, NOW);
-            let orders = judge.on(Event::Message(message, FREE), &mut Lanes::default(), NOW);
+            let mut judge = MessageValidator::new(me, NOW);
+            let orders = judge.on(
+                GossipEvent::Message(message, FREE),
+                &mut Lanes::default(),
+                NOW,
+            );
             let place = orders.iter().find_map(|order| match order {
-                Order::Place(peer, _) => Some(*peer),
+                GossipAction::Place(peer, _) => Some(*peer),
                 _ => None,
             });
             let verdict = orders.iter().find_map(|order| match order {
-                Order::Report(_, _, verdict) => Some(*verdict),
+                GossipAction::Report(_, _, verdict) => Some(*verdict),
                 _ => None,
             });
             (place, verdict.unwrap())
@@ -311,7 +319,7 @@ mod tests {
 
     #[test]
     fn what_this_node_announces_has_a_bound() {
-        let mut judge = Judge::new(PeerId::random(), NOW);
+        let mut judge = MessageValidator::new(PeerId::random(), NOW);
         let announced = (0..10_000).filter(|_| judge.may_announce(NOW)).count();
         assert!((1..10_000).contains(&announced), "{announced}");
         assert!(judge.may_announce(NOW.after(std::time::Duration::from_secs(60))));
@@ -325,23 +333,23 @@ mod tests {
             steps in proptest::collection::vec((0usize..4, 0usize..4, any::<bool>(), 0usize..600), 1..400),
         ) {
             let peers: Vec<PeerId> = (0..4).map(|_| PeerId::random()).collect();
-            let (mut judge, mut lanes) = (Judge::new(PeerId::random(), NOW), Lanes::default());
+            let (mut judge, mut lanes) = (MessageValidator::new(PeerId::random(), NOW), Lanes::default());
             let mut with_registry: Vec<Handed<u32>> = Vec::new();
             let mut ended: HashMap<u32, usize> = HashMap::new();
             for (id, (via, author, decide, free)) in (0u32..).zip(steps) {
                 let event = match with_registry.pop_if(|_| decide) {
-                    Some(handed) => Event::Verdict(handed, Ok(())),
+                    Some(handed) => GossipEvent::Verdict(handed, Ok(())),
                     None => {
-                        Event::Message(announcement(id, peers[via], Some(peers[author])), free)
+                        GossipEvent::Message(announcement(id, peers[via], Some(peers[author])), free)
                     }
                 };
                 for order in judge.on(event, &mut lanes, NOW) {
                     match order {
-                        Order::HandOver(handed, _) => {
+                        GossipAction::HandOver(handed, _) => {
                             prop_assert!(free > 0);
                             with_registry.push(handed);
                         }
-                        Order::Report(id, ..) => *ended.entry(id).or_default() += 1,
+                        GossipAction::Report(id, ..) => *ended.entry(id).or_default() += 1,
                         _ => {}
                     }
                 }

@@ -14,9 +14,9 @@ const LEFT_TO_KNOWN: usize = INBOUND / 4;
 
 /// The number of waiting announcements for each peer that signed them or passed them on.
 #[derive(Default)]
-pub struct Waiting(HashMap<PeerId, usize>);
+pub struct WaitingAnnouncements(HashMap<PeerId, usize>);
 
-impl Waiting {
+impl WaitingAnnouncements {
     /// Returns true if one more announcement may wait, with `free` places left in the queue.
     /// Announcements of one peer leave room for those of others, and unknown publishers leave room
     /// for known ones.
@@ -63,7 +63,7 @@ mod tests {
     #[test]
     fn a_peer_has_half_of_the_queue_and_a_stranger_a_quarter() {
         for (known, most) in [(true, OF_A_PEER), (false, OF_A_PEER / 2)] {
-            let (mut waiting, via) = (Waiting::default(), PeerId::random());
+            let (mut waiting, via) = (WaitingAnnouncements::default(), PeerId::random());
             let mut taken = 0;
             while waiting.has_room(via, Some(PeerId::random()), known, INBOUND - taken) {
                 waiting.begin(via, Some(PeerId::random()));
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn strangers_leave_the_last_quarter_to_known_publishers() {
-        let (waiting, via) = (Waiting::default(), PeerId::random());
+        let (waiting, via) = (WaitingAnnouncements::default(), PeerId::random());
         assert!(
             !waiting.has_room(via, None, false, LEFT_TO_KNOWN)
                 && waiting.has_room(via, None, true, LEFT_TO_KNOWN)
@@ -95,7 +95,7 @@ mod tests {
         fn what_has_ended_leaves_nothing(pairs in prop::collection::vec((0usize..4, prop::option::of(0usize..4)), 0..40)) {
             let who: Vec<PeerId> = (0..4).map(|_| PeerId::random()).collect();
             let pairs: Vec<_> = pairs.into_iter().map(|(via, author)| (who[via], author.map(|at| who[at]))).collect();
-            let mut waiting = Waiting::default();
+            let mut waiting = WaitingAnnouncements::default();
             pairs.iter().for_each(|(via, author)| waiting.begin(*via, *author));
             pairs.iter().rev().for_each(|(via, author)| waiting.end(*via, *author));
             prop_assert!(waiting.0.is_empty());

@@ -22,7 +22,7 @@ const NEWCOMERS: usize = 4;
 
 /// A connected peer, as the plan sees it.
 #[derive(Clone, Copy, Debug)]
-pub struct Held {
+pub struct ConnectedPeer {
     pub peer: PeerId,
     /// Time since it connected.
     pub age: Duration,
@@ -63,11 +63,11 @@ pub fn served(moving: &[Caller], low: usize) -> impl Iterator<Item = PeerId> {
 /// Young or crowded connections never affect whether a settled one is closed. Protected peers, the
 /// best of those that this node dialled, and those that it dialled just now are kept even if more
 /// than `high` remain.
-pub fn to_trim(held: &[Held], low: usize, high: usize) -> Vec<PeerId> {
+pub fn to_trim(held: &[ConnectedPeer], low: usize, high: usize) -> Vec<PeerId> {
     if held.len() <= high {
         return Vec::new();
     }
-    let mut ranked: Vec<&Held> = held.iter().collect();
+    let mut ranked: Vec<&ConnectedPeer> = held.iter().collect();
     ranked.sort_by(|a, b| {
         let better = b.score.total_cmp(&a.score).then(b.age.cmp(&a.age));
         better.then(a.peer.cmp(&b.peer))
@@ -110,7 +110,7 @@ pub fn to_trim(held: &[Held], low: usize, high: usize) -> Vec<PeerId> {
 }
 
 /// Returns the last `most` of a ranking, worst first.
-fn worst_first(ranked: &[&Held], most: usize) -> Vec<PeerId> {
+fn worst_first(ranked: &[&ConnectedPeer], most: usize) -> Vec<PeerId> {
     ranked
         .iter()
         .rev()
@@ -121,10 +121,10 @@ fn worst_first(ranked: &[&Held], most: usize) -> Vec<PeerId> {
 
 /// Returns the young peers to disconnect if only `room` of them may stay: all addresses keep
 /// equally many, those connected longest.
-fn without_room(mut young: Vec<&Held>, room: usize) -> Vec<PeerId> {
+fn without_room(mut young: Vec<&ConnectedPeer>, room: usize) -> Vec<PeerId> {
     young.sort_by_key(|peer| (std::cmp::Reverse(peer.age), peer.peer));
     let mut of_host: HashMap<Option<IpAddr>, usize> = HashMap::new();
-    let mut turns: Vec<(usize, usize, &Held)> = young
+    let mut turns: Vec<(usize, usize, &ConnectedPeer)> = young
         .into_iter()
         .enumerate()
         .map(|(at, peer)| {
@@ -149,8 +149,8 @@ mod tests {
 
     use super::*;
 
-    fn one(seconds: u64, score: f64) -> Held {
-        Held {
+    fn one(seconds: u64, score: f64) -> ConnectedPeer {
+        ConnectedPeer {
             peer: PeerId::random(),
             age: Duration::from_secs(seconds),
             score,
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn of_a_crowded_prefix_the_best_stay_and_the_others_go_first() {
         let group = Prefix::of(std::net::Ipv4Addr::new(81, 2, 69, 1).into());
-        let crowd = (0..6).map(|n| Held {
+        let crowd = (0..6).map(|n| ConnectedPeer {
             group,
             ..one(60, 0.5 + f64::from(n) / 20.0)
         });
@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn identities_that_come_again_every_25_seconds_displace_no_old_peer() {
         let (low, high) = (48, 64);
-        let mut held: Vec<Held> = (0..60).map(|_| one(3_600, 0.2)).collect();
+        let mut held: Vec<ConnectedPeer> = (0..60).map(|_| one(3_600, 0.2)).collect();
         let old: HashSet<PeerId> = held.iter().map(|held| held.peer).collect();
         for seconds in (0..600).step_by(5) {
             if seconds % 25 == 0 {
@@ -201,21 +201,21 @@ mod tests {
 
     #[test]
     fn a_newcomer_keeps_its_place_beside_an_address_that_brings_many() {
-        let at = |n: u8, seconds| Held {
+        let at = |n: u8, seconds| ConnectedPeer {
             host: Some([10, 0, 0, n].into()),
             ..one(seconds, 0.3)
         };
         let newcomer = at(2, 0);
-        let held: Vec<Held> = (0..80).map(|_| at(1, 20)).chain([newcomer]).collect();
+        let held: Vec<ConnectedPeer> = (0..80).map(|_| at(1, 20)).chain([newcomer]).collect();
         assert!(!to_trim(&held, 48, 64).contains(&newcomer.peer));
     }
 
-    fn any_held() -> impl Strategy<Value = Held> {
+    fn any_held() -> impl Strategy<Value = ConnectedPeer> {
         (0u64..90, 0.0..1.0f64, any::<bool>(), any::<bool>(), 0u8..8).prop_map(
             |(age, score, protected, outbound, n)| {
                 let ip = [81, 2, n, 1].into();
                 let group = (n < 4).then(|| Prefix::of(ip)).flatten();
-                Held {
+                ConnectedPeer {
                     protected: protected && n % 2 == 0,
                     outbound,
                     group,
@@ -253,14 +253,14 @@ mod tests {
                 prop_assert!(trimmed.is_empty(), "hysteresis");
             }
             prop_assert!(held.len() - trimmed.len() >= low.min(held.len()));
-            let gone = |peer: &&Held| trimmed.contains(&peer.peer);
+            let gone = |peer: &&ConnectedPeer| trimmed.contains(&peer.peer);
             prop_assert!(held.iter().filter(gone).all(|peer| !peer.protected));
             let reserved = held.iter().filter(|peer| peer.outbound && peer.group.is_none() && !gone(peer)).count();
             let dialled = held.iter().filter(|peer| peer.outbound && peer.group.is_none()).count();
             let grouped = held.iter().filter(|peer| peer.outbound && peer.group.is_some()).count();
             prop_assert!(reserved >= dialled.min(OUTBOUND.saturating_sub(grouped)));
             // Of otherwise equal peers, the worst are disconnected.
-            let settled = |peer: &&Held| {
+            let settled = |peer: &&ConnectedPeer| {
                 !peer.protected && !peer.outbound && peer.group.is_none() && peer.age >= GRACE
             };
             let kept = held.iter().filter(settled).filter(|peer| !gone(peer)).map(|peer| peer.score);
@@ -274,12 +274,12 @@ mod tests {
             young in proptest::collection::vec((0u64..30, 0.0..1.0f64), 0..200), low in 0usize..60, gap in 0usize..20,
         ) {
             // The settled ones alone, where they are too many by themselves.
-            let settled: Vec<Held> =
-                held.into_iter().map(|one| Held { age: one.age + GRACE, group: None, ..one }).collect();
+            let settled: Vec<ConnectedPeer> =
+                held.into_iter().map(|one| ConnectedPeer { age: one.age + GRACE, group: None, ..one }).collect();
             let high = low + gap;
             let before: HashSet<PeerId> = to_trim(&settled, low, high).into_iter().collect();
             let more = young.into_iter().map(|(age, score)| one(age, score));
-            let all: Vec<Held> = settled.iter().copied().chain(more).collect();
+            let all: Vec<ConnectedPeer> = settled.iter().copied().chain(more).collect();
             let after: HashSet<PeerId> = to_trim(&all, low, high).into_iter().collect();
             prop_assert!(settled.iter().all(|one| before.contains(&one.peer) == after.contains(&one.peer)));
         }

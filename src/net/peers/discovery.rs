@@ -36,7 +36,7 @@ pub enum Origin {
     Asked,
 }
 
-struct Target {
+struct DiscoveryTarget {
     origin: Origin,
     addresses: Vec<Multiaddr>,
     failures: u32,
@@ -45,7 +45,7 @@ struct Target {
 
 #[derive(Default)]
 pub struct Discovery {
-    targets: HashMap<PeerId, Target>,
+    targets: HashMap<PeerId, DiscoveryTarget>,
     strangers: HashSet<PeerId>,
 }
 
@@ -69,7 +69,7 @@ impl Discovery {
         {
             return;
         }
-        let target = self.targets.entry(peer).or_insert_with(|| Target {
+        let target = self.targets.entry(peer).or_insert_with(|| DiscoveryTarget {
             origin,
             addresses: Vec::new(),
             failures: 0,
@@ -164,7 +164,7 @@ impl Discovery {
     /// Returns the bootstrap peers that failed this many times, each with an address, for the
     /// message to the person.
     pub fn unreachable_bootstraps(&self, failures: u32) -> Vec<(PeerId, Multiaddr)> {
-        let stuck = |(_, target): &(&PeerId, &Target)| {
+        let stuck = |(_, target): &(&PeerId, &DiscoveryTarget)| {
             target.origin == Origin::Bootstrap && target.failures == failures
         };
         let stuck = self.targets.iter().filter(stuck);

@@ -25,7 +25,7 @@ const RTT_LIFE: Duration = Duration::from_secs(60);
 /// The same for the contents of a hello, which comes once a minute.
 const HELLO_LIFE: Duration = Duration::from_secs(180);
 
-pub struct Open {
+pub struct OpenConnection {
     pub id: ConnectionId,
     pub address: String,
     pub direction: Direction,
@@ -33,7 +33,7 @@ pub struct Open {
 }
 
 /// The contents of a connected peer's last hello, and its time.
-pub struct Said {
+pub struct LastHello {
     pub at: Instant,
     pub packages: u64,
     /// Bytes that it may keep for others.
@@ -45,7 +45,7 @@ pub struct Said {
 pub struct Peer {
     pub standing: PeerStanding,
     pub addresses: Vec<Multiaddr>,
-    pub open: Vec<Open>,
+    pub open: Vec<OpenConnection>,
     /// The time up to which connected time has been added to the standing.
     pub counted_until: Timestamp,
     pub agent: Option<String>,
@@ -60,7 +60,7 @@ pub struct Peer {
     pub owner: Option<NodeOwner>,
     pub place: Whereabouts,
     /// Cleared when its last connection closes.
-    pub said: Option<Said>,
+    pub said: Option<LastHello>,
     /// Tells two nodes with its key from one that restarts, and notes the time there were two.
     pub starts: Starts,
     pub twins: Option<Instant>,
@@ -103,7 +103,7 @@ impl Peer {
     }
 
     /// Returns its last hello, if recent.
-    pub fn said(&self, now: Instant) -> Option<&Said> {
+    pub fn said(&self, now: Instant) -> Option<&LastHello> {
         self.said
             .as_ref()
             .filter(|said| now.saturating_duration_since(said.at) <= HELLO_LIFE)

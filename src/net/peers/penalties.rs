@@ -23,7 +23,7 @@ use crate::{
 
 /// An event that counts for or against a peer.
 #[derive(Clone, Copy, Debug)]
-pub enum Event {
+pub enum PenaltyEvent {
     /// A request, record or transfer of the peer had this outcome.
     Observed(PeerId, Outcome),
     Fault(PeerId, PeerFault),
@@ -39,12 +39,12 @@ pub enum Event {
 
 /// An action for the task.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Order {
+pub enum PenaltyAction {
     Disconnect(PeerId),
     /// Remove the peer from the routing table.
     Unroute(PeerId),
     /// Replace the sets of peers that the gate admits and refuses.
-    Admit(Admission),
+    Admit(AdmissionLists),
     /// Ask these peers last and count them in no quorum.
     Doubt(HashSet<PeerId>),
     /// The connected peer supplied something and may have become good, which gives it the places of
@@ -56,7 +56,7 @@ pub enum Order {
 
 /// The peers that the gate admits or refuses.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Admission {
+pub struct AdmissionLists {
     pub banned: HashSet<PeerId>,
     /// Prefixes with so many banned identities that their unknown peers share one place.
     pub doubtful: HashSet<Prefix>,
@@ -85,17 +85,22 @@ impl Penalties {
     }
 
     /// Takes an event and returns the actions for it, in order.
-    pub fn on(&mut self, event: Event, peers: &mut PeerTable, now: Timestamp) -> Vec<Order> {
+    pub fn on(
+        &mut self,
+        event: PenaltyEvent,
+        peers: &mut PeerTable,
+        now: Timestamp,
+    ) -> Vec<PenaltyAction> {
         match event {
-            Event::Observed(peer, outcome) => self.observe(peer, outcome, peers, now),
-            Event::Fault(peer, fault) => self.fault(peer, fault, peers, now),
-            Event::Gave(peer) => self.gave(peer, peers, now),
-            Event::Pong(peer, rtt, at) if peers.round_trip(peer, rtt, (now, at)) => {
+            PenaltyEvent::Observed(peer, outcome) => self.observe(peer, outcome, peers, now),
+            PenaltyEvent::Fault(peer, fault) => self.fault(peer, fault, peers, now),
+            PenaltyEvent::Gave(peer) => self.gave(peer, peers, now),
+            PenaltyEvent::Pong(peer, rtt, at) if peers.round_trip(peer, rtt, (now, at)) => {
                 self.fault(peer, PeerFault::Stalling, peers, now)
             }
-            Event::Pong(..) => Vec::new(),
-            Event::Start => self.start(peers, now),
-            Event::Due => {
+            PenaltyEvent::Pong(..) => Vec::new(),
+            PenaltyEvent::Start => self.start(peers, now),
+            PenaltyEvent::Due => {
                 for peer in self.ledger.settle(now) {
                     self.enter(peer, peers, now);
                 }
@@ -112,11 +117,14 @@ impl Penalties {
         ruling: Ruling,
         peers: &mut PeerTable,
         now: Timestamp,
-    ) -> (bool, Vec<Order>) {
+    ) -> (bool, Vec<PenaltyAction>) {
         let changed = self.ledger.apply(peer, ruling, now);
         let mut orders = self.sheet_changed(peer, peers, now);
         if matches!(ruling, Ruling::Ban { .. }) {
-            orders.extend([Order::Disconnect(peer), Order::Unroute(peer)]);
+            orders.extend([
+                PenaltyAction::Disconnect(peer),
+                PenaltyAction::Unroute(peer),
+            ]);
         }
         (changed, orders)
     }
@@ -136,7 +144,7 @@ impl Penalties {
         outcome: Outcome,
         peers: &mut PeerTable,
         now: Timestamp,
-    ) -> Vec<Order> {
+    ) -> Vec<PenaltyAction> {
         peers.observe(peer, outcome, now);
         let mut orders = match outcome {
             // A peer that stalls still answers the next ping; one that is cut off does not.
@@ -153,11 +161,11 @@ impl Penalties {
         orders
     }
 
-    fn gave(&mut self, peer: PeerId, peers: &mut PeerTable, now: Timestamp) -> Vec<Order> {
+    fn gave(&mut self, peer: PeerId, peers: &mut PeerTable, now: Timestamp) -> Vec<PenaltyAction> {
         peers.spoke(&peer);
         let mut orders = Vec::new();
         if peers.is_connected(&peer) {
-            orders.push(Order::Promote(peer));
+            orders.push(PenaltyAction::Promote(peer));
         }
         if self.ledger.amend(&peer, now) {
             orders.extend(self.sheet_changed(peer, peers, now));
@@ -171,7 +179,7 @@ impl Penalties {
         fault: PeerFault,
         peers: &mut PeerTable,
         now: Timestamp,
-    ) -> Vec<Order> {
+    ) -> Vec<PenaltyAction> {
         self.metrics.faulted(fault);
         let connected: Vec<_> = peers
             .ours()
@@ -186,21 +194,24 @@ impl Penalties {
             Penalty::Noted => {}
             Penalty::Disconnect => {
                 tracing::info!(%peer, fault = fault.label(), "disconnected for its faults");
-                orders.push(Order::Disconnect(peer));
+                orders.push(PenaltyAction::Disconnect(peer));
             }
             Penalty::Spared => {
                 let text = self.told_of_sparing(fault, connected.len(), now);
                 tracing::error!(%peer, "{text}");
-                orders.extend([Order::Notice(Level::Error, text), Order::Disconnect(peer)]);
+                orders.extend([
+                    PenaltyAction::Notice(Level::Error, text),
+                    PenaltyAction::Disconnect(peer),
+                ]);
             }
             Penalty::Ban(ban) => {
                 let text = self.told_of_ban(peer, &ban, now);
                 tracing::warn!(%peer, "{text}");
                 self.metrics.banned();
                 orders.extend([
-                    Order::Notice(Level::Warning, text),
-                    Order::Disconnect(peer),
-                    Order::Unroute(peer),
+                    PenaltyAction::Notice(Level::Warning, text),
+                    PenaltyAction::Disconnect(peer),
+                    PenaltyAction::Unroute(peer),
                 ]);
             }
         }
@@ -243,13 +254,18 @@ impl Penalties {
         self.unwritten.insert(peer);
     }
 
-    fn sheet_changed(&mut self, peer: PeerId, peers: &mut PeerTable, now: Timestamp) -> Vec<Order> {
+    fn sheet_changed(
+        &mut self,
+        peer: PeerId,
+        peers: &mut PeerTable,
+        now: Timestamp,
+    ) -> Vec<PenaltyAction> {
         self.enter(peer, peers, now);
         self.admission(peers, now)
     }
 
     /// Returns the peers to admit, refuse and doubt now; bans and doubts expire.
-    fn admission(&self, peers: &PeerTable, now: Timestamp) -> Vec<Order> {
+    fn admission(&self, peers: &PeerTable, now: Timestamp) -> Vec<PenaltyAction> {
         let ledger = &self.ledger;
         let banned = ledger
             .all()
@@ -263,12 +279,12 @@ impl Penalties {
             self.good(peers, now)
         };
         vec![
-            Order::Admit(Admission {
+            PenaltyAction::Admit(AdmissionLists {
                 banned,
                 doubtful,
                 good,
             }),
-            Order::Doubt(ledger.doubted(now)),
+            PenaltyAction::Doubt(ledger.doubted(now)),
         ]
     }
 
@@ -282,7 +298,7 @@ impl Penalties {
         peers.good(now).chain(protected).collect()
     }
 
-    fn start(&mut self, peers: &mut PeerTable, now: Timestamp) -> Vec<Order> {
+    fn start(&mut self, peers: &mut PeerTable, now: Timestamp) -> Vec<PenaltyAction> {
         // Load only banned and protected peers, so the table keeps room for good ones. Others are
         // loaded when they connect.
         let is_loaded = |sheet: &PenaltyRecord| sheet.protected || sheet.ban(now).is_some();
@@ -302,7 +318,7 @@ mod tests {
     use crate::{
         domain::{prefix::Classes, reputation::Weights},
         geoip::Atlas,
-        net::peers::place::Bearings,
+        net::peers::place::PlacingContext,
     };
 
     const NOW: Timestamp = Timestamp(1_700_000_000_000);
@@ -310,7 +326,7 @@ mod tests {
 
     /// Creates penalties and a peer table with this many connected peers, each on its own prefix.
     fn with(count: usize) -> (Penalties, PeerTable, Vec<PeerId>) {
-        let bearings = Bearings {
+        let bearings = PlacingContext {
             atlas: Atlas::default(),
             here: None,
             judged: true,
@@ -348,17 +364,17 @@ mod tests {
         )
     }
 
-    fn admission(orders: &[Order]) -> Admission {
+    fn admission(orders: &[PenaltyAction]) -> AdmissionLists {
         let all = orders.iter().rev().find_map(|order| match order {
-            Order::Admit(admission) => Some(admission.clone()),
+            PenaltyAction::Admit(admission) => Some(admission.clone()),
             _ => None,
         });
         all.unwrap_or_default()
     }
 
-    fn doubted(orders: &[Order]) -> HashSet<PeerId> {
+    fn doubted(orders: &[PenaltyAction]) -> HashSet<PeerId> {
         let all = orders.iter().rev().find_map(|order| match order {
-            Order::Doubt(peers) => Some(peers.clone()),
+            PenaltyAction::Doubt(peers) => Some(peers.clone()),
             _ => None,
         });
         all.unwrap_or_default()
@@ -371,15 +387,18 @@ mod tests {
     #[test]
     fn two_forged_records_ban_a_peer_until_its_time_is_over() {
         let (mut penalties, mut table, ids) = with(6);
-        let forged = Event::Observed(ids[0], Outcome::RecordInvalid);
+        let forged = PenaltyEvent::Observed(ids[0], Outcome::RecordInvalid);
         let first = penalties.on(forged, &mut table, NOW);
-        assert!(!first.contains(&Order::Unroute(ids[0])) && admission(&first).banned.is_empty());
+        assert!(
+            !first.contains(&PenaltyAction::Unroute(ids[0])) && admission(&first).banned.is_empty()
+        );
         let second = penalties.on(forged, &mut table, NOW);
         assert!(
-            second.contains(&Order::Disconnect(ids[0])) && second.contains(&Order::Unroute(ids[0]))
+            second.contains(&PenaltyAction::Disconnect(ids[0]))
+                && second.contains(&PenaltyAction::Unroute(ids[0]))
         );
         let told = second.iter().any(
-            |order| matches!(order, Order::Notice(Level::Warning, text) if text.contains("30 min: 2 × forged record")),
+            |order| matches!(order, PenaltyAction::Notice(Level::Warning, text) if text.contains("30 min: 2 × forged record")),
         );
         assert!(told, "{second:?}");
         assert_eq!(admission(&second).banned, HashSet::from([ids[0]]));
@@ -389,27 +408,27 @@ mod tests {
         );
         assert!(penalties.take_unwritten().is_empty(), "they are taken once");
 
-        let later = penalties.on(Event::Due, &mut table, after(BAN.as_secs() - 1));
+        let later = penalties.on(PenaltyEvent::Due, &mut table, after(BAN.as_secs() - 1));
         assert_eq!(admission(&later).banned.len(), 1);
-        let over = penalties.on(Event::Due, &mut table, after(BAN.as_secs() + 1));
+        let over = penalties.on(PenaltyEvent::Due, &mut table, after(BAN.as_secs() + 1));
         assert!(admission(&over).banned.is_empty());
     }
 
     #[test]
     fn only_a_peer_that_answers_pings_and_no_question_stalls() {
         let (mut penalties, mut table, ids) = with(6);
-        let pong = Event::Pong(ids[0], Duration::from_millis(20), Instant::now());
+        let pong = PenaltyEvent::Pong(ids[0], Duration::from_millis(20), Instant::now());
         for second in 0..100 {
             // A peer that answers nothing is disconnected; one that is never asked owes nothing.
             penalties.on(
-                Event::Observed(ids[1], Outcome::AnswerLate),
+                PenaltyEvent::Observed(ids[1], Outcome::AnswerLate),
                 &mut table,
                 after(second),
             );
             assert!(
                 penalties
                     .on(
-                        Event::Pong(ids[2], Duration::ZERO, Instant::now()),
+                        PenaltyEvent::Pong(ids[2], Duration::ZERO, Instant::now()),
                         &mut table,
                         after(second)
                     )
@@ -421,10 +440,14 @@ mod tests {
         loop {
             silences += 1;
             let at = after(silences * 10);
-            penalties.on(Event::Observed(ids[0], Outcome::AnswerLate), &mut table, at);
+            penalties.on(
+                PenaltyEvent::Observed(ids[0], Outcome::AnswerLate),
+                &mut table,
+                at,
+            );
             if penalties
                 .on(pong, &mut table, at)
-                .contains(&Order::Unroute(ids[0]))
+                .contains(&PenaltyAction::Unroute(ids[0]))
             {
                 break;
             }
@@ -437,29 +460,33 @@ mod tests {
         let (mut penalties, mut table, ids) = with(6);
         for second in 0..9 {
             penalties.on(
-                Event::Observed(ids[0], Outcome::ContentLate),
+                PenaltyEvent::Observed(ids[0], Outcome::ContentLate),
                 &mut table,
                 after(second),
             );
             penalties.on(
-                Event::Pong(ids[0], Duration::ZERO, Instant::now()),
+                PenaltyEvent::Pong(ids[0], Duration::ZERO, Instant::now()),
                 &mut table,
                 after(second),
             );
         }
         let orders = penalties.on(
-            Event::Observed(ids[0], Outcome::ContentRight),
+            PenaltyEvent::Observed(ids[0], Outcome::ContentRight),
             &mut table,
             after(9),
         );
-        assert!(orders.iter().any(|order| *order == Order::Promote(ids[0])));
+        assert!(
+            orders
+                .iter()
+                .any(|order| *order == PenaltyAction::Promote(ids[0]))
+        );
         penalties.on(
-            Event::Observed(ids[0], Outcome::AnswerLate),
+            PenaltyEvent::Observed(ids[0], Outcome::AnswerLate),
             &mut table,
             after(10),
         );
         let orders = penalties.on(
-            Event::Pong(ids[0], Duration::ZERO, Instant::now()),
+            PenaltyEvent::Pong(ids[0], Duration::ZERO, Instant::now()),
             &mut table,
             after(10),
         );
@@ -476,25 +503,26 @@ mod tests {
             penalties.rule(ids[0], Ruling::Ban { seconds: None }, &mut table, NOW);
         assert!(changed);
         assert!(
-            banned.contains(&Order::Disconnect(ids[0])) && banned.contains(&Order::Unroute(ids[0]))
+            banned.contains(&PenaltyAction::Disconnect(ids[0]))
+                && banned.contains(&PenaltyAction::Unroute(ids[0]))
         );
         assert!(admission(&banned).banned.contains(&ids[0]));
         let (changed, unbanned) = penalties.rule(ids[0], Ruling::Unban, &mut table, NOW);
         assert!(changed && !penalties.rule(ids[0], Ruling::Unban, &mut table, NOW).0);
         assert!(
             admission(&unbanned).banned.is_empty()
-                && !unbanned.contains(&Order::Disconnect(ids[0]))
+                && !unbanned.contains(&PenaltyAction::Disconnect(ids[0]))
         );
         assert!(penalties.rule(ids[0], Ruling::Protect, &mut table, NOW).0);
         for _ in 0..10 {
             let orders = penalties.on(
-                Event::Fault(ids[0], PeerFault::ForgedRecord),
+                PenaltyEvent::Fault(ids[0], PeerFault::ForgedRecord),
                 &mut table,
                 NOW,
             );
             assert!(
                 admission(&orders).banned.is_empty()
-                    && !orders.contains(&Order::Disconnect(ids[0]))
+                    && !orders.contains(&PenaltyAction::Disconnect(ids[0]))
             );
         }
     }
@@ -506,7 +534,7 @@ mod tests {
         for peer in &ids {
             for _ in 0..4 {
                 last = penalties.on(
-                    Event::Observed(*peer, Outcome::AnswerWrong),
+                    PenaltyEvent::Observed(*peer, Outcome::AnswerWrong),
                     &mut table,
                     NOW,
                 );
@@ -521,13 +549,13 @@ mod tests {
         assert_eq!(banned.len() + doubted(&last).len(), ids.len());
         assert!(
             last.iter()
-                .any(|order| matches!(order, Order::Notice(Level::Error, _)))
+                .any(|order| matches!(order, PenaltyAction::Notice(Level::Error, _)))
         );
         // Forged bytes have no cap on the ban.
         for peer in &ids {
             for _ in 0..2 {
                 last = penalties.on(
-                    Event::Fault(*peer, PeerFault::ForgedRecord),
+                    PenaltyEvent::Fault(*peer, PeerFault::ForgedRecord),
                     &mut table,
                     NOW,
                 );
@@ -549,7 +577,7 @@ mod tests {
         );
         before.rule(ids[1], Ruling::Protect, &mut table, NOW);
         before.on(
-            Event::Fault(ids[2], PeerFault::WrongAnswer),
+            PenaltyEvent::Fault(ids[2], PeerFault::WrongAnswer),
             &mut table,
             NOW,
         );
@@ -560,7 +588,7 @@ mod tests {
         let mut penalties =
             Penalties::new(PenaltyLedger::new(sheets, BAN, NOW), Metrics::default());
         let (_, mut table, _) = with(0);
-        let orders = penalties.on(Event::Start, &mut table, NOW);
+        let orders = penalties.on(PenaltyEvent::Start, &mut table, NOW);
         assert_eq!(admission(&orders).banned, HashSet::from([ids[0]]));
         assert_eq!(
             table.len(),
@@ -593,16 +621,16 @@ mod tests {
                     penalties.rule(peer, ruling, &mut table, now);
                 }
                 let event = match what {
-                    0 => Event::Observed(peer, Outcome::RecordInvalid),
-                    1 => Event::Observed(peer, Outcome::AnswerWrong),
-                    2 => Event::Observed(peer, Outcome::AnswerLate),
-                    3 => Event::Pong(peer, Duration::from_millis(30), Instant::now()),
-                    4 => Event::Observed(peer, Outcome::AnswerRight),
-                    7 => Event::Fault(peer, PeerFault::Flooding),
-                    _ => Event::Due,
+                    0 => PenaltyEvent::Observed(peer, Outcome::RecordInvalid),
+                    1 => PenaltyEvent::Observed(peer, Outcome::AnswerWrong),
+                    2 => PenaltyEvent::Observed(peer, Outcome::AnswerLate),
+                    3 => PenaltyEvent::Pong(peer, Duration::from_millis(30), Instant::now()),
+                    4 => PenaltyEvent::Observed(peer, Outcome::AnswerRight),
+                    7 => PenaltyEvent::Fault(peer, PeerFault::Flooding),
+                    _ => PenaltyEvent::Due,
                 };
                 penalties.on(event, &mut table, now);
-                let orders = penalties.on(Event::Due, &mut table, now);
+                let orders = penalties.on(PenaltyEvent::Due, &mut table, now);
                 let held: HashSet<PeerId> =
                     ids.iter().copied().filter(|peer| penalties.ledger().ban(peer, now).is_some()).collect();
                 prop_assert_eq!(admission(&orders).banned, held);

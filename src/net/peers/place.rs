@@ -54,7 +54,7 @@ impl Placed<'_> {
 
 /// The inputs to locate and judge peers.
 #[derive(Clone, Debug)]
-pub struct Bearings {
+pub struct PlacingContext {
     pub atlas: Atlas,
     /// This node's declared location.
     pub here: Option<GeoLocation>,
@@ -126,7 +126,7 @@ impl Whereabouts {
     }
 
     /// Returns the peer's location: the declared one, or else that of its address.
-    pub fn placed(&self, bearings: &Bearings, now: Timestamp) -> Placed<'_> {
+    pub fn placed(&self, bearings: &PlacingContext, now: Timestamp) -> Placed<'_> {
         let declared = self.declared.as_ref().filter(|(_, until)| *until > now);
         let (location, source, approximate) = match (declared, self.found(&bearings.atlas)) {
             (Some((location, _)), _) => (Some(location), LocationSource::Declared, false),
@@ -193,8 +193,8 @@ mod tests {
 
     const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
-    fn bearings(here: Option<&str>) -> Bearings {
-        Bearings {
+    fn bearings(here: Option<&str>) -> PlacingContext {
+        PlacingContext {
             atlas: Atlas::default(),
             here: here.map(|text| text.parse().unwrap()),
             judged: true,
@@ -202,7 +202,7 @@ mod tests {
     }
 
     /// As [`Whereabouts::placed`], once the database is loaded.
-    fn placed<'a>(peer: &'a Whereabouts, bearings: &Bearings) -> Placed<'a> {
+    fn placed<'a>(peer: &'a Whereabouts, bearings: &PlacingContext) -> Placed<'a> {
         while !bearings.atlas.is_ready() {
             let _ = bearings.atlas.find([8, 8, 8, 8].into());
             std::thread::yield_now();
@@ -341,7 +341,7 @@ mod tests {
         assert_eq!(judged(&stays), Plausibility::Unjudged);
         // The nodes of a demo pretend to be elsewhere.
         stays.round_trip(ms(0.4));
-        let demo = Bearings {
+        let demo = PlacingContext {
             judged: false,
             ..berlin.clone()
         };

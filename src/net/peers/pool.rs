@@ -1,12 +1,9 @@
 //! Pools of slots that limit the tasks of each peer.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
-    time::Instant,
-};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use libp2p::PeerId;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -14,15 +11,15 @@ use crate::domain::places::{Caller, PoolFull, PoolSize, SlotId, SlotPool};
 
 /// A pool. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Pool(Arc<Mutex<Inner>>, Arc<Notify>);
+pub(crate) struct Pool(Arc<Mutex<SlotCounts>>, Arc<Notify>);
 
-struct Inner {
+struct SlotCounts {
     places: SlotPool,
     ends: HashMap<SlotId, CancellationToken>,
 }
 
 /// A slot, which is free again when this is dropped.
-pub(crate) struct Held {
+pub(crate) struct PoolSlot {
     pool: Pool,
     place: SlotId,
     end: CancellationToken,
@@ -31,7 +28,7 @@ pub(crate) struct Held {
 impl Pool {
     pub fn new(size: PoolSize) -> Self {
         Self(
-            Arc::new(Mutex::new(Inner {
+            Arc::new(Mutex::new(SlotCounts {
                 places: SlotPool::new(size),
                 ends: HashMap::new(),
             })),
@@ -39,20 +36,16 @@ impl Pool {
         )
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Takes a slot. A task whose slot is idle may be ended for it.
-    pub fn take(&self, caller: Caller) -> Result<Held, PoolFull> {
-        let mut inner = self.lock();
+    pub fn take(&self, caller: Caller) -> Result<PoolSlot, PoolFull> {
+        let mut inner = self.0.lock();
         let (place, instead) = inner.places.take(caller, Instant::now())?;
         let ended = instead.and_then(|place| inner.ends.remove(&place));
         let end = CancellationToken::new();
         inner.ends.insert(place, end.clone());
         drop(inner);
         ended.inspect(CancellationToken::cancel);
-        Ok(Held {
+        Ok(PoolSlot {
             pool: self.clone(),
             place,
             end,
@@ -60,7 +53,7 @@ impl Pool {
     }
 
     /// Takes a slot as soon as one is free.
-    pub async fn wait(&self, caller: Caller) -> Held {
+    pub async fn wait(&self, caller: Caller) -> PoolSlot {
         loop {
             let freed = self.1.notified();
             tokio::pin!(freed);
@@ -75,14 +68,15 @@ impl Pool {
 
     /// Returns the peers whose slots are moving bytes now, those that moved most first.
     pub fn moving(&self) -> Vec<Caller> {
-        self.lock().places.moving(Instant::now())
+        self.0.lock().places.moving(Instant::now())
     }
 }
 
-impl Held {
+impl PoolSlot {
     /// Notes that bytes moved, which is the purpose of the slot.
     pub fn moved(&self, bytes: u64) {
         self.pool
+            .0
             .lock()
             .places
             .moved(self.place, bytes, Instant::now());
@@ -94,9 +88,9 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for PoolSlot {
     fn drop(&mut self) {
-        let mut inner = self.pool.lock();
+        let mut inner = self.pool.0.lock();
         inner.places.give_back(self.place);
         inner.ends.remove(&self.place);
         drop(inner);
@@ -110,12 +104,7 @@ pub(crate) struct Callers(Arc<RwLock<HashMap<PeerId, Caller>>>);
 
 impl Callers {
     pub fn of(&self, peer: PeerId) -> Caller {
-        let known = self
-            .0
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&peer)
-            .copied();
+        let known = self.0.read().get(&peer).copied();
         known.unwrap_or(Caller {
             peer,
             good: false,
@@ -124,15 +113,12 @@ impl Callers {
     }
 
     pub fn set(&self, caller: Caller) {
-        self.0
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(caller.peer, caller);
+        self.0.write().insert(caller.peer, caller);
     }
 
     /// Replaces the set of connected peers.
     pub fn replace(&self, callers: HashMap<PeerId, Caller>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = callers;
+        *self.0.write() = callers;
     }
 }
 

@@ -7,7 +7,7 @@ use libp2p::PeerId;
 use rand::Rng;
 
 use super::{
-    connections::Held,
+    connections::ConnectedPeer,
     peer::{Peer, current},
     table::PeerTable,
 };
@@ -158,12 +158,16 @@ impl PeerTable {
     }
 
     /// Returns the connections, for the plan that trims them.
-    pub fn held(&self, is_protected: impl Fn(&PeerId) -> bool, now: Timestamp) -> Vec<Held> {
+    pub fn held(
+        &self,
+        is_protected: impl Fn(&PeerId) -> bool,
+        now: Timestamp,
+    ) -> Vec<ConnectedPeer> {
         self.peers
             .iter()
             .filter_map(|(id, peer)| {
                 let oldest = peer.open.first()?;
-                Some(Held {
+                Some(ConnectedPeer {
                     peer: *id,
                     age: now.since(oldest.since),
                     score: self.score(peer, now),

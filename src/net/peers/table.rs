@@ -10,8 +10,8 @@ use libp2p::{Multiaddr, PeerId, swarm::ConnectionId};
 use crate::net::{
     peers::discovery::bare,
     peers::identity::Start,
-    peers::peer::{Open, Peer, Said, count_uptime},
-    peers::place::Bearings,
+    peers::peer::{LastHello, OpenConnection, Peer, count_uptime},
+    peers::place::PlacingContext,
     query::protocol::Hello,
 };
 use crate::{
@@ -43,7 +43,7 @@ pub struct PeerTable {
     pub(super) peers: HashMap<PeerId, Peer>,
     pub(super) weights: Weights,
     pub(super) metrics: Metrics,
-    pub bearings: Bearings,
+    pub bearings: PlacingContext,
     /// True if locations could be looked up when the peers were settled last.
     pub(super) placed: bool,
     pub(super) population: Population,
@@ -61,7 +61,7 @@ impl PeerTable {
         known: Vec<StoredPeer>,
         weights: Weights,
         metrics: Metrics,
-        bearings: Bearings,
+        bearings: PlacingContext,
         classes: Classes,
         now: Timestamp,
     ) -> Self {
@@ -169,7 +169,7 @@ impl PeerTable {
         } else {
             Direction::Inbound
         };
-        peer.open.push(Open {
+        peer.open.push(OpenConnection {
             id: conn,
             address: address.to_string(),
             direction,
@@ -363,7 +363,7 @@ impl PeerTable {
         let peer = self.entry(id, now);
         if !peer.open.is_empty() {
             let clock_offset_ms = now.offset_ms(hello.at);
-            peer.said = Some(Said {
+            peer.said = Some(LastHello {
                 at,
                 packages: hello.packages,
                 room: hello.room,
@@ -483,7 +483,7 @@ mod tests {
             })
             .collect();
         let ids = known.iter().map(|peer| peer.id).collect();
-        let bearings = Bearings {
+        let bearings = PlacingContext {
             atlas: Atlas::default(),
             here: None,
             judged: true,

@@ -7,12 +7,12 @@ use libp2p::Multiaddr;
 
 /// The problems that the person was told of.
 #[derive(Default)]
-pub struct Told {
+pub struct ToldTroubles {
     unreachable: HashSet<Multiaddr>,
     identity: Option<String>,
 }
 
-impl Told {
+impl ToldTroubles {
     /// Returns the message about an unreachable bootstrap address the first time, and `None` after
     /// that.
     pub fn unreachable(&mut self, address: Multiaddr) -> Option<String> {
@@ -39,7 +39,10 @@ mod tests {
 
     #[test]
     fn each_address_is_told_once() {
-        let (mut told, address) = (Told::default(), "/ip4/127.0.0.1/tcp/1".parse::<Multiaddr>());
+        let (mut told, address) = (
+            ToldTroubles::default(),
+            "/ip4/127.0.0.1/tcp/1".parse::<Multiaddr>(),
+        );
         let address = address.unwrap();
         assert!(told.unreachable(address.clone()).is_some());
         assert_eq!(told.unreachable(address), None);
@@ -47,7 +50,7 @@ mod tests {
 
     #[test]
     fn a_complaint_is_told_when_it_changes_and_again_after_it_was_gone() {
-        let mut told = Told::default();
+        let mut told = ToldTroubles::default();
         let twins = || Some("two nodes have one key".to_owned());
         assert_eq!(told.identity(twins()), twins());
         assert_eq!(told.identity(twins()), None);

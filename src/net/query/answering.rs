@@ -27,7 +27,7 @@ const MOST_ANSWERING: Duration = Duration::from_secs(2);
 
 /// An action of the task for a request and the peer that sent it.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Order {
+pub enum AnswerAction {
     /// Greet the peer in return.
     Greet,
     Reply(Response),
@@ -54,18 +54,18 @@ impl Answering {
         sender: &Sender,
         lanes: &mut Lanes,
         (now, instant): (Timestamp, Instant),
-    ) -> Vec<Order> {
+    ) -> Vec<AnswerAction> {
         match request {
             // Verifying the claim in a hello takes time.
             Request::Hello(_) if !lanes.take(sender, Lane::Greeted, now) => {
-                vec![Order::Reply(Response::Busy)]
+                vec![AnswerAction::Reply(Response::Busy)]
             }
-            Request::Hello(_) => vec![Order::Greet],
+            Request::Hello(_) => vec![AnswerAction::Greet],
             Request::Objects(hashes) if hashes.len() > MAX_OBJECTS => {
-                vec![Order::Reply(Response::Refused)]
+                vec![AnswerAction::Reply(Response::Refused)]
             }
             Request::Heads(packages) if packages.len() > MAX_PACKAGES => {
-                vec![Order::Reply(Response::Refused)]
+                vec![AnswerAction::Reply(Response::Refused)]
             }
             _ => self.question(sender, lanes, (now, instant)),
         }
@@ -76,26 +76,26 @@ impl Answering {
         sender: &Sender,
         lanes: &mut Lanes,
         (now, instant): (Timestamp, Instant),
-    ) -> Vec<Order> {
+    ) -> Vec<AnswerAction> {
         let left = lanes.left(sender, Lane::Answering, now);
         let mut orders = Vec::new();
         if left < 1.0 {
-            orders.push(Order::TurnedAway(TurnedAway::Time));
+            orders.push(AnswerAction::TurnedAway(TurnedAway::Time));
         } else {
             match self.0.take(sender.caller, instant) {
                 Ok((place, _)) => {
                     let time = Duration::from_secs_f64(left / 1_000.0).min(MOST_ANSWERING);
-                    return vec![Order::HandOver(place, time)];
+                    return vec![AnswerAction::HandOver(place, time)];
                 }
                 Err(full) => {
-                    orders.push(Order::TurnedAway(TurnedAway::Question));
+                    orders.push(AnswerAction::TurnedAway(TurnedAway::Question));
                     if full == PoolFull::Peer && !lanes.take(sender, Lane::Asked, now) {
-                        orders.push(Order::Fault(PeerFault::Flooding));
+                        orders.push(AnswerAction::Fault(PeerFault::Flooding));
                     }
                 }
             }
         }
-        orders.push(Order::Reply(Response::Busy));
+        orders.push(AnswerAction::Reply(Response::Busy));
         orders
     }
 
@@ -146,13 +146,13 @@ mod tests {
         let mut greeted = 0;
         let last = loop {
             let orders = answering.on(&hello, &sender, &mut lanes, now);
-            if orders != [Order::Greet] {
+            if orders != [AnswerAction::Greet] {
                 break orders;
             }
             greeted += 1;
         };
         assert!(greeted > 1);
-        assert_eq!(last, [Order::Reply(Response::Busy)]);
+        assert_eq!(last, [AnswerAction::Reply(Response::Busy)]);
     }
 
     #[test]
@@ -160,8 +160,14 @@ mod tests {
         let (sender, mut lanes, mut answering) = setting();
         let now = (NOW, Instant::now());
         let mut ask = |count| answering.on(&objects(count), &sender, &mut lanes, now);
-        assert_eq!(ask(MAX_OBJECTS + 1), [Order::Reply(Response::Refused)]);
-        assert!(matches!(ask(MAX_OBJECTS).as_slice(), [Order::HandOver(..)]));
+        assert_eq!(
+            ask(MAX_OBJECTS + 1),
+            [AnswerAction::Reply(Response::Refused)]
+        );
+        assert!(matches!(
+            ask(MAX_OBJECTS).as_slice(),
+            [AnswerAction::HandOver(..)]
+        ));
     }
 
     #[test]
@@ -170,14 +176,15 @@ mod tests {
         let now = (NOW, Instant::now());
         let mut ask = || answering.on(&objects(1), &sender, &mut lanes, now);
         for _ in 0..QUESTIONS.of_a_peer {
-            assert!(matches!(ask().as_slice(), [Order::HandOver(..)]));
+            assert!(matches!(ask().as_slice(), [AnswerAction::HandOver(..)]));
         }
         let busy = [
-            Order::TurnedAway(TurnedAway::Question),
-            Order::Reply(Response::Busy),
+            AnswerAction::TurnedAway(TurnedAway::Question),
+            AnswerAction::Reply(Response::Busy),
         ];
         assert_eq!(ask(), busy);
-        let faults = (0..10_000).filter(|_| ask().contains(&Order::Fault(PeerFault::Flooding)));
+        let faults =
+            (0..10_000).filter(|_| ask().contains(&AnswerAction::Fault(PeerFault::Flooding)));
         assert!(faults.count() > 0);
     }
 
@@ -186,7 +193,7 @@ mod tests {
         let (sender, mut lanes, mut answering) = setting();
         let instant = Instant::now();
         let asked = answering.on(&objects(1), &sender, &mut lanes, (NOW, instant));
-        let [Order::HandOver(place, _)] = asked.as_slice() else {
+        let [AnswerAction::HandOver(place, _)] = asked.as_slice() else {
             panic!("{asked:?}");
         };
         answering.answered(*place, &sender, Duration::from_secs(60), &mut lanes, NOW);
@@ -194,12 +201,15 @@ mod tests {
         assert_eq!(
             ask(NOW),
             [
-                Order::TurnedAway(TurnedAway::Time),
-                Order::Reply(Response::Busy)
+                AnswerAction::TurnedAway(TurnedAway::Time),
+                AnswerAction::Reply(Response::Busy)
             ]
         );
         let later = NOW.after(Duration::from_secs(3_600));
-        assert!(matches!(ask(later).as_slice(), [Order::HandOver(..)]));
+        assert!(matches!(
+            ask(later).as_slice(),
+            [AnswerAction::HandOver(..)]
+        ));
     }
 
     proptest! {
@@ -216,11 +226,11 @@ mod tests {
                 }
                 let orders = answering.on(&objects(1), &sender, &mut lanes, (NOW, instant));
                 let answers = orders.iter().filter(|order| match order {
-                    Order::HandOver(place, time) => {
+                    AnswerAction::HandOver(place, time) => {
                         open.push(*place);
                         *time <= MOST_ANSWERING
                     }
-                    order => matches!(order, Order::Reply(_)),
+                    order => matches!(order, AnswerAction::Reply(_)),
                 });
                 prop_assert_eq!(answers.count(), 1);
                 prop_assert!(open.len() <= QUESTIONS.of_a_peer);

@@ -1,12 +1,10 @@
 //! Limits this node's concurrent requests to each peer. A peer answers eight at a time and takes
 //! more for flooding, however many tasks of this node send them.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::HashMap, sync::Arc};
 
 use libp2p::PeerId;
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Most concurrent requests to one peer: a few less than it answers, because it may not have
@@ -15,13 +13,13 @@ const MOST: usize = 6;
 
 /// The semaphores of the peers with requests. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Asking(Arc<Mutex<HashMap<PeerId, Arc<Semaphore>>>>);
+pub struct PeerPermits(Arc<Mutex<HashMap<PeerId, Arc<Semaphore>>>>);
 
-impl Asking {
+impl PeerPermits {
     /// Waits for a permit. The request counts as running while the caller holds it.
     pub async fn place(&self, peer: PeerId) -> Option<OwnedSemaphorePermit> {
         let places = {
-            let mut peers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut peers = self.0.lock();
             // A semaphore with a strong count above 1 is still in use.
             peers.retain(|_, places| Arc::strong_count(places) > 1);
             peers
@@ -40,7 +38,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_peer_is_asked_no_more_at_once_than_it_answers() {
-        let (asking, peer) = (Asking::default(), PeerId::random());
+        let (asking, peer) = (PeerPermits::default(), PeerId::random());
         let mut places = Vec::new();
         for _ in 0..MOST {
             places.extend(asking.place(peer).await);
@@ -55,7 +53,7 @@ mod tests {
         places.clear();
         asking.place(PeerId::random()).await;
         assert!(
-            asking.0.lock().unwrap().len() <= 2,
+            asking.0.lock().len() <= 2,
             "nothing is kept of who is not asked"
         );
     }

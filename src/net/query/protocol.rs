@@ -136,19 +136,19 @@ impl Response {
     }
 }
 
-pub type Behaviour = request_response::cbor::Behaviour<Request, Response>;
+pub type QueryBehaviour = request_response::cbor::Behaviour<Request, Response>;
 
 /// Most streams of one peer; further ones are refused.
 const MAX_STREAMS: usize = 64;
 
-pub fn behaviour(protocol: StreamProtocol, timeout: std::time::Duration) -> Behaviour {
+pub fn behaviour(protocol: StreamProtocol, timeout: std::time::Duration) -> QueryBehaviour {
     let codec = request_response::cbor::codec::Codec::default()
         .set_request_size_maximum(MAX_REQUEST)
         .set_response_size_maximum(MAX_RESPONSE);
     let config = request_response::Config::default()
         .with_request_timeout(timeout)
         .with_max_concurrent_streams(MAX_STREAMS);
-    Behaviour::with_codec(
+    QueryBehaviour::with_codec(
         codec,
         [(protocol, request_response::ProtocolSupport::Full)],
         config,

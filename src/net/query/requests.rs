@@ -16,26 +16,26 @@ use crate::net::{query::protocol::Response, swarm::command::AskError};
 /// Time in which any honest peer answers, however far away.
 const FAIR: Duration = Duration::from_millis(1_500);
 
-type Reply = oneshot::Sender<Result<Response, AskError>>;
+type ResponseSender = oneshot::Sender<Result<Response, AskError>>;
 
 struct Open {
     peer: PeerId,
     sent: Instant,
     deadline: Instant,
     /// `None` for a hello, whose response the task itself uses.
-    reply: Option<Reply>,
+    reply: Option<ResponseSender>,
 }
 
 /// A request that got its response.
-pub struct Answered {
+pub struct AnsweredRequest {
     pub took: Duration,
     /// `None` for a hello.
-    pub reply: Option<Reply>,
+    pub reply: Option<ResponseSender>,
 }
 
 /// A failed request, whose sender was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Failed {
+pub struct FailedRequest {
     pub peer: PeerId,
     /// The outcome for the peer's score, if it counts.
     pub outcome: Option<Outcome>,
@@ -54,7 +54,7 @@ impl<Id: Copy + Eq + Hash> Requests<Id> {
         &mut self,
         id: Id,
         peer: PeerId,
-        reply: Option<Reply>,
+        reply: Option<ResponseSender>,
         deadline: Instant,
         now: Instant,
     ) {
@@ -70,16 +70,16 @@ impl<Id: Copy + Eq + Hash> Requests<Id> {
     }
 
     /// Ends a request with its response; `None` if it has ended before.
-    pub fn answered(&mut self, id: &Id, now: Instant) -> Option<Answered> {
+    pub fn answered(&mut self, id: &Id, now: Instant) -> Option<AnsweredRequest> {
         let open = self.0.remove(id)?;
-        Some(Answered {
+        Some(AnsweredRequest {
             took: now.saturating_duration_since(open.sent),
             reply: open.reply,
         })
     }
 
     /// Ends a request without a response and tells its sender; `None` if it has ended before.
-    pub fn failed(&mut self, id: &Id, error: AskError, now: Instant) -> Option<Failed> {
+    pub fn failed(&mut self, id: &Id, error: AskError, now: Instant) -> Option<FailedRequest> {
         let open = self.0.remove(id)?;
         let waited = now.saturating_duration_since(open.sent);
         let outcome = match error {
@@ -91,7 +91,7 @@ impl<Id: Copy + Eq + Hash> Requests<Id> {
         // The sender may have gone.
         let _ = open.reply.map(|reply| reply.send(Err(error)));
         let took_over = (outcome == Some(Outcome::AnswerLate)).then_some(waited);
-        Some(Failed {
+        Some(FailedRequest {
             peer: open.peer,
             outcome,
             took_over,
@@ -149,7 +149,7 @@ mod tests {
             let failed = requests.failed(&1, AskError::TimedOut, now);
             assert_eq!(
                 failed,
-                Some(Failed {
+                Some(FailedRequest {
                     peer,
                     outcome,
                     took_over: outcome.map(|_| waited)
@@ -169,7 +169,7 @@ mod tests {
             let (mut requests, peer, now, _receiver) = with(FAIR);
             assert_eq!(
                 requests.failed(&1, error, now + 2 * FAIR),
-                Some(Failed {
+                Some(FailedRequest {
                     peer,
                     outcome,
                     took_over: None

@@ -46,11 +46,11 @@ pub fn outcome(probe: &OutboundProbeEvent) -> Option<(PeerId, bool)> {
 }
 
 #[derive(Default)]
-pub struct Reach {
+pub struct DialBackOutcomes {
     failed: HashSet<PeerId>,
 }
 
-impl Reach {
+impl DialBackOutcomes {
     /// Records a dial-back. Returns the mode to change to: one success is enough to be a server.
     pub fn dialled_back(&mut self, server: PeerId, reached: bool) -> Option<Mode> {
         if reached {
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn several_must_fail_and_one_success_is_enough() {
-        let mut reach = Reach::default();
+        let mut reach = DialBackOutcomes::default();
         let servers: Vec<PeerId> = (0..FAILURES).map(|_| PeerId::random()).collect();
         for _ in 0..10 {
             assert_eq!(

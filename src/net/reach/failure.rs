@@ -6,7 +6,7 @@ use libp2p::{Multiaddr, TransportError, swarm::DialError};
 
 /// A reason why a peer was not reached that does not lie with this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub struct PeerFailure {
     /// A word or two for display.
     pub why: &'static str,
     /// True if the address was named by the peer itself. An address that others claim may simply be
@@ -14,7 +14,7 @@ pub struct Failure {
     pub is_unreachable: bool,
 }
 
-impl Failure {
+impl PeerFailure {
     /// Interprets a dial error; `None` if this node's own limits or a race ended the dial.
     /// `is_named` returns true if the peer itself or this node's person named the address.
     pub fn of(error: &DialError, is_named: impl Fn(&Multiaddr) -> bool) -> Option<Self> {
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn the_reason_is_in_the_words_of_the_system_or_in_those_of_libp2p() {
-        let why = |kind, text| Failure::of(&failed(kind, text), |_| true).map(|one| one.why);
+        let why = |kind, text| PeerFailure::of(&failed(kind, text), |_| true).map(|one| one.why);
         assert_eq!(why(ErrorKind::ConnectionRefused, ""), Some("refused"));
         assert_eq!(why(ErrorKind::Other, "Connection refused"), Some("refused"));
         assert_eq!(why(ErrorKind::TimedOut, ""), Some("timed out"));
@@ -77,21 +77,21 @@ mod tests {
     #[test]
     fn only_where_it_says_itself_that_it_is_a_peer_can_be_missed() {
         let error = failed(ErrorKind::ConnectionRefused, "");
-        let missed = |named| Failure::of(&error, |_| named).unwrap().is_unreachable;
+        let missed = |named| PeerFailure::of(&error, |_| named).unwrap().is_unreachable;
         assert!(missed(true));
         assert!(!missed(false));
         let other = DialError::WrongPeerId {
             obtained: PeerId::random(),
             address: "/ip4/10.0.0.1/tcp/1".parse().unwrap(),
         };
-        let failure = Failure::of(&other, |_| true).unwrap();
+        let failure = PeerFailure::of(&other, |_| true).unwrap();
         assert_eq!(failure.why, "another identity");
         assert!(!failure.is_unreachable);
     }
 
     #[test]
     fn what_this_node_itself_ended_says_nothing() {
-        assert_eq!(Failure::of(&DialError::Aborted, |_| true), None);
-        assert_eq!(Failure::of(&DialError::NoAddresses, |_| true), None);
+        assert_eq!(PeerFailure::of(&DialError::Aborted, |_| true), None);
+        assert_eq!(PeerFailure::of(&DialError::NoAddresses, |_| true), None);
     }
 }

@@ -1,5 +1,5 @@
-//! The gate refuses connections by the rule in [`Door`]: of banned peers, beyond the caps of an
-//! address or network, and of all but one unknown peer of a doubtful prefix.
+//! The gate refuses connections by the rule in [`ConnectionAdmission`]: of banned peers, beyond
+//! the caps of an address or network, and of all but one unknown peer of a doubtful prefix.
 
 use std::{
     convert::Infallible,
@@ -16,7 +16,7 @@ use libp2p::{
     },
 };
 
-use crate::net::reach::door::{Door, Shut};
+use crate::net::reach::admission::{AdmissionError, ConnectionAdmission};
 use crate::{
     domain::prefix::{Classes, ip_of},
     metrics::{Metrics, TurnedAway},
@@ -24,23 +24,23 @@ use crate::{
 
 /// Refuses connections without telling the other side why.
 pub struct Gate {
-    door: Door<ConnectionId>,
+    admission: ConnectionAdmission<ConnectionId>,
     metrics: Metrics,
 }
 
 impl Gate {
     pub fn new(classes: Classes, private: usize, metrics: Metrics) -> Self {
         Self {
-            door: Door::new(classes, private),
+            admission: ConnectionAdmission::new(classes, private),
             metrics,
         }
     }
 
-    fn refused(&self, shut: Shut) -> ConnectionDenied {
-        if shut != Shut::Banned {
+    fn refused(&self, error: AdmissionError) -> ConnectionDenied {
+        if error != AdmissionError::Banned {
             self.metrics.turned_away(TurnedAway::Connection);
         }
-        ConnectionDenied::new(shut)
+        ConnectionDenied::new(error)
     }
 
     fn admit(
@@ -49,23 +49,23 @@ impl Gate {
         peer: PeerId,
         address: &Multiaddr,
     ) -> Result<dummy::ConnectionHandler, ConnectionDenied> {
-        let admitted = self.door.admit(id, peer, ip_of(address));
-        admitted.map_err(|shut| self.refused(shut))?;
+        let admitted = self.admission.admit_peer(id, peer, ip_of(address));
+        admitted.map_err(|error| self.refused(error))?;
         Ok(dummy::ConnectionHandler)
     }
 }
 
 impl Deref for Gate {
-    type Target = Door<ConnectionId>;
+    type Target = ConnectionAdmission<ConnectionId>;
 
     fn deref(&self) -> &Self::Target {
-        &self.door
+        &self.admission
     }
 }
 
 impl DerefMut for Gate {
     fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut self.door
+        &mut self.admission
     }
 }
 
@@ -83,7 +83,9 @@ impl NetworkBehaviour for Gate {
         let Some(ip) = ip_of(remote) else {
             return Ok(());
         };
-        self.door.knock(id, ip).map_err(|shut| self.refused(shut))
+        self.admission
+            .admit_address(id, ip)
+            .map_err(|error| self.refused(error))
     }
 
     fn handle_established_inbound_connection(
@@ -103,8 +105,8 @@ impl NetworkBehaviour for Gate {
         _: &[Multiaddr],
         _: Endpoint,
     ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
-        match peer.filter(|peer| self.door.admission.banned.contains(peer)) {
-            Some(_) => Err(self.refused(Shut::Banned)),
+        match peer.filter(|peer| self.admission.lists.banned.contains(peer)) {
+            Some(_) => Err(self.refused(AdmissionError::Banned)),
             None => Ok(Vec::new()),
         }
     }
@@ -122,10 +124,10 @@ impl NetworkBehaviour for Gate {
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
         match event {
-            FromSwarm::ConnectionClosed(closed) => self.door.leave(&closed.connection_id),
+            FromSwarm::ConnectionClosed(closed) => self.admission.leave(&closed.connection_id),
             // The gate counted the connection, but another behaviour refused it or it failed.
-            FromSwarm::ListenFailure(failed) => self.door.leave(&failed.connection_id),
-            FromSwarm::DialFailure(failed) => self.door.leave(&failed.connection_id),
+            FromSwarm::ListenFailure(failed) => self.admission.leave(&failed.connection_id),
+            FromSwarm::DialFailure(failed) => self.admission.leave(&failed.connection_id),
             _ => {}
         }
     }

@@ -1,7 +1,7 @@
 //! Connections: listening, admission, and detecting dead ones.
 
+pub mod admission;
 pub mod dial_back;
-pub mod door;
 pub mod failure;
 pub mod gate;
 pub mod limited;

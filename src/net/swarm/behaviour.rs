@@ -47,7 +47,7 @@ pub struct Behaviour {
     pub mdns: Toggle<mdns::tokio::Behaviour>,
     /// The same over IPv6.
     mdns6: Toggle<mdns::tokio::Behaviour>,
-    pub query: protocol::Behaviour,
+    pub query: protocol::QueryBehaviour,
     pub streams: libp2p_stream::Behaviour,
     reach: Toggle<autonat::v1::Behaviour>,
 }
@@ -80,7 +80,7 @@ impl Protocols {
 }
 
 /// The parts that the behaviour is built from.
-pub struct Parts<'a> {
+pub struct BehaviourParts<'a> {
     pub key: &'a Keypair,
     pub protocols: &'a Protocols,
     pub topics: &'a gossip::Topics,
@@ -110,8 +110,8 @@ pub fn most_connections(high_water: usize) -> (u32, u32) {
 }
 
 impl Behaviour {
-    pub fn new(parts: Parts<'_>) -> Result<Self> {
-        let Parts {
+    pub fn new(parts: BehaviourParts<'_>) -> Result<Self> {
+        let BehaviourParts {
             key,
             protocols,
             topics,

@@ -142,7 +142,7 @@ pub enum Command {
         took: Duration,
     },
     /// A person's decision about a peer. Replies whether it changed anything.
-    Obey {
+    Moderate {
         peer: PeerId,
         ruling: Ruling,
         reply: oneshot::Sender<bool>,
@@ -204,12 +204,12 @@ pub enum Inbound {
         request: Request,
         time: Duration,
         good: bool,
-        reply: oneshot::Sender<Answered>,
+        reply: oneshot::Sender<QueryReply>,
     },
 }
 
 /// The answer to a peer's query, and the time spent on it.
-pub struct Answered {
+pub struct QueryReply {
     pub response: Response,
     pub took: Duration,
 }

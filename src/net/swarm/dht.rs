@@ -24,7 +24,7 @@ use crate::{
         dht::{
             inspect::what_of,
             progress,
-            queries::{Event, Order, PUT_QUORUM},
+            queries::{DhtAction, DhtEvent, PUT_QUORUM},
         },
     },
 };
@@ -93,18 +93,18 @@ impl Task {
     }
 
     /// Passes an event to the queries and executes their orders.
-    pub fn advance(&mut self, event: Event<QueryId>) {
+    pub fn advance(&mut self, event: DhtEvent<QueryId>) {
         for order in self.queries.on(event, Instant::now()) {
             match order {
-                Order::Stop(id, end) => self.swarm.behaviour_mut().kad.stop(&id, end),
-                Order::Dial(peer) => self.dial_provider(peer),
-                Order::Observe(peer, outcome) => self.observe(peer, outcome),
-                Order::Refused(refusal) => self.wiring.tally.refused(refusal),
-                Order::Wrong(id, peer) => {
+                DhtAction::Stop(id, end) => self.swarm.behaviour_mut().kad.stop(&id, end),
+                DhtAction::Dial(peer) => self.dial_provider(peer),
+                DhtAction::Observe(peer, outcome) => self.observe(peer, outcome),
+                DhtAction::Refused(refusal) => self.wiring.tally.refused(refusal),
+                DhtAction::Wrong(id, peer) => {
                     let traces = &mut self.swarm.behaviour_mut().kad.traces;
                     traces.wrong(&id, peer.as_ref());
                 }
-                Order::Done(done) => {
+                DhtAction::Done(done) => {
                     self.wiring.tally.looked_up(done.found);
                     self.measures.looked_up(done);
                 }

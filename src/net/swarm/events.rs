@@ -21,7 +21,7 @@ use crate::{
         Inbound,
         gossip::judge,
         peers::discovery,
-        reach::{dial_back, failure::Failure, listen, silence},
+        reach::{dial_back, failure::PeerFailure, listen, silence},
     },
 };
 
@@ -103,7 +103,7 @@ impl Task {
                 let is_named = |address: &Multiaddr| {
                     self.peers.lists(&peer, address) || self.discovery.names(&peer, address)
                 };
-                if let Some(failure) = Failure::of(&error, is_named)
+                if let Some(failure) = PeerFailure::of(&error, is_named)
                     && !self.peers.is_connected(&peer)
                 {
                     self.measures.dialled(peer, Some(failure.why));
@@ -223,7 +223,9 @@ impl Task {
 
     pub fn on_settled(&mut self, settled: Settled) {
         match settled {
-            Settled::Message(handed, verdict) => self.weigh(judge::Event::Verdict(handed, verdict)),
+            Settled::Message(handed, verdict) => {
+                self.weigh(judge::GossipEvent::Verdict(handed, verdict))
+            }
             Settled::Put { from, outcome } => self.keep_put(from, outcome),
             Settled::Answer {
                 peer,

@@ -12,7 +12,7 @@ use crate::{
     domain::record::{Announcement, Class, Refusal},
     net::{
         Inbound, Verdict,
-        gossip::judge::{Event, Handed, Message, Order, Topic},
+        gossip::judge::{GossipAction, GossipEvent, GossipMessage, Handed, Topic},
     },
 };
 
@@ -34,7 +34,7 @@ impl Task {
         } else {
             Topic::Announcement
         };
-        let message = Message {
+        let message = GossipMessage {
             id,
             topic,
             known: self.is_known(topic, &message),
@@ -43,19 +43,19 @@ impl Task {
             author: message.source.map(|author| self.sender(author)),
         };
         let free = self.wiring.inbound.capacity();
-        self.weigh(Event::Message(message, free));
+        self.weigh(GossipEvent::Message(message, free));
     }
 
     /// Passes an event to the judge of gossip and executes its orders.
-    pub fn weigh(&mut self, event: Event<MessageId>) {
+    pub fn weigh(&mut self, event: GossipEvent<MessageId>) {
         let now = self.clock.now();
         for order in self.judge.on(event, &mut self.lanes, now) {
             match order {
-                Order::HandOver(handed, data) => self.hand_over_announcement(handed, data),
-                Order::Place(peer, presence) => self.peers.presence(peer, presence, now),
-                Order::Report(id, via, verdict) => self.report(&id, &via, verdict),
-                Order::Observe(peer, outcome) => self.observe(peer, outcome),
-                Order::Fault(peer, fault) => self.fault(peer, fault),
+                GossipAction::HandOver(handed, data) => self.hand_over_announcement(handed, data),
+                GossipAction::Place(peer, presence) => self.peers.presence(peer, presence, now),
+                GossipAction::Report(id, via, verdict) => self.report(&id, &via, verdict),
+                GossipAction::Observe(peer, outcome) => self.observe(peer, outcome),
+                GossipAction::Fault(peer, fault) => self.fault(peer, fault),
             }
         }
     }
@@ -74,7 +74,7 @@ impl Task {
                 Settled::Message(handed, verdict)
             }));
         } else {
-            self.weigh(Event::Verdict(handed, Err(Refusal::Busy)));
+            self.weigh(GossipEvent::Verdict(handed, Err(Refusal::Busy)));
         }
     }
 

@@ -4,7 +4,7 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -12,9 +12,10 @@ use libp2p::{
     PeerId, kad,
     metrics::{Metrics as Families, Registry},
 };
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::net::{dht::lookups::Done, reach::listen, swarm::task::Task};
+use crate::net::{dht::lookups::LookupStats, reach::listen, swarm::task::Task};
 use crate::{
     bus::{BusEvent, Direction},
     domain::{
@@ -116,7 +117,7 @@ pub struct Safety {
 }
 
 pub struct Measures {
-    lookups: Recent<Done>,
+    lookups: Recent<LookupStats>,
     /// The peers dialled, each with the reason if the dial failed.
     dials: Recent<(PeerId, Option<&'static str>)>,
     moves: Recent<Move>,
@@ -175,10 +176,10 @@ impl Measures {
         }
     }
 
-    pub fn looked_up(&mut self, done: Done) {
+    pub fn looked_up(&mut self, done: LookupStats) {
         let outcome = match done {
-            Done { found: true, .. } => LookedUp::Found,
-            Done {
+            LookupStats { found: true, .. } => LookedUp::Found,
+            LookupStats {
                 unanswered: true, ..
             } => LookedUp::Unanswered,
             _ => LookedUp::Missing,
@@ -279,7 +280,7 @@ impl Measures {
                 descriptors: process::descriptors(),
                 disk: process::disk(&database),
             };
-            *held.lock().unwrap_or_else(PoisonError::into_inner) = seen;
+            *held.lock() = seen;
         });
     }
 
@@ -366,10 +367,7 @@ impl Task {
                 .map(millis)
                 .collect(),
         );
-        let process = *measures
-            .process
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let process = *measures.process.lock();
         let count = |values: usize| values as u64;
         let behaviour = self.swarm.behaviour_mut();
         let announce = self.topics.announce.hash();

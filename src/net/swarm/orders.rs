@@ -11,32 +11,32 @@ use crate::domain::{
     reputation::Outcome,
 };
 use crate::net::{
-    peers::penalties::{Event, Order},
+    peers::penalties::{PenaltyAction, PenaltyEvent},
     swarm::task::Task,
 };
 
 impl Task {
     /// Passes an event to the penalties and executes their orders.
-    pub fn penalise(&mut self, event: Event) {
+    pub fn penalise(&mut self, event: PenaltyEvent) {
         let orders = self.penalties.on(event, &mut self.peers, self.clock.now());
         orders.into_iter().for_each(|order| self.carry_out(order));
     }
 
     pub fn observe(&mut self, peer: PeerId, outcome: Outcome) {
-        self.penalise(Event::Observed(peer, outcome));
+        self.penalise(PenaltyEvent::Observed(peer, outcome));
     }
 
     pub fn fault(&mut self, peer: PeerId, fault: PeerFault) {
-        self.penalise(Event::Fault(peer, fault));
+        self.penalise(PenaltyEvent::Fault(peer, fault));
     }
 
     pub fn ponged(&mut self, peer: PeerId, rtt: Duration) {
-        self.penalise(Event::Pong(peer, rtt, Instant::now()));
+        self.penalise(PenaltyEvent::Pong(peer, rtt, Instant::now()));
     }
 
     /// Applies a person's decision about a peer. Replies once it is on the disk; false if it
     /// changes nothing.
-    pub fn obey(&mut self, peer: PeerId, ruling: Ruling, reply: oneshot::Sender<bool>) {
+    pub fn moderate(&mut self, peer: PeerId, ruling: Ruling, reply: oneshot::Sender<bool>) {
         let (changed, orders) =
             self.penalties
                 .rule(peer, ruling, &mut self.peers, self.clock.now());
@@ -62,19 +62,19 @@ impl Task {
         }
     }
 
-    fn carry_out(&mut self, order: Order) {
+    fn carry_out(&mut self, order: PenaltyAction) {
         match order {
-            Order::Disconnect(peer) => drop(self.swarm.disconnect_peer_id(peer)),
-            Order::Unroute(peer) => drop(self.swarm.behaviour_mut().kad.remove_peer(&peer)),
-            Order::Admit(admission) => {
+            PenaltyAction::Disconnect(peer) => drop(self.swarm.disconnect_peer_id(peer)),
+            PenaltyAction::Unroute(peer) => drop(self.swarm.behaviour_mut().kad.remove_peer(&peer)),
+            PenaltyAction::Admit(admission) => {
                 let gate = &mut self.swarm.behaviour_mut().gate;
-                gate.admission = admission;
+                gate.lists = admission;
                 for peer in gate.beyond() {
                     tracing::info!(%peer, "disconnected: its prefix has several bans and another unknown peer");
                     let _ = self.swarm.disconnect_peer_id(peer);
                 }
             }
-            Order::Doubt(peers) => {
+            PenaltyAction::Doubt(peers) => {
                 self.wiring.doubted.send_if_modified(|told| {
                     *told != peers && {
                         *told = peers;
@@ -82,21 +82,21 @@ impl Task {
                     }
                 });
             }
-            Order::Promote(peer) => {
+            PenaltyAction::Promote(peer) => {
                 if !self.wiring.callers.of(peer).good {
                     self.wiring
                         .callers
                         .set(self.peers.caller(peer, self.clock.now()));
                 }
             }
-            Order::Notice(level, text) => self.notice(level, text),
+            PenaltyAction::Notice(level, text) => self.notice(level, text),
         }
     }
 
     /// Returns a peer as a sender, with the doubts about its prefix.
     pub fn sender(&self, peer: PeerId) -> Sender {
         let caller = self.wiring.callers.of(peer);
-        let doubtful = &self.swarm.behaviour().gate.admission.doubtful;
+        let doubtful = &self.swarm.behaviour().gate.lists.doubtful;
         Sender {
             caller,
             doubtful: caller

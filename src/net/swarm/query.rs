@@ -10,7 +10,7 @@ use libp2p::{
 use tokio::sync::oneshot;
 
 use super::{
-    command::{Answered, AskError},
+    command::{AskError, QueryReply},
     task::{Settled, Task},
 };
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
         Inbound,
         peers::identity::Start,
         query::{
-            answering::Order,
+            answering::AnswerAction,
             protocol::{Hello, Request, Response},
         },
     },
@@ -114,7 +114,7 @@ impl Task {
         let mut asked = Some((request, channel));
         for order in orders {
             match order {
-                Order::Greet => {
+                AnswerAction::Greet => {
                     let Some((Request::Hello(hello), channel)) = asked.take() else {
                         continue;
                     };
@@ -122,18 +122,18 @@ impl Task {
                     let hello = self.hello(&peer);
                     self.respond(channel, Response::Hello(hello));
                 }
-                Order::Reply(response) => {
+                AnswerAction::Reply(response) => {
                     if let Some((_, channel)) = asked.take() {
                         self.respond(channel, response);
                     }
                 }
-                Order::HandOver(place, time) => {
+                AnswerAction::HandOver(place, time) => {
                     if let Some(asked) = asked.take() {
                         self.hand_over_question(peer, asked, (place, time));
                     }
                 }
-                Order::TurnedAway(why) => self.wiring.metrics.turned_away(why),
-                Order::Fault(fault) => self.fault(peer, fault),
+                AnswerAction::TurnedAway(why) => self.wiring.metrics.turned_away(why),
+                AnswerAction::Fault(fault) => self.fault(peer, fault),
             }
         }
     }
@@ -160,7 +160,7 @@ impl Task {
         let acting = self.acting;
         self.settled.push(Box::pin(async move {
             acting.think().await;
-            let Answered { response, took } = receiver.await.unwrap_or(Answered {
+            let QueryReply { response, took } = receiver.await.unwrap_or(QueryReply {
                 response: Response::Busy,
                 took: Duration::ZERO,
             });
@@ -168,7 +168,7 @@ impl Task {
                 peer,
                 channel,
                 place,
-                answered: Answered {
+                answered: QueryReply {
                     response: acting.twist(response),
                     took,
                 },
@@ -182,7 +182,7 @@ impl Task {
         peer: PeerId,
         channel: ResponseChannel<Response>,
         place: SlotId,
-        Answered { response, took }: Answered,
+        QueryReply { response, took }: QueryReply,
     ) {
         let (sender, now) = (self.sender(peer), self.clock.now());
         self.answering

@@ -23,18 +23,18 @@ use crate::net::{
     content::{BusyPeers, server},
     dht::store::KadStore,
     gossip::topics::Topics,
-    handle::Serving,
+    handle::ServingTasks,
     peers::discovery::{Discovery, Origin, bare},
     peers::penalties::Penalties,
-    peers::place::Bearings,
+    peers::place::PlacingContext,
     peers::pool::{Callers, Pool},
     peers::table::{MAX_PEERS, PeerTable},
-    query::asking::Asking,
+    query::asking::PeerPermits,
     reach::gate::Gate,
     reach::limited::Limited,
     reach::listen,
     reach::transport::transport,
-    swarm::behaviour::{Behaviour, BehaviourEvent, Parts, Protocols},
+    swarm::behaviour::{Behaviour, BehaviourEvent, BehaviourParts, Protocols},
     swarm::measure::Measures,
     swarm::task::{Task, Wiring},
     sync::{self, HeadSet},
@@ -224,7 +224,7 @@ pub async fn start(
     let protocols = Protocols::of(&options.network)?;
     let topics = Topics::of(&options.network);
     let mut gossip_counts = Registry::default();
-    let behaviour = Behaviour::new(Parts {
+    let behaviour = Behaviour::new(BehaviourParts {
         key: &key,
         protocols: &protocols,
         topics: &topics,
@@ -288,7 +288,7 @@ pub async fn start(
     let tasks = TaskTracker::new();
     let (heads, sync) = (HeadSet::new(store.clone()), protocols.sync.clone());
     let (lacking, we_lack) = sync::server::lacking();
-    let comparing = sync::server::Shared {
+    let comparing = sync::server::SyncServer {
         store: store.clone(),
         set: heads.clone(),
         tally: tally.clone(),
@@ -300,7 +300,7 @@ pub async fn start(
     };
     tasks.spawn(sync::server::serve(comparing, compared));
     let (conduct, stop) = (staging.conduct, serving.clone());
-    let shared = server::Shared {
+    let shared = server::ContentServer {
         contents,
         own_only: !content.provide,
         board: board.clone(),
@@ -313,7 +313,7 @@ pub async fn start(
         tasks: tasks.clone(),
     };
     tasks.spawn(server::serve(shared, incoming));
-    let bearings = Bearings {
+    let bearings = PlacingContext {
         atlas,
         here: options.location,
         judged: !staging.believes_places,
@@ -383,9 +383,9 @@ pub async fn start(
         heads,
         known: Arc::new(known),
         busy,
-        asking: Asking::default(),
+        asking: PeerPermits::default(),
         idle: content.idle,
-        serving: Arc::new(Serving {
+        serving: Arc::new(ServingTasks {
             stop: serving,
             tasks,
         }),

@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     behaviour::{BehaviourEvent, Protocols},
-    command::{Answered, AskError, Command},
+    command::{AskError, Command, QueryReply},
     measure::Measures,
     start::GREET_EVERY,
     timers::Timers,
@@ -40,11 +40,11 @@ use crate::{
         ClockOffset, Conduct, Greeting, Inbound, Staging, Verdict,
         content::BusyPeers,
         dht::{
-            lookups::Pending,
+            lookups::PendingLookup,
             queries::{self, Queries},
         },
         gossip::{
-            judge::{Handed, Judge},
+            judge::{Handed, MessageValidator},
             place::Telling,
             topics::Topics,
         },
@@ -57,7 +57,7 @@ use crate::{
             trouble,
         },
         query::{answering::Answering, greeting::Greeter, protocol::Response, requests::Requests},
-        reach::{dial_back::Reach, limited::Limited, listen},
+        reach::{dial_back::DialBackOutcomes, limited::Limited, listen},
     },
     store::Store,
 };
@@ -101,7 +101,7 @@ pub enum Settled {
         peer: PeerId,
         channel: ResponseChannel<Response>,
         place: SlotId,
-        answered: Answered,
+        answered: QueryReply,
     },
 }
 
@@ -118,8 +118,8 @@ pub struct Task {
     pub requests: Requests<OutboundRequestId>,
     pub settled: FuturesUnordered<BoxFuture<'static, Settled>>,
     pub answering: Answering,
-    pub judge: Judge,
-    pub reach: Reach,
+    pub judge: MessageValidator,
+    pub reach: DialBackOutcomes,
     pub measures: Measures,
     pub penalties: Penalties,
     /// The way this node answers.
@@ -134,7 +134,7 @@ pub struct Task {
     told: (Counters, Option<NodeSnapshot>),
     pub telling: Telling,
     pub greeter: Greeter,
-    pub troubles: trouble::Told,
+    pub troubles: trouble::ToldTroubles,
     pub identities: Identities,
     /// Bootstrap addresses that name this node's own key.
     pub own_addresses: Vec<Multiaddr>,
@@ -178,8 +178,8 @@ impl Task {
             requests: Requests::new(),
             settled: FuturesUnordered::new(),
             answering: Answering::new(),
-            judge: Judge::new(me, now),
-            reach: Reach::default(),
+            judge: MessageValidator::new(me, now),
+            reach: DialBackOutcomes::default(),
             measures,
             penalties,
             acting: staging.conduct,
@@ -191,7 +191,7 @@ impl Task {
             told: (Counters::default(), None),
             telling: Telling::new(withdrawing),
             greeter: Greeter::default(),
-            troubles: trouble::Told::default(),
+            troubles: trouble::ToldTroubles::default(),
             identities: Identities::default(),
             own_addresses,
             start: rng.random_range(1..=u64::MAX),
@@ -205,7 +205,7 @@ impl Task {
     pub async fn run(mut self, early: Vec<SwarmEvent<BehaviourEvent>>) {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        self.penalise(penalties::Event::Start);
+        self.penalise(penalties::PenaltyEvent::Start);
         early.into_iter().for_each(|event| self.on_swarm(event));
         self.dial_due();
         loop {
@@ -240,7 +240,7 @@ impl Task {
                 let trace = kad.follow(id, what).unwrap_or(0);
                 self.queries.look_up(
                     id,
-                    Pending {
+                    PendingLookup {
                         key,
                         want,
                         started: Instant::now(),
@@ -375,13 +375,13 @@ impl Task {
             Command::Observe { peer, outcome } => self.observe(peer, outcome),
             Command::Gave { peer, bytes, took } => {
                 self.peers.gave(peer, bytes, took, self.clock.now());
-                self.penalise(penalties::Event::Gave(peer));
+                self.penalise(penalties::PenaltyEvent::Gave(peer));
             }
-            Command::Obey {
+            Command::Moderate {
                 peer,
                 ruling,
                 reply,
-            } => self.obey(peer, ruling, reply),
+            } => self.moderate(peer, ruling, reply),
             Command::Standings { reply } => {
                 drop(reply.send(self.peers.standings(self.clock.now())))
             }
@@ -431,7 +431,7 @@ impl Task {
     /// Ends everything that is past its deadline, with the results so far.
     fn expire(&mut self) {
         let now = Instant::now();
-        self.advance(queries::Event::Due);
+        self.advance(queries::DhtEvent::Due);
         for id in self.requests.late(now) {
             self.ask_failed(&id, AskError::TimedOut);
         }
@@ -514,7 +514,7 @@ impl Task {
         self.peers.settle(self.clock.now());
         self.remember();
         self.flush();
-        self.penalise(penalties::Event::Due);
+        self.penalise(penalties::PenaltyEvent::Due);
         self.write_penalties();
         let swarm = &mut self.swarm;
         let goodbye = async {

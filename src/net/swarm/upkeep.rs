@@ -19,7 +19,7 @@ use crate::{
         dht::store::Dirty,
         peers::{
             connections::{served, to_trim},
-            penalties::Event,
+            penalties::PenaltyEvent,
             table::MAX_PEERS,
         },
     },
@@ -63,7 +63,7 @@ impl Task {
             }
             Job::Flush => {
                 self.reput_one();
-                self.penalise(Event::Due);
+                self.penalise(PenaltyEvent::Due);
                 // Changes that find no room stay where they are and are written later.
                 if self.writes.has_room() {
                     self.flush();

@@ -8,7 +8,7 @@ use negentropy::{Id, Negentropy};
 
 use super::{
     Heads,
-    wire::{self, Answer, MAX_COMPARED, MAX_FRAME, MAX_WANTED, Question},
+    wire::{self, MAX_COMPARED, MAX_FRAME, MAX_WANTED, SyncAnswer, SyncRequest},
 };
 use crate::{
     domain::hash::Hash,
@@ -77,19 +77,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SyncLink<S> {
         }
     }
 
-    async fn send(&mut self, question: &Question) -> Result<(), Stopped> {
+    async fn send(&mut self, question: &SyncRequest) -> Result<(), Stopped> {
         let sent = wire::write(&mut self.stream, question, SILENCE)
             .await
             .map(|length| self.bytes += length);
         Ok(or_closed(sent)?)
     }
 
-    async fn receive(&mut self) -> Result<Answer, Stopped> {
+    async fn receive(&mut self) -> Result<SyncAnswer, Stopped> {
         let frame = wire::read(&mut self.stream, SILENCE).await?;
         let (answer, length) =
             frame.ok_or_else(|| Stopped::Lost(io::ErrorKind::UnexpectedEof.into()))?;
         self.bytes += length;
-        if answer == Answer::Busy {
+        if answer == SyncAnswer::Busy {
             Err(Stopped::Busy)
         } else {
             Ok(answer)
@@ -112,8 +112,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SyncLink<S> {
             if !asked.insert(blake3::hash(&message)) {
                 return Err(Stopped::Lied("its comparison goes round in a circle"));
             }
-            self.send(&Question::Compare(message.into())).await?;
-            let Answer::Compare(answer) = self.receive().await? else {
+            self.send(&SyncRequest::Compare(message.into())).await?;
+            let SyncAnswer::Compare(answer) = self.receive().await? else {
                 return Err(Stopped::Lied("it answered what was not asked"));
             };
             // Fingerprinting a large catalogue blocks, so it runs outside the tasks that serve the
@@ -152,7 +152,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SyncLink<S> {
 
     /// Requests up to [`MAX_WANTED`] heads. The next request may be sent before the answer arrives.
     pub async fn want(&mut self, hashes: &[Hash]) -> Result<(), Stopped> {
-        self.send(&Question::Want(hashes.to_vec())).await
+        self.send(&SyncRequest::Want(hashes.to_vec())).await
     }
 
     /// Reads the answer to the oldest request for heads. Nothing in it is verified.
@@ -160,7 +160,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SyncLink<S> {
         let mut records = Vec::new();
         // One frame has room for many heads and manifests, so this is more than enough.
         for _ in 0..MAX_WANTED {
-            let Answer::Records { items, more } = self.receive().await? else {
+            let SyncAnswer::Records { items, more } = self.receive().await? else {
                 return Err(Stopped::Lied("it answered what was not asked"));
             };
             records.extend(items);
@@ -176,7 +176,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SyncLink<S> {
 
     /// Tells the peer that it lacks heads of ours.
     pub async fn tell_lacking(&mut self) -> Result<(), Stopped> {
-        self.send(&Question::Lacking).await
+        self.send(&SyncRequest::Lacking).await
     }
 }
 
@@ -203,7 +203,7 @@ mod tests {
     #[tokio::test]
     async fn who_is_busy_and_closes_before_it_is_asked_is_busy() {
         let mut busy = Cursor::new(Vec::new());
-        wire::write(&mut busy, &Answer::Busy, SILENCE)
+        wire::write(&mut busy, &SyncAnswer::Busy, SILENCE)
             .await
             .unwrap();
         assert!(matches!(

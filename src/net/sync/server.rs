@@ -17,14 +17,14 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     HeadSet, Heads,
-    wire::{self, Answer, MAX_COMPARED, MAX_FRAME, MAX_WANTED, Question},
+    wire::{self, MAX_COMPARED, MAX_FRAME, MAX_WANTED, SyncAnswer, SyncRequest},
 };
 use crate::{
     bus::Tally,
     domain::{hash::Hash, places::PoolSize, record::Refusal},
     metrics::{Metrics, TurnedAway},
     net::{
-        pool::{Callers, Held, Pool},
+        pool::{Callers, Pool, PoolSlot},
         protocol::Item,
     },
     store::Store,
@@ -59,7 +59,7 @@ const REMEMBERED: usize = 1_024;
 /// Most peers in the queue of those that have what we lack.
 const LACKING: usize = 16;
 
-pub(crate) struct Shared {
+pub(crate) struct SyncServer {
     pub store: Store,
     pub set: HeadSet,
     pub tally: Tally,
@@ -76,10 +76,10 @@ pub(crate) fn lacking() -> (mpsc::Sender<PeerId>, mpsc::Receiver<PeerId>) {
 }
 
 /// Accepts streams until told to stop.
-pub(crate) async fn serve(shared: Shared, mut incoming: libp2p_stream::IncomingStreams) {
+pub(crate) async fn serve(shared: SyncServer, mut incoming: libp2p_stream::IncomingStreams) {
     let shared = Arc::new(shared);
     let pool = Pool::new(SESSIONS);
-    let mut lately = Lately::default();
+    let mut lately = LastComparisons::default();
     // Accept without delay: libp2p-stream drops a stream that does not fit into its channel.
     while let Some(Some((peer, stream))) = shared.stop.run_until_cancelled(incoming.next()).await {
         let place = if lately.is_soon(&peer, Instant::now()) {
@@ -127,12 +127,12 @@ pub(crate) async fn serve(shared: Shared, mut incoming: libp2p_stream::IncomingS
 /// The time at which each peer began its last comparison. A flood of identities only makes those
 /// identities' own entries expire sooner.
 #[derive(Default)]
-struct Lately {
+struct LastComparisons {
     begun: HashMap<PeerId, Instant>,
     order: VecDeque<PeerId>,
 }
 
-impl Lately {
+impl LastComparisons {
     fn is_soon(&self, peer: &PeerId, now: Instant) -> bool {
         self.begun
             .get(peer)
@@ -161,20 +161,20 @@ fn most_work(items: u64) -> u64 {
 
 async fn refuse(mut stream: Stream) {
     // If the peer does not read it, it sees the stream close.
-    let _ = wire::write(&mut stream, &Answer::Busy, Duration::from_secs(5)).await;
+    let _ = wire::write(&mut stream, &SyncAnswer::Busy, Duration::from_secs(5)).await;
 }
 
 async fn session(
-    shared: &Shared,
+    shared: &SyncServer,
     peer: PeerId,
     mut stream: Stream,
-    place: &Held,
+    place: &PoolSlot,
 ) -> io::Result<()> {
     let mut set = None;
     let (mut rounds, mut questions, mut worked) = (0, 0, 0);
-    while let Some((question, _)) = wire::read::<Question>(&mut stream, SILENCE).await? {
+    while let Some((question, _)) = wire::read::<SyncRequest>(&mut stream, SILENCE).await? {
         match question {
-            Question::Compare(message) => {
+            SyncRequest::Compare(message) => {
                 rounds += 1;
                 if rounds > MAX_ROUNDS || message.len() > MAX_COMPARED {
                     return Err(io::Error::new(
@@ -195,10 +195,10 @@ async fn session(
                 let (held, answer, so_far) = compared.await.map_err(io::Error::other)??;
                 (set, worked) = (Some(held), so_far);
                 place.moved(
-                    wire::write(&mut stream, &Answer::Compare(answer.into()), SILENCE).await?,
+                    wire::write(&mut stream, &SyncAnswer::Compare(answer.into()), SILENCE).await?,
                 );
             }
-            Question::Want(hashes) => {
+            SyncRequest::Want(hashes) => {
                 questions += 1;
                 if questions > MAX_QUESTIONS || hashes.len() > MAX_WANTED {
                     return Err(io::Error::new(
@@ -217,12 +217,13 @@ async fn session(
                 while let Some(items) = frames.next() {
                     let more = frames.peek().is_some();
                     place.moved(
-                        wire::write(&mut stream, &Answer::Records { items, more }, SILENCE).await?,
+                        wire::write(&mut stream, &SyncAnswer::Records { items, more }, SILENCE)
+                            .await?,
                     );
                 }
             }
             // If the queue is full, the message is dropped: a peer that has more says so again.
-            Question::Lacking => drop(shared.lacking.try_send(peer)),
+            SyncRequest::Lacking => drop(shared.lacking.try_send(peer)),
         }
     }
     Ok(())
@@ -274,7 +275,8 @@ mod tests {
 
     #[test]
     fn a_thousand_names_at_once_refuse_nobody_else() {
-        let (mut lately, now, honest) = (Lately::default(), Instant::now(), PeerId::random());
+        let (mut lately, now, honest) =
+            (LastComparisons::default(), Instant::now(), PeerId::random());
         let first = PeerId::random();
         lately.note(first, now);
         assert!(lately.is_soon(&first, now + GAP / 2) && !lately.is_soon(&first, now + GAP));

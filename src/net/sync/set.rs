@@ -2,11 +2,12 @@
 
 use std::{
     cell::Cell,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use negentropy::{Bound, Error, Id, Item, NegentropyStorageBase, NegentropyStorageVector};
+use parking_lot::Mutex;
 
 use crate::{
     RegistryError,
@@ -65,8 +66,8 @@ impl Heads {
 
     /// Returns the set for a comparison that visited `worked` items before and may visit `most` in
     /// all.
-    pub(super) fn counted(&self, worked: u64, most: u64) -> Counted<'_> {
-        Counted {
+    pub(super) fn counted(&self, worked: u64, most: u64) -> BoundedSet<'_> {
+        BoundedSet {
             set: self,
             worked: Cell::new(worked),
             most,
@@ -75,13 +76,13 @@ impl Heads {
 }
 
 /// A set that counts the items that a comparison visits, and fails beyond a limit.
-pub(super) struct Counted<'a> {
+pub(super) struct BoundedSet<'a> {
     set: &'a Heads,
     worked: Cell<u64>,
     most: u64,
 }
 
-impl Counted<'_> {
+impl BoundedSet<'_> {
     pub fn worked(&self) -> u64 {
         self.worked.get()
     }
@@ -101,7 +102,7 @@ impl Counted<'_> {
     }
 }
 
-impl NegentropyStorageBase for Counted<'_> {
+impl NegentropyStorageBase for BoundedSet<'_> {
     fn size(&self) -> Result<usize, Error> {
         self.set.size()
     }
@@ -153,7 +154,7 @@ impl HeadSet {
     pub fn get(&self) -> crate::Result<Heads> {
         // Read before the heads, so that heads that arrive meanwhile make the set outdated.
         let version = self.store.heads_version();
-        let mut held = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.made.lock();
         if let Some(made) = held.as_mut().filter(|made| made.version == version) {
             made.at = Instant::now();
             return Ok(made.set.clone());
@@ -173,7 +174,7 @@ impl HeadSet {
 
     /// Frees the set if it was not used lately.
     pub fn sweep(&self) {
-        let mut held = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.made.lock();
         if held.as_ref().is_some_and(|made| made.at.elapsed() > KEEP) {
             *held = None;
         }

@@ -25,7 +25,7 @@ pub const MAX_WANTED: usize = 256;
 
 /// A message of the asking side.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Question {
+pub enum SyncRequest {
     /// The next message of the comparison.
     Compare(ByteBuf),
     /// A request for heads by their hashes, each with the manifest of its newest release.
@@ -34,9 +34,9 @@ pub enum Question {
     Lacking,
 }
 
-/// An answer. Answers come in the order of the requests; [`Question::Lacking`] gets none.
+/// An answer. Answers come in the order of the requests; [`SyncRequest::Lacking`] gets none.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Answer {
+pub enum SyncAnswer {
     Compare(ByteBuf),
     Records {
         items: Vec<Item>,

@@ -1,11 +1,9 @@
 //! Remembers the peers that announced a content first, because they are likely to have it.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::{Mutex, PoisonError},
-};
+use std::collections::{HashMap, VecDeque};
 
 use libp2p::PeerId;
+use parking_lot::Mutex;
 
 use crate::domain::hash::ContentRoot;
 
@@ -15,17 +13,17 @@ const MOST: usize = 8_192;
 const EACH: usize = 4;
 
 #[derive(Default)]
-pub struct Announcers(Mutex<Inner>);
+pub struct Announcers(Mutex<AnnouncersByRoot>);
 
 #[derive(Default)]
-struct Inner {
+struct AnnouncersByRoot {
     by_root: HashMap<ContentRoot, Vec<PeerId>>,
     order: VecDeque<ContentRoot>,
 }
 
 impl Announcers {
     pub fn note(&self, root: ContentRoot, peer: PeerId) {
-        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = self.0.lock();
         if !inner.by_root.contains_key(&root) {
             if inner.order.len() >= MOST
                 && let Some(oldest) = inner.order.pop_front()
@@ -41,7 +39,7 @@ impl Announcers {
     }
 
     pub fn of(&self, root: &ContentRoot) -> Vec<PeerId> {
-        let inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let inner = self.0.lock();
         inner.by_root.get(root).cloned().unwrap_or_default()
     }
 }

@@ -18,7 +18,7 @@ use crate::{
     Result, clock,
     domain::{name::PackageId, query::could_match, record::consistent, release, time::Timestamp},
     net::{
-        Answered,
+        QueryReply,
         protocol::{Item, MAX_HEADS, MAX_RESPONSE, Request, Response},
     },
     store::{Store, is_interrupted, processors},
@@ -68,7 +68,7 @@ impl Catalogue {
         from: PeerId,
         request: Request,
         (time, good): (Duration, bool),
-        reply: oneshot::Sender<Answered>,
+        reply: oneshot::Sender<QueryReply>,
     ) -> BoxFuture<'static, ()> {
         let (store, threads) = (self.core.store.clone(), self.threads.clone());
         let now = self.core.now();
@@ -85,7 +85,7 @@ impl Catalogue {
                 (answer, begun.elapsed())
             });
             match answering.await {
-                Ok((Ok(response), took)) => drop(reply.send(Answered { response, took })),
+                Ok((Ok(response), took)) => drop(reply.send(QueryReply { response, took })),
                 Ok((Err(error), took)) => {
                     if is_interrupted(&error) {
                         tracing::debug!(peer = %from, ?took, "a question took more time than its peer has left");
@@ -93,7 +93,7 @@ impl Catalogue {
                         tracing::warn!(%error, "a peer's question could not be answered");
                     }
                     let response = Response::Busy;
-                    drop(reply.send(Answered { response, took }));
+                    drop(reply.send(QueryReply { response, took }));
                 }
                 Err(error) => tracing::error!(%error, "answering a peer failed"),
             }

@@ -5,11 +5,11 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use libp2p::PeerId;
+use parking_lot::Mutex;
 
 /// Unknown publishers that a peer may introduce at once: enough for a node that has just joined a
 /// large network.
@@ -25,7 +25,7 @@ pub struct Newcomers(Mutex<HashMap<PeerId, (f64, Instant)>>);
 impl Newcomers {
     /// Returns true if `peer` may introduce one more unknown publisher.
     pub fn admit(&self, peer: PeerId, now: Instant) -> bool {
-        let mut peers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut peers = self.0.lock();
         let left = |(left, at): &(f64, Instant)| {
             let since = now.saturating_duration_since(*at).as_secs_f64() / EVERY.as_secs_f64();
             (left + since).min(AT_ONCE)
@@ -73,7 +73,7 @@ mod tests {
         for _ in 0..MOST * 2 {
             newcomers.admit(PeerId::random(), now);
         }
-        assert!(newcomers.0.lock().unwrap().len() <= MOST);
+        assert!(newcomers.0.lock().len() <= MOST);
         assert!(!newcomers.admit(peer, now));
     }
 }

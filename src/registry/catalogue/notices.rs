@@ -1,9 +1,8 @@
 //! Recognises repeated announcements by the newest signing time of each package.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-};
+use std::collections::HashMap;
+
+use parking_lot::Mutex;
 
 use crate::domain::{name::PackageId, record::Announcement, time::Timestamp};
 
@@ -32,8 +31,8 @@ impl Notices {
         *newest = at.max(*newest);
     }
 
-    fn held(&self) -> std::sync::MutexGuard<'_, HashMap<PackageId, Timestamp>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn held(&self) -> parking_lot::MutexGuard<'_, HashMap<PackageId, Timestamp>> {
+        self.0.lock()
     }
 }
 

@@ -4,11 +4,11 @@
 //! An announcement brings the manifest of the release that it is about. After a fix of an older
 //! version, or a yank, that is not the latest one.
 
-use std::{collections::VecDeque, sync::Mutex};
+use std::collections::VecDeque;
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::super::core::lock;
 use crate::domain::name::PackageId;
 
 /// Most packages that wait to be fetched. Beyond that, a package stays listed by the announced
@@ -23,7 +23,7 @@ pub struct Unlisted {
 
 impl Unlisted {
     pub fn add(&self, id: PackageId) {
-        let mut waiting = lock(&self.waiting);
+        let mut waiting = self.waiting.lock();
         if waiting.len() < MOST && !waiting.contains(&id) {
             waiting.push_back(id);
             self.added.notify_one();
@@ -34,7 +34,7 @@ impl Unlisted {
     pub async fn next(&self) -> PackageId {
         loop {
             // Release the lock before waiting.
-            let next = lock(&self.waiting).pop_front();
+            let next = self.waiting.lock().pop_front();
             match next {
                 Some(id) => return id,
                 None => self.added.notified().await,
@@ -65,12 +65,12 @@ mod tests {
         for n in (0..MOST + 10).chain(0..3) {
             unlisted.add(package(n));
         }
-        assert_eq!(lock(&unlisted.waiting).len(), MOST);
+        assert_eq!(unlisted.waiting.lock().len(), MOST);
         assert_eq!(unlisted.next().await, package(0));
         unlisted.add(package(0));
         assert_eq!(unlisted.next().await, package(1));
         assert_eq!(
-            lock(&unlisted.waiting).back(),
+            unlisted.waiting.lock().back(),
             Some(&package(0)),
             "it waits again"
         );

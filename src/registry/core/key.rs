@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use libp2p::identity::Keypair;
 
-use super::{Core, lock};
+use super::Core;
 use crate::{
     Result,
     domain::{name::PublisherId, secret::Role},
@@ -29,7 +29,7 @@ impl Core {
     }
 
     pub fn publisher_key(&self) -> Option<Keypair> {
-        lock(&self.publisher).clone()
+        self.publisher.lock().clone()
     }
 
     /// Returns the publisher's key if it owns the packages of `owner`.
@@ -51,7 +51,7 @@ impl Core {
     pub async fn publisher_or_new(&self) -> Result<(Keypair, Option<PathBuf>)> {
         let path = self.publisher_path();
         let key = {
-            let mut publisher = lock(&self.publisher);
+            let mut publisher = self.publisher.lock();
             if let Some(key) = publisher.as_ref() {
                 return Ok((key.clone(), None));
             }

@@ -6,12 +6,10 @@ mod key;
 pub mod many;
 mod options;
 
-use std::{
-    path::PathBuf,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::path::PathBuf;
 
 use libp2p::{PeerId, identity::Keypair};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Semaphore;
 
 pub use chance::Chance;
@@ -93,7 +91,7 @@ impl Core {
 
     /// Returns the packages requested lately.
     pub fn cache(&self) -> MutexGuard<'_, Cache> {
-        lock(&self.cache)
+        self.cache.lock()
     }
 
     /// Shows a warning to the readers of the bus.
@@ -170,21 +168,17 @@ impl Core {
 
 /// Runs long reads or writes on a blocking thread. `what` names the work in the error if the thread
 /// ends early.
-pub(super) async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T, E>(
     what: &'static str,
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, E>
+where
+    T: Send + 'static,
+    E: From<RegistryError> + Send + 'static,
+{
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|error| {
-        Err(RegistryError::Internal {
-            what,
-            why: error.to_string(),
-        })
+        let why = error.to_string();
+        Err(RegistryError::Internal { what, why }.into())
     })
-}
-
-/// Locks a mutex and ignores poisoning: another thread panicked, but only between two assignments
-/// of plain values.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -6,9 +6,9 @@ use bytes::Bytes;
 use tokio::{io::AsyncRead, sync::mpsc};
 use tokio_util::io::SyncIoBridge;
 
-use super::Fetcher;
+use super::{Fetcher, error::FetcherError};
 use crate::{
-    RegistryError, Result,
+    Result,
     domain::{
         content::groups,
         hash::ContentRoot,
@@ -48,7 +48,7 @@ impl Fetcher {
         self: &Arc<Self>,
         wanted: Wanted,
         progress: Option<mpsc::Sender<Transfer>>,
-    ) -> Result<Fetched> {
+    ) -> Result<Fetched, FetcherError> {
         self.core.store.asked_for(wanted.content.root).await?;
         self.fetch_content(wanted, progress).await
     }
@@ -62,7 +62,7 @@ impl Fetcher {
     }
 
     /// Starts a fetch without waiting for it.
-    pub async fn start_fetch(self: &Arc<Self>, wanted: Wanted) -> Result<()> {
+    pub async fn start_fetch(self: &Arc<Self>, wanted: Wanted) -> Result<(), FetcherError> {
         self.core.store.asked_for(wanted.content.root).await?;
         if self.contents.get(&wanted.content.root)?.is_none() {
             self.begin_fetch(wanted)?;
@@ -71,11 +71,14 @@ impl Fetcher {
     }
 
     /// Returns the verified bytes of a content that is here, in pieces.
-    pub async fn read(&self, root: ContentRoot) -> Result<mpsc::Receiver<Result<Bytes>>> {
+    pub async fn read(
+        &self,
+        root: ContentRoot,
+    ) -> Result<mpsc::Receiver<Result<Bytes>>, FetcherError> {
         let held = self
             .contents
             .get(&root)?
-            .ok_or(RegistryError::NoContent(root))?;
+            .ok_or(FetcherError::NoContent(root))?;
         let (sender, receiver) = mpsc::channel(PIECES);
         let (contents, count) = (self.contents.clone(), groups(held.content.size));
         tokio::task::spawn_blocking(move || {
@@ -84,7 +87,7 @@ impl Fetcher {
                 let piece = read.and_then(|bytes| {
                     bytes
                         .map(Bytes::from)
-                        .ok_or(RegistryError::ContentDamaged(root))
+                        .ok_or_else(|| FetcherError::Damaged(root).into())
                 });
                 let failed = piece.is_err();
                 if sender.blocking_send(piece).is_err() || failed {
@@ -100,7 +103,7 @@ impl Fetcher {
         self: &Arc<Self>,
         wanted: Wanted,
         from: u64,
-    ) -> Result<mpsc::Receiver<Result<Bytes>>> {
+    ) -> Result<mpsc::Receiver<Result<Bytes>>, FetcherError> {
         self.core.store.asked_for(wanted.content.root).await?;
         self.stream_content(wanted, from).await
     }
@@ -118,16 +121,20 @@ impl Fetcher {
     }
 
     /// Reads and verifies one content. Returns false if it was damaged.
-    pub async fn check(&self, root: ContentRoot) -> Result<bool> {
+    pub async fn check(&self, root: ContentRoot) -> Result<bool, FetcherError> {
         let held = self
             .contents
             .get(&root)?
-            .ok_or(RegistryError::NoContent(root))?;
-        self.contents.verify(held.content).await
+            .ok_or(FetcherError::NoContent(root))?;
+        Ok(self.contents.verify(held.content).await?)
     }
 
     /// Controls a fetch. Returns false if there is no such fetch.
-    pub async fn direct(self: &Arc<Self>, id: TransferId, order: Order) -> Result<bool> {
+    pub async fn direct(
+        self: &Arc<Self>,
+        id: TransferId,
+        order: Order,
+    ) -> Result<bool, FetcherError> {
         match id {
             TransferId::Fetch { root } => self.direct_fetch(root, order).await,
             // A transfer to another node is that node's to stop.

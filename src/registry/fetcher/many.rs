@@ -10,7 +10,7 @@ use libp2p::PeerId;
 use tokio::time::timeout;
 
 use super::{
-    super::core::many::{Many, Pace, Said},
+    super::core::many::{Many, Pace, RequestOutcome},
     Fetcher, REACH,
 };
 use crate::{
@@ -23,7 +23,7 @@ use crate::{
         reputation::Outcome,
         transfer::Wanted,
     },
-    net::content::{Answered, Broken, ContentLink},
+    net::content::{Broken, ContentLink, ContentReply},
     store::content::{SMALL, Small},
 };
 
@@ -113,12 +113,12 @@ impl Fetcher {
         many: &Many,
         peer: PeerId,
         wanted: &[(usize, &Wanted)],
-    ) -> Said {
+    ) -> RequestOutcome {
         let links = &self.fetches.links;
         // The other side may have closed a kept stream.
         for fresh in [false, true] {
             let Ok((link, place)) = links.take(&self.core.net, peer, REACH, fresh).await else {
-                return Said::Nothing;
+                return RequestOutcome::Nothing;
             };
             let (mut got, began) = (Got::default(), Instant::now());
             let asked = self.converse(many, link, wanted, &mut got).await;
@@ -130,18 +130,18 @@ impl Fetcher {
             match asked {
                 Ok(Some(link)) => {
                     links.give_back(link, place);
-                    return Said::Gave(got.count);
+                    return RequestOutcome::Gave(got.count);
                 }
-                Ok(None) if got.count > 0 => return Said::Gave(got.count),
-                Ok(None) => return Said::Busy,
+                Ok(None) if got.count > 0 => return RequestOutcome::Gave(got.count),
+                Ok(None) => return RequestOutcome::Busy,
                 Err(Broken::Lost(_)) if !fresh && got.count == 0 => {}
                 Err(broken) => {
                     self.judge(peer, &broken);
-                    return Said::Nothing;
+                    return RequestOutcome::Nothing;
                 }
             }
         }
-        Said::Nothing
+        RequestOutcome::Nothing
     }
 
     /// Stores what a stream supplied. A failure is not noted here: fetching that content alone
@@ -193,7 +193,7 @@ impl Fetcher {
                 .await?;
             link = back;
             match answered {
-                Answered::Bytes => {
+                ContentReply::Bytes => {
                     let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
                     let shares = vec![Share {
                         peer: link.peer,
@@ -218,8 +218,10 @@ impl Fetcher {
                         },
                     ));
                 }
-                Answered::Busy => return Ok(None),
-                Answered::Holds { .. } | Answered::NotHeld { .. } | Answered::OtherSize(_) => {}
+                ContentReply::Busy => return Ok(None),
+                ContentReply::Holds { .. }
+                | ContentReply::NotHeld { .. }
+                | ContentReply::OtherSize(_) => {}
             }
             if got.held_bytes >= HELD {
                 self.keep_small(many, got).await;

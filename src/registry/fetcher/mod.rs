@@ -2,6 +2,7 @@
 
 mod contents;
 mod copies;
+mod error;
 mod fetch;
 mod many;
 mod provide;

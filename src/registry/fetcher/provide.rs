@@ -3,10 +3,11 @@
 
 use std::{
     collections::{BTreeSet, HashSet, VecDeque},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use tokio::{sync::Notify, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
@@ -46,20 +47,20 @@ const MOST: usize = 100_000;
 /// Contents to announce in the DHT, each with its name.
 #[derive(Default)]
 pub struct Providing {
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<ProvideQueue>,
     added: Notify,
 }
 
 #[derive(Default)]
-struct Waiting {
+struct ProvideQueue {
     queue: VecDeque<(DhtKey, Box<str>)>,
     known: HashSet<DhtKey>,
 }
 
 impl Providing {
     fn add(&self, key: DhtKey, what: &str, soon: bool) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let Waiting { queue, known } = &mut *waiting;
+        let mut waiting = self.waiting.lock();
+        let ProvideQueue { queue, known } = &mut *waiting;
         if known.len() < MOST && known.insert(key) {
             if soon {
                 queue.push_front((key, what.into()))
@@ -71,7 +72,7 @@ impl Providing {
     }
 
     fn next(&self) -> Option<(DhtKey, Box<str>)> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.waiting.lock();
         let next = waiting.queue.pop_front()?;
         waiting.known.remove(&next.0);
         Some(next)
@@ -142,7 +143,8 @@ impl Fetcher {
             let alone = *joined.borrow() == 0;
             if !alone {
                 for wanted in unended.drain(..) {
-                    if let Err(error) = self.begin_fetch(wanted) {
+                    if let Err(error) = self.begin_fetch(wanted).map_err(crate::RegistryError::from)
+                    {
                         tracing::error!(%error, "a fetch of an earlier run is not gone on with");
                     }
                 }
@@ -259,7 +261,7 @@ impl Fetcher {
                 beside: None,
                 for_others: false,
             };
-            if let Err(error) = self.begin_fetch(wanted) {
+            if let Err(error) = self.begin_fetch(wanted).map_err(crate::RegistryError::from) {
                 tracing::error!(%error, root = %content.root, "damaged content is not fetched again");
             }
         }

@@ -3,12 +3,13 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -99,7 +100,7 @@ impl Fetcher {
         });
         let (own, from, heads) = read.await?;
         let looking = &self.looking;
-        let found = || looking.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = || looking.found.lock();
         if heads.len() >= own {
             // Drop packages that are no longer own.
             found().clear();

@@ -3,7 +3,7 @@
 use futures::{StreamExt, stream};
 use tracing::field::Empty;
 
-use super::{FAN_OUT, Packages};
+use super::{FAN_OUT, Packages, PackagesError};
 use crate::{
     RegistryError, Result,
     domain::{
@@ -97,7 +97,7 @@ impl Packages {
     async fn traced_get<T>(
         &self,
         package: &PackageRef,
-        get: impl Future<Output = Result<T>>,
+        get: impl Future<Output = Result<T, PackagesError>>,
         source: fn(&T) -> Source,
     ) -> Result<T> {
         let ending = Ending::of(tracing::info_span!(
@@ -110,17 +110,21 @@ impl Packages {
             outcome = Empty,
             ms = Empty
         ));
-        let got = ending.within(get).await;
-        let came = got.as_ref().map(source);
-        self.core.metrics.got(provenance(came));
-        match came {
-            Ok(source) => {
+        match ending.within(get).await {
+            Ok(found) => {
+                let source = source(&found);
+                self.core.metrics.got(provenance(Ok(source)));
                 ending.span().record("source", source.label());
                 ending.ended("found");
+                Ok(found)
             }
-            Err(error) => ending.failed(error),
+            Err(error) => {
+                let error = RegistryError::from(error);
+                ending.failed(&error);
+                self.core.metrics.got(provenance(Err(&error)));
+                Err(error)
+            }
         }
-        got
     }
 
     /// Returns the highest release that matches. Asks the network if none is held.
@@ -128,7 +132,7 @@ impl Packages {
         &self,
         package: &PackageRef,
         requirement: &RequirementText,
-    ) -> Result<Release> {
+    ) -> Result<Release, PackagesError> {
         let id = self.resolve(package).await?;
         let ecosystem = id.name.ecosystem();
         let asked = requirement.read(ecosystem)?;
@@ -139,7 +143,7 @@ impl Packages {
         }
         let entry =
             release::resolve(ecosystem, &found.releases, Some(&asked)).ok_or_else(|| {
-                RegistryError::NoMatch {
+                PackagesError::NoMatch {
                     package: found.title(),
                     requirement: requirement.clone(),
                     instead: release::instead(ecosystem, &found.releases, &asked),
@@ -165,12 +169,12 @@ impl Packages {
     /// files, and the number of manifests that are missing.
     ///
     /// # Errors
-    /// [`RegistryError::NotFound`] if no manifest is available.
+    /// [`PackagesError::NotFound`] if no manifest is available.
     pub async fn files_of(
         &self,
         id: &PackageId,
         entry: &ReleaseEntry,
-    ) -> Result<(Authorised<Manifest>, Vec<ReleaseFile>, usize)> {
+    ) -> Result<(Authorised<Manifest>, Vec<ReleaseFile>, usize), PackagesError> {
         let ask = |hash: Hash| async move { self.manifest(id, &hash).await };
         let asked = stream::iter(entry.manifests.clone())
             .map(ask)
@@ -179,7 +183,7 @@ impl Packages {
         for manifest in asked.collect::<Vec<_>>().await {
             match manifest {
                 Ok(manifest) => had.push(manifest),
-                Err(error @ RegistryError::NotFound { .. }) => last_error = Some(error),
+                Err(error @ PackagesError::NotFound { .. }) => last_error = Some(error),
                 Err(error) => return Err(error),
             }
         }
@@ -188,7 +192,7 @@ impl Packages {
             had.iter().map(|manifest| (manifest.hash(), &***manifest)),
         );
         let missing = entry.manifests.len() - had.len();
-        let nothing = || RegistryError::NotFound {
+        let nothing = || PackagesError::NotFound {
             package: format!("the manifest of {id} {}", entry.version),
             asked: FAN_OUT,
         };
@@ -202,7 +206,7 @@ impl Packages {
 
     /// Returns the package's state: from memory, from the store while it is fresh, from the
     /// network, or else from the store however old.
-    pub async fn package(&self, id: &PackageId) -> Result<Package> {
+    pub async fn package(&self, id: &PackageId) -> Result<Package, PackagesError> {
         let now = self.core.now();
         if let Some(package) = self.core.cache().get(id, now) {
             return Ok(Package {
@@ -215,7 +219,7 @@ impl Packages {
             return self.assemble(held, Source::Local).await;
         }
         match (self.package_from_network(id).await, held) {
-            (Err(RegistryError::NotFound { .. }), Some(held)) => {
+            (Err(PackagesError::NotFound { .. }), Some(held)) => {
                 self.assemble(&held, Source::Local).await
             }
             (found, _) => found,
@@ -223,9 +227,9 @@ impl Packages {
     }
 
     /// Finds the newest head in the network and accepts it.
-    pub async fn package_from_network(&self, id: &PackageId) -> Result<Package> {
+    pub async fn package_from_network(&self, id: &PackageId) -> Result<Package, PackagesError> {
         let (source, asked) = self.refresh_head(id).await?;
-        let missing = || RegistryError::NotFound {
+        let missing = || PackagesError::NotFound {
             package: self.missing(id),
             asked,
         };
@@ -235,7 +239,7 @@ impl Packages {
     }
 
     /// Builds the package from a head.
-    async fn assemble(&self, held: &StoredHead, source: Source) -> Result<Package> {
+    async fn assemble(&self, held: &StoredHead, source: Source) -> Result<Package, PackagesError> {
         let head = &held.head;
         let id = head.package().clone();
         let (mut releases, mut complete) = self.core.store.releases(head)?;
@@ -248,7 +252,7 @@ impl Packages {
         {
             Some(hash) => match self.manifest(&id, &hash).await {
                 Ok(manifest) => Some(manifest.into_value()),
-                Err(RegistryError::NotFound { .. }) => None,
+                Err(PackagesError::NotFound { .. }) => None,
                 Err(error) => return Err(error),
             },
             None => None,

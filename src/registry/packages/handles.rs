@@ -1,15 +1,15 @@
 //! Handles on this node: their claimants, their meaning, and dependencies by key.
 
-use super::Packages;
+use super::{Packages, PackagesError};
 use crate::{
-    RegistryError, Result,
+    Result,
     domain::{
         dependency::{Dependency, DependencyOn, labelled},
         manifest::{Draft, Manifest},
         name::{Handle, PackageId, PackageName, PublisherId},
         query::{LookAlike, name_publishers},
         record::{Authorised, Head},
-        trust::{self, Bound, Claims, HandleMeaning, MAX_HANDLES},
+        trust::{self, Bound, Claims, HandleError, HandleMeaning, MAX_HANDLES},
     },
     net::protocol::{Request, Response},
 };
@@ -61,30 +61,23 @@ impl Packages {
     }
 
     /// Refuses to bind one's own handle to another key.
-    fn not_own(&self, handle: &Handle, publisher: PublisherId) -> Result<()> {
+    fn not_own(&self, handle: &Handle, publisher: PublisherId) -> Result<(), PackagesError> {
         match self.bound(handle)? {
-            Some((own, Bound::Own)) if own != publisher => Err(RegistryError::Usage(format!(
-                "{handle} is your own handle and means your own key here; pin {publisher} under \
-                 another handle"
-            ))),
+            Some((own, Bound::Own)) if own != publisher => Err(PackagesError::OwnHandle {
+                handle: handle.clone(),
+                publisher,
+            }),
             _ => Ok(()),
         }
     }
 
     /// Resolves a handle to a key for display; pins nothing.
-    pub async fn publisher_called(&self, handle: &Handle) -> Result<PublisherId> {
+    pub async fn publisher_called(&self, handle: &Handle) -> Result<PublisherId, PackagesError> {
         let mut claims = self.claims_of(handle, false).await?;
         if claims.meaning() == HandleMeaning::Nobody {
             claims = self.claims_of(handle, true).await?;
         }
-        match claims.meaning() {
-            HandleMeaning::Bound(publisher) | HandleMeaning::One(publisher) => Ok(publisher),
-            HandleMeaning::Several(claimants) => Err(RegistryError::AmbiguousHandle {
-                handle: handle.clone(),
-                claimants,
-            }),
-            HandleMeaning::Nobody => Err(RegistryError::UnknownHandle(handle.clone())),
-        }
+        Ok(claims.only_key()?)
     }
 
     /// Asks peers for the claimants of a handle, and accepts those with proof. Returns the number
@@ -133,23 +126,21 @@ impl Packages {
     /// and the handles in the package's last release keep their keys.
     ///
     /// # Errors
-    /// [`RegistryError::AmbiguousHandle`], [`RegistryError::UnknownHandle`], or
-    /// [`RegistryError::UnpinnedHandle`] if a person must first agree to the key.
+    /// [`HandleError`] if a handle stands for no key here, or if a person must first agree to it.
     pub async fn by_key(
         &self,
         draft: Draft,
         own: (&PublisherId, Option<&Handle>),
         last: Option<&Manifest>,
-    ) -> Result<Draft> {
+    ) -> Result<Draft, PackagesError> {
         let mut dependencies = Vec::with_capacity(draft.dependencies.len());
         for dependency in draft.dependencies {
             let meant = match dependency.named_by() {
                 Some(handle) => Some(self.meant_by(&handle, own, last).await?),
                 None => None,
             };
-            let unknown = |handle: &Handle| RegistryError::UnknownHandle(handle.clone());
             let mut by_key = dependency.by_key(&draft.ecosystem, |handle| {
-                meant.ok_or_else(|| unknown(handle))
+                meant.ok_or_else(|| HandleError::Unknown(handle.clone()))
             })?;
             keep_label(&mut by_key, last);
             dependencies.push(by_key);
@@ -165,7 +156,7 @@ impl Packages {
         handle: &Handle,
         own: (&PublisherId, Option<&Handle>),
         last: Option<&Manifest>,
-    ) -> Result<PublisherId> {
+    ) -> Result<PublisherId, PackagesError> {
         let mut claims = self.claims_of(handle, false).await?;
         if let Some(publisher) = agreed(handle, own, &claims.meaning(), last) {
             return Ok(publisher);
@@ -173,17 +164,22 @@ impl Packages {
         if claims.meaning() == HandleMeaning::Nobody {
             claims = self.claims_of(handle, true).await?;
         }
-        Err(not_agreed(handle, claims.meaning()))
+        // Peers may have told of a claim that is bound, but a person agreed to none before.
+        Err(not_agreed(claims).into())
     }
 
     /// Checks, before anything is signed under a handle, whether the key may claim one more.
-    pub fn check_handles(&self, own: &PublisherId, handle: Option<&Handle>) -> Result<()> {
+    pub fn check_handles(
+        &self,
+        own: &PublisherId,
+        handle: Option<&Handle>,
+    ) -> Result<(), PackagesError> {
         let Some(handle) = handle else { return Ok(()) };
         let handles = self.core.store.handles_of(own)?;
         if handles.len() < MAX_HANDLES || handles.contains(handle) {
             return Ok(());
         }
-        Err(RegistryError::TooManyHandles {
+        Err(PackagesError::TooManyHandles {
             handle: handle.clone(),
             handles,
         })
@@ -212,15 +208,19 @@ impl Packages {
     }
 
     /// Binds a handle to a key on this node.
-    pub async fn pin(&self, handle: &Handle, publisher: PublisherId) -> Result<()> {
+    pub async fn pin(&self, handle: &Handle, publisher: PublisherId) -> Result<(), PackagesError> {
         self.not_own(handle, publisher)?;
         let core = &self.core;
         core.store.pin(handle, publisher, core.now()).await?;
-        self.judge_anew().await
+        Ok(self.judge_anew().await?)
     }
 
     /// Removes a distrust; with a handle, also binds the handle to this key on this node.
-    pub async fn trust(&self, publisher: PublisherId, handle: Option<&Handle>) -> Result<()> {
+    pub async fn trust(
+        &self,
+        publisher: PublisherId,
+        handle: Option<&Handle>,
+    ) -> Result<(), PackagesError> {
         handle
             .map(|handle| self.not_own(handle, publisher))
             .transpose()?;
@@ -228,7 +228,7 @@ impl Packages {
         core.store
             .trust_again(publisher, handle, core.now())
             .await?;
-        self.judge_anew().await
+        Ok(self.judge_anew().await?)
     }
 
     /// Hides a publisher's packages on this node.
@@ -264,15 +264,15 @@ fn agreed(
 
 /// Returns the error for a handle whose key a person must agree to before a dependency is signed
 /// under it.
-fn not_agreed(handle: &Handle, meaning: HandleMeaning) -> RegistryError {
-    let handle = handle.clone();
-    match meaning {
-        HandleMeaning::Several(claimants) => RegistryError::AmbiguousHandle { handle, claimants },
-        HandleMeaning::Bound(publisher) | HandleMeaning::One(publisher) => {
-            RegistryError::UnpinnedHandle { handle, publisher }
-        }
-        HandleMeaning::Nobody => RegistryError::UnknownHandle(handle),
-    }
+fn not_agreed(claims: Claims) -> HandleError {
+    let bound = claims.bound_key();
+    bound.map_or_else(
+        |error| error,
+        |publisher| HandleError::Unpinned {
+            handle: claims.handle,
+            publisher,
+        },
+    )
 }
 
 /// Gives a dependency the handle that the last release used for its key. A form that is filled in
@@ -353,11 +353,26 @@ mod tests {
             publisher: somebody(),
             since: Timestamp(1),
         };
-        let code = |meaning| not_agreed(&bob, meaning).code().to_owned();
-        assert_eq!(code(HandleMeaning::One(somebody())), "unpinned_handle");
-        let several = HandleMeaning::Several(vec![claimant(), claimant()]);
-        assert_eq!(code(several), "ambiguous_handle");
-        assert_eq!(code(HandleMeaning::Nobody), "unknown_handle");
+        let error = |claimants| {
+            not_agreed(Claims {
+                handle: bob.clone(),
+                bound: None,
+                own: None,
+                published: false,
+                claimants,
+                answered: 0,
+                needed: 0,
+            })
+        };
+        assert!(matches!(
+            error(vec![claimant()]),
+            HandleError::Unpinned { .. }
+        ));
+        assert!(matches!(
+            error(vec![claimant(), claimant()]),
+            HandleError::Ambiguous { .. }
+        ));
+        assert_eq!(error(vec![]), HandleError::Unknown(bob.clone()));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use tracing::Span;
 
 use super::{
     Packages,
-    together::{Asking, Heard},
+    together::{HeadRequest, Heard},
 };
 use crate::{
     Result,
@@ -167,7 +167,7 @@ impl Packages {
         let timeout = self.core.net.query_timeout();
         let key = DhtKey::of_head(id);
         let mut found = FoundHeads::default();
-        let Asking { mut heard, alone } = self.together.ask(id);
+        let HeadRequest { mut heard, alone } = self.together.ask(id);
         let what = Some(format!("head of {}", claimed(id, None)));
         let mut dht = self
             .core

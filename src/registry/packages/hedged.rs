@@ -4,12 +4,13 @@
 use std::{
     collections::{HashSet, VecDeque},
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use libp2p::PeerId;
+use parking_lot::Mutex;
 use tokio::time::Sleep;
 
 use crate::{
@@ -31,7 +32,7 @@ pub struct Answers(Arc<Mutex<VecDeque<Duration>>>);
 
 impl Answers {
     fn note(&self, took: Duration) {
-        let mut times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut times = self.0.lock();
         if times.len() >= REMEMBERED {
             times.pop_front();
         }
@@ -40,13 +41,7 @@ impl Answers {
 
     /// Returns the 90th percentile of the answer times.
     fn late(&self) -> Duration {
-        let mut times: Vec<_> = self
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-            .copied()
-            .collect();
+        let mut times: Vec<_> = self.0.lock().iter().copied().collect();
         times.sort_unstable();
         let at = times.len() * 9 / 10;
         times
@@ -83,7 +78,7 @@ impl Turns {
 }
 
 /// A peer's answer.
-pub type Answer = Result<Response, AskError>;
+pub type PeerAnswer = Result<Response, AskError>;
 
 /// The peers that are asked the same.
 pub struct Hedged {
@@ -92,7 +87,7 @@ pub struct Hedged {
     times: Answers,
     deadline: Instant,
     turns: Turns,
-    open: FuturesUnordered<BoxFuture<'static, (PeerId, Duration, Result<Answer>)>>,
+    open: FuturesUnordered<BoxFuture<'static, (PeerId, Duration, Result<PeerAnswer>)>>,
     late: Pin<Box<Sleep>>,
     is_late: bool,
     /// Number of peers asked.
@@ -159,7 +154,7 @@ impl Hedged {
 
     /// Returns the next peer that answers or fails; `None` once all have. A slow peer is still
     /// waited for, but another one is asked as well.
-    pub async fn next(&mut self) -> Option<(PeerId, Answer)> {
+    pub async fn next(&mut self) -> Option<(PeerId, PeerAnswer)> {
         loop {
             tokio::select! {
                 biased;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::Packages;
-use crate::{Result, domain::name::PackageId};
+use super::{Packages, PackagesError};
+use crate::{RegistryError, domain::name::PackageId};
 
 impl Packages {
     /// Fetches the noted packages one by one, until `stop` is cancelled.
@@ -19,7 +19,7 @@ impl Packages {
             };
             tokio::select! {
                 () = stop.cancelled() => return,
-                asked = self.fetch_latest(&id) => if let Err(error) = asked {
+                asked = self.fetch_latest(&id) => if let Err(error) = asked.map_err(RegistryError::from) {
                     tracing::debug!(%error, package = %id, "the manifest of the latest release could not be had");
                 },
             }
@@ -27,7 +27,7 @@ impl Packages {
     }
 
     /// Fetches a package's latest release, so that it is listed by that one.
-    async fn fetch_latest(&self, id: &PackageId) -> Result<()> {
+    async fn fetch_latest(&self, id: &PackageId) -> Result<(), PackagesError> {
         let Some(held) = self.core.store.head(id)? else {
             return Ok(());
         };

@@ -1,18 +1,15 @@
 //! Fetches the manifests of one package by their hashes.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
 use libp2p::PeerId;
+use parking_lot::Mutex;
 use tokio::time::timeout;
 
 use super::{
     super::core::{
         blocking,
-        many::{Many, Pace, Said},
+        many::{Many, Pace, RequestOutcome},
     },
     Packages,
 };
@@ -41,13 +38,9 @@ const TOGETHER: usize = 512;
 struct Came(Mutex<Vec<Authorised<Manifest>>>);
 
 impl Came {
-    fn lock(&self) -> MutexGuard<'_, Vec<Authorised<Manifest>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Adds manifests. Returns all of them once there are enough to write.
     fn add(&self, manifests: Vec<Authorised<Manifest>>) -> Vec<Authorised<Manifest>> {
-        let mut came = self.lock();
+        let mut came = self.0.lock();
         came.extend(manifests);
         if came.len() >= TOGETHER {
             std::mem::take(&mut *came)
@@ -71,7 +64,7 @@ impl Packages {
             let came = Came::default();
             // Keep what arrived by then.
             let asked = timeout(within, self.ask_for_manifests(id, &missing, &came)).await;
-            let rest = std::mem::take(&mut *came.lock());
+            let rest = std::mem::take(&mut *came.0.lock());
             self.core
                 .store
                 .take_manifests(rest, self.core.now())
@@ -108,10 +101,10 @@ impl Packages {
             async move {
                 let manifests = match self.ask_peer_for_manifests(id, peer, hashes).await {
                     Ok(Some(manifests)) => manifests,
-                    Ok(None) => return Said::Busy,
+                    Ok(None) => return RequestOutcome::Busy,
                     Err(error) => {
                         tracing::debug!(%peer, %error, "a peer did not supply manifests");
-                        return Said::Nothing;
+                        return RequestOutcome::Nothing;
                     }
                 };
                 let count = manifests.len();
@@ -127,7 +120,7 @@ impl Packages {
                 {
                     tracing::warn!(package = %id, %error, "manifests could not be kept");
                 }
-                Said::Gave(count)
+                RequestOutcome::Gave(count)
             }
         };
         many.ask(peers.into_iter().map(|(peer, _)| peer), PACE, ask)

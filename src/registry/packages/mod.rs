@@ -1,5 +1,6 @@
 //! Gets packages by name: from memory, the store, or the DHT and peers at once.
 
+mod error;
 mod get;
 mod handles;
 mod heads;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 
 use super::{catalogue::Catalogue, core::Core};
 use crate::{Result, net::protocol::Request};
+pub use error::PackagesError;
 pub use hedged::{Answers, Hedged};
 use names::ToldNames;
 use together::Together;

@@ -1,10 +1,11 @@
 //! Maps bare names to owners on this node: collects the facts for the rule in the domain.
 
-use std::{collections::HashSet, sync::Mutex};
+use std::collections::HashSet;
 
 use futures::future::join_all;
+use parking_lot::Mutex;
 
-use super::{super::core::lock, Packages};
+use super::{Packages, PackagesError};
 use crate::{
     RegistryError, Result,
     domain::{
@@ -149,7 +150,14 @@ impl Packages {
     }
 
     /// Assigns names to this key, unless the settings say otherwise.
-    pub async fn set_name(&self, pattern: NamePattern, owner: PublisherId) -> Result<()> {
+    ///
+    /// # Errors
+    /// [`PackagesError::NameInSettings`] and [`PackagesError::Distrusted`].
+    pub async fn set_name(
+        &self,
+        pattern: NamePattern,
+        owner: PublisherId,
+    ) -> Result<(), PackagesError> {
         let settings = self
             .core
             .options
@@ -158,21 +166,14 @@ impl Packages {
             .find(|rule| rule.pattern == pattern);
         if let Some(rule) = settings.filter(|rule| rule.owner != owner) {
             debug_assert_eq!(rule.written, RuleAuthor::Settings);
-            return Err(RegistryError::Usage(format!(
-                "the settings say that {pattern} is {}; change it there, under [names], and \
-                 restart the node",
-                rule.owner
-            )));
+            let owner = rule.owner;
+            return Err(PackagesError::NameInSettings { pattern, owner });
         }
         if self.core.store.is_distrusted(&owner)? {
-            return Err(RegistryError::Usage(format!(
-                "{owner} is distrusted here; `swarmdex trust {owner}` takes that back"
-            )));
+            return Err(PackagesError::Distrusted(owner));
         }
-        self.core
-            .store
-            .set_name(pattern, owner, self.core.now())
-            .await
+        let now = self.core.now();
+        Ok(self.core.store.set_name(pattern, owner, now).await?)
     }
 }
 
@@ -184,7 +185,7 @@ impl ToldNames {
     /// Notes a message and returns true if it is new. All are forgotten when there are too many.
     fn note(&self, name: &PackageName, key: &PublisherId) -> bool {
         const MOST: usize = 4_096;
-        let mut told = lock(&self.0);
+        let mut told = self.0.lock();
         if told.len() >= MOST {
             told.clear();
         }

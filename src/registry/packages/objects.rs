@@ -2,9 +2,9 @@
 
 use futures::FutureExt;
 
-use super::{FAN_OUT, Packages};
+use super::{FAN_OUT, Packages, PackagesError};
 use crate::{
-    RegistryError, Result,
+    Result,
     domain::{
         hash::Hash,
         manifest::Manifest,
@@ -62,7 +62,14 @@ impl Packages {
     }
 
     /// Returns a manifest from the store or the network.
-    pub async fn manifest(&self, id: &PackageId, hash: &Hash) -> Result<Authorised<Manifest>> {
+    ///
+    /// # Errors
+    /// [`PackagesError::NotFound`] if no peer that was asked has it.
+    pub async fn manifest(
+        &self,
+        id: &PackageId,
+        hash: &Hash,
+    ) -> Result<Authorised<Manifest>, PackagesError> {
         if let Some(manifest) = self.core.store.manifest(hash)? {
             return Ok(manifest);
         }
@@ -76,7 +83,7 @@ impl Packages {
             .await?;
         let manifest = found
             .filter(|manifest| manifest.package() == id)
-            .ok_or_else(|| RegistryError::NotFound {
+            .ok_or_else(|| PackagesError::NotFound {
                 package: format!("the manifest of {id}"),
                 asked: FAN_OUT,
             })?;

@@ -2,16 +2,15 @@
 
 use futures::future::join_all;
 
-use super::Packages;
+use super::{Packages, PackagesError};
 use crate::{
-    RegistryError, Result,
     domain::name::{NameRef, Owner, PackageId, PackageName, PackageRef, PublisherId, WrittenName},
     ecosystem::Ecosystem,
 };
 
 impl Packages {
     /// Resolves a package reference to an id.
-    pub async fn resolve(&self, package: &PackageRef) -> Result<PackageId> {
+    pub async fn resolve(&self, package: &PackageRef) -> Result<PackageId, PackagesError> {
         let owner = match &package.owner {
             Owner::Publisher(publisher) => *publisher,
             Owner::Handle(handle) => self.publisher_called(handle).await?,
@@ -27,7 +26,11 @@ impl Packages {
 
     /// Returns the only package of an owner with this name, in whatever ecosystem: among those
     /// held, else in the network. If there is none, returns an id in `generic` that does not exist.
-    async fn only_one(&self, owner: PublisherId, name: &WrittenName) -> Result<PackageId> {
+    async fn only_one(
+        &self,
+        owner: PublisherId,
+        name: &WrittenName,
+    ) -> Result<PackageId, PackagesError> {
         let names = Ecosystem::KNOWN
             .iter()
             .filter_map(|ecosystem| PackageName::of(ecosystem, name).ok());
@@ -85,15 +88,19 @@ impl Packages {
 /// not exist.
 ///
 /// # Errors
-/// [`RegistryError::AmbiguousName`] if there are several.
-fn one_of(there: Vec<PackageId>, owner: PublisherId, name: &WrittenName) -> Result<PackageId> {
+/// [`PackagesError::AmbiguousName`] if there are several.
+fn one_of(
+    there: Vec<PackageId>,
+    owner: PublisherId,
+    name: &WrittenName,
+) -> Result<PackageId, PackagesError> {
     match <[PackageId; 1]>::try_from(there) {
         Ok([only]) => Ok(only),
         Err(there) if there.is_empty() => {
             let name = PackageName::of(&Ecosystem::Generic, name)?;
             Ok(PackageId { owner, name })
         }
-        Err(packages) => Err(RegistryError::AmbiguousName {
+        Err(packages) => Err(PackagesError::AmbiguousName {
             name: name.clone(),
             packages,
         }),
@@ -120,7 +127,7 @@ mod tests {
         };
         assert_eq!(one(&[&cargo]).unwrap(), cargo);
         assert_eq!(one(&[]).unwrap(), of(&Ecosystem::Generic), "nobody has one");
-        let Err(RegistryError::AmbiguousName { packages, .. }) = one(&[&cargo, &npm]) else {
+        let Err(PackagesError::AmbiguousName { packages, .. }) = one(&[&cargo, &npm]) else {
             panic!("two are called so");
         };
         assert_eq!(packages, [cargo, npm]);

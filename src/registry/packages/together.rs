@@ -1,20 +1,14 @@
 //! Batches requests for heads: those made at the same time share one request to each peer.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use libp2p::PeerId;
+use parking_lot::Mutex;
 use tokio::{sync::mpsc, time::sleep};
 
 use super::{
-    super::{
-        catalogue::Catalogue,
-        core::{Core, lock},
-    },
+    super::{catalogue::Catalogue, core::Core},
     Answers, FAN_OUT, Hedged, SPARE,
 };
 use crate::{
@@ -46,7 +40,7 @@ pub enum Heard {
 }
 
 /// A running request.
-pub struct Asking {
+pub struct HeadRequest {
     /// Receives the events; it closes once all peers have answered or failed.
     pub heard: mpsc::UnboundedReceiver<Heard>,
     /// True if nothing else was requested when it started.
@@ -54,17 +48,17 @@ pub struct Asking {
 }
 
 /// A caller that waits for a head.
-struct Waiting {
+struct HeadWaiter {
     id: PackageId,
     told: mpsc::UnboundedSender<Heard>,
 }
 
 /// The verified items of the answers in a batch: most peers give the same ones.
-type Known = HashMap<Item, (Authorised<Head>, Option<Box<Authorised<Manifest>>>)>;
+type VerifiedItems = HashMap<Item, (Authorised<Head>, Option<Box<Authorised<Manifest>>>)>;
 
 #[derive(Default)]
-struct State {
-    waiting: Vec<Waiting>,
+struct BatchState {
+    waiting: Vec<HeadWaiter>,
     running: usize,
 }
 
@@ -73,7 +67,7 @@ pub struct Together {
     core: Arc<Core>,
     catalogue: Arc<Catalogue>,
     times: Answers,
-    state: Mutex<State>,
+    state: Mutex<BatchState>,
 }
 
 impl Together {
@@ -87,35 +81,35 @@ impl Together {
     }
 
     /// Asks the best peers for a package's head.
-    pub fn ask(self: &Arc<Self>, id: &PackageId) -> Asking {
+    pub fn ask(self: &Arc<Self>, id: &PackageId) -> HeadRequest {
         let (told, heard) = mpsc::unbounded_channel();
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         let alone = state.running == 0;
         let id = id.clone();
-        state.waiting.push(Waiting { id, told });
+        state.waiting.push(HeadWaiter { id, told });
         self.begin(&mut state);
-        Asking { heard, alone }
+        HeadRequest { heard, alone }
     }
 
     /// Starts the next batch, if a caller waits and there is a place.
-    fn begin(self: &Arc<Self>, state: &mut State) {
+    fn begin(self: &Arc<Self>, state: &mut BatchState) {
         if state.waiting.is_empty() || state.running >= AT_ONCE {
             return;
         }
         let count = MAX_PACKAGES.min(state.waiting.len());
-        let batch: Vec<Waiting> = state.waiting.drain(..count).collect();
+        let batch: Vec<HeadWaiter> = state.waiting.drain(..count).collect();
         state.running += 1;
         tokio::spawn(self.clone().run(batch));
     }
 
     /// Gives a place to the next batch.
     fn next(self: &Arc<Self>) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         state.running -= 1;
         self.begin(&mut state);
     }
 
-    async fn run(self: Arc<Self>, batch: Vec<Waiting>) {
+    async fn run(self: Arc<Self>, batch: Vec<HeadWaiter>) {
         let asking = async {
             if let Err(error) = self.ask_for(&batch).await {
                 tracing::debug!(%error, "heads were asked of nobody");
@@ -133,7 +127,7 @@ impl Together {
     }
 
     /// Asks until all peers have answered, or no caller waits any more.
-    async fn ask_for(&self, batch: &[Waiting]) -> Result<()> {
+    async fn ask_for(&self, batch: &[HeadWaiter]) -> Result<()> {
         let mut ids: Vec<PackageId> = batch.iter().map(|one| one.id.clone()).collect();
         ids.sort_unstable();
         ids.dedup();
@@ -145,7 +139,7 @@ impl Together {
         let count = (FAN_OUT, SPARE);
         let mut direct =
             Hedged::of_best(&self.core.net, request, 0.0, count, times, timeout).await?;
-        let mut known = Known::new();
+        let mut known = VerifiedItems::new();
         let left = join_all(batch.iter().map(|one| one.told.closed()));
         tokio::pin!(left);
         loop {
@@ -172,8 +166,8 @@ impl Together {
         &self,
         peer: PeerId,
         item: &Item,
-        (ids, batch): (&[PackageId], &[Waiting]),
-        known: &mut Known,
+        (ids, batch): (&[PackageId], &[HeadWaiter]),
+        known: &mut VerifiedItems,
     ) {
         let is_it = |head: &Authorised<Head>| ids.binary_search(head.package()).is_ok();
         let found = match known.get(item) {
@@ -226,7 +220,7 @@ impl Together {
 }
 
 /// Sends an event to the callers of a batch that still wait.
-fn tell(batch: &[Waiting], is_for: impl Fn(&Waiting) -> bool, heard: impl Fn() -> Heard) {
+fn tell(batch: &[HeadWaiter], is_for: impl Fn(&HeadWaiter) -> bool, heard: impl Fn() -> Heard) {
     for one in batch.iter().filter(|one| is_for(one)) {
         // A caller that has heard enough is gone.
         let _ = one.told.send(heard());

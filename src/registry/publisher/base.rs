@@ -1,12 +1,13 @@
 //! The successive states of a package.
 
-use std::{collections::BTreeMap, sync::Mutex};
+use std::collections::BTreeMap;
 
 use libp2p::identity::Keypair;
+use parking_lot::Mutex;
 
-use super::{super::core::lock, Progress, Publisher, tell};
+use super::{Progress, Publisher, PublisherError, tell};
 use crate::{
-    RegistryError, Result,
+    Result,
     domain::{
         hash::Hash,
         manifest::Manifest,
@@ -94,12 +95,12 @@ pub struct LastList(Mutex<Option<(Hash, Vec<ReleaseEntry>)>>);
 impl LastList {
     /// Removes and returns the list of the head with this hash.
     fn take(&self, head: &Hash) -> Option<Vec<ReleaseEntry>> {
-        let mut last = lock(&self.0);
+        let mut last = self.0.lock();
         last.take_if(|(hash, _)| *hash == *head).map(|(_, all)| all)
     }
 
     fn keep(&self, head: Hash, all: Vec<ReleaseEntry>) {
-        *lock(&self.0) = (all.len() <= KEPT).then_some((head, all));
+        *self.0.lock() = (all.len() <= KEPT).then_some((head, all));
     }
 }
 
@@ -122,7 +123,7 @@ impl Publisher {
     }
 
     /// Returns the base for the next head, with the older releases if they can be had.
-    pub async fn whole_base(&self, id: &PackageId) -> Result<Base> {
+    pub async fn whole_base(&self, id: &PackageId) -> Result<Base, PublisherError> {
         let base = self.base(id)?;
         if base.complete {
             return Ok(base);
@@ -134,7 +135,7 @@ impl Publisher {
     }
 
     /// Returns the base for the next head of a package from what is held.
-    pub fn base(&self, id: &PackageId) -> Result<Base> {
+    pub fn base(&self, id: &PackageId) -> Result<Base, PublisherError> {
         let mut base = Base {
             name: id.name.bare().parse()?,
             seq: 0,
@@ -177,7 +178,7 @@ impl Publisher {
         manifest: Option<Authorised<Manifest>>,
         about: &VersionText,
         progress: Progress<'_>,
-    ) -> Result<Taken> {
+    ) -> Result<Taken, PublisherError> {
         let now = self.core.now();
         let complete = base.complete;
         let (state, all) = base.next_with_list(id.name.ecosystem());
@@ -186,7 +187,7 @@ impl Publisher {
             handle: state.handle.clone(),
             since: now,
         };
-        let refused = |refusal| RegistryError::Refused {
+        let refused = |refusal| PublisherError::Refused {
             what: id.name.to_string(),
             refusal,
         };

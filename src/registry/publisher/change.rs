@@ -3,12 +3,12 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{
-    Publisher,
+    ChangeError, Publisher, PublisherError,
     base::Base,
     publish::{Published, detached, ending, traced},
 };
 use crate::{
-    RegistryError, Result,
+    Result,
     domain::{
         change::Change,
         name::{PackageId, PackageRef},
@@ -35,15 +35,16 @@ impl Publisher {
         self: &Arc<Self>,
         package: &PackageRef,
         change: &Change,
-    ) -> Result<Receipt> {
-        change
-            .check()
-            .map_err(|why| RegistryError::Usage(format!("the {} {why}", change.noun())))?;
+    ) -> Result<Receipt, PublisherError> {
+        change.check().map_err(|why| ChangeError::Text {
+            what: change.noun().to_string(),
+            why: why.to_string(),
+        })?;
         let id = self.packages.resolve(package).await?;
         let key = self
             .core
             .key_of(&id.owner)
-            .ok_or_else(|| RegistryError::NotYours {
+            .ok_or_else(|| PublisherError::NotYours {
                 package: package.to_string(),
                 publisher: id.owner,
             })?;
@@ -85,7 +86,7 @@ impl Publisher {
         id: &PackageId,
         change: &Change,
         base: &Base,
-    ) -> Result<Vec<String>> {
+    ) -> Result<Vec<String>, PublisherError> {
         let Change::Yank {
             version,
             file: Some(_),
@@ -103,8 +104,8 @@ impl Publisher {
     }
 }
 
-fn unknown(package: &PackageRef, version: &VersionText) -> RegistryError {
-    RegistryError::NoVersion {
+fn unknown(package: &PackageRef, version: &VersionText) -> ChangeError {
+    ChangeError::NoVersion {
         package: package.to_string(),
         version: version.clone(),
     }
@@ -118,7 +119,7 @@ fn apply(
     ecosystem: &Ecosystem,
     base: &mut Base,
     files: &[String],
-) -> Result<VersionText> {
+) -> Result<VersionText, ChangeError> {
     let change_entry = |base: &mut Base, version: &VersionText, how: &dyn Fn(&mut ReleaseEntry)| {
         let there =
             release::find(ecosystem, &base.entries.all, version).map(|entry| entry.version.clone());
@@ -143,22 +144,20 @@ fn apply(
             let entry = release::find(ecosystem, &base.entries.all, version)
                 .ok_or_else(|| unknown(package, version))?;
             if !files.contains(file) {
-                let names: Vec<_> = files.iter().map(|name| printable(name)).collect();
-                let why = format!(
-                    "{package} {version} has no file {}; it has {}",
-                    printable(file),
-                    names.join(", ")
-                );
-                return Err(RegistryError::Usage(why));
+                return Err(ChangeError::NoFile {
+                    package: package.to_string(),
+                    version: version.clone(),
+                    file: file.clone(),
+                    files: files.to_vec(),
+                });
             }
             if entry.yanked_files.len() >= MAX_YANKED_FILES
                 && entry.yanked_files.iter().all(|one| one.name != *file)
             {
-                let why = format!(
-                    "{MAX_YANKED_FILES} files of {package} {version} are yanked, which is the \
-                     most; yank the version"
-                );
-                return Err(RegistryError::Usage(why));
+                return Err(ChangeError::TooManyYankedFiles {
+                    package: package.to_string(),
+                    version: version.clone(),
+                });
             }
             change_entry(base, version, &|entry| {
                 entry.yanked_files.retain(|one| one.name != *file);
@@ -178,8 +177,10 @@ fn apply(
             change_entry(base, version, &|entry| entry.deprecated.clone_from(message))
         }
         Change::Tag { tag, version } => {
-            check_tag(ecosystem, tag)
-                .map_err(|why| RegistryError::Usage(format!("the tag {} {why}", printable(tag))))?;
+            check_tag(ecosystem, tag).map_err(|why| ChangeError::Text {
+                what: format!("tag {}", printable(tag)),
+                why: why.to_string(),
+            })?;
             match version {
                 Some(version) => {
                     let there = release::find(ecosystem, &base.entries.all, version)
@@ -187,11 +188,9 @@ fn apply(
                     base.tags.insert(tag.clone(), there.version.clone());
                     Ok(there.version.clone())
                 }
-                None => base.tags.remove(tag).ok_or_else(|| {
-                    RegistryError::Usage(format!(
-                        "{package} has no tag {}; `show` lists those it has",
-                        printable(tag)
-                    ))
+                None => base.tags.remove(tag).ok_or_else(|| ChangeError::NoTag {
+                    package: package.to_string(),
+                    tag: tag.clone(),
                 }),
             }
         }
@@ -203,7 +202,10 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::domain::{hash::Hash, release::HeadEntries};
+    use crate::{
+        RegistryError,
+        domain::{hash::Hash, release::HeadEntries},
+    };
 
     fn base() -> Base {
         let mut base = Base {
@@ -224,10 +226,11 @@ mod tests {
         base
     }
 
-    fn applied(base: &mut Base, change: &Change, files: &[&str]) -> Result<String> {
+    fn applied(base: &mut Base, change: &Change, files: &[&str]) -> Result<String, RegistryError> {
         let files: Vec<String> = files.iter().map(|file| (*file).to_owned()).collect();
         let package = "alice/web".parse().unwrap();
-        apply(change, &package, &Ecosystem::Generic, base, &files).map(|about| about.to_string())
+        let about = apply(change, &package, &Ecosystem::Generic, base, &files)?;
+        Ok(about.to_string())
     }
 
     fn entry<'a>(base: &'a Base, version: &str) -> &'a ReleaseEntry {

@@ -1,13 +1,11 @@
 //! Checks that a release or file may be added to a package.
 
-use crate::{
-    RegistryError, Result,
-    domain::{
-        name::PackageName,
-        package::ReleaseFile,
-        release::{self, ReleaseEntry},
-        version::VersionText,
-    },
+use super::AdditionError;
+use crate::domain::{
+    name::PackageName,
+    package::ReleaseFile,
+    release::{self, ReleaseEntry},
+    version::VersionText,
 };
 
 /// Checks that added files have new names: a file of a release never changes.
@@ -16,12 +14,12 @@ pub(crate) fn check_files<'a>(
     version: &VersionText,
     held: &[ReleaseFile],
     mut names: impl Iterator<Item = &'a str>,
-) -> Result<()> {
+) -> Result<(), AdditionError> {
     match names.find(|name| held.iter().any(|held| held.file.name == *name)) {
         None => Ok(()),
         Some(file) => {
             let (package, version, file) = (package.clone(), version.clone(), file.to_owned());
-            Err(RegistryError::FileTaken {
+            Err(AdditionError::FileTaken {
                 package,
                 version,
                 file,
@@ -37,14 +35,14 @@ pub(crate) fn check_version(
     version: &VersionText,
     releases: &[ReleaseEntry],
     complete: bool,
-) -> Result<()> {
+) -> Result<(), AdditionError> {
     let ecosystem = name.ecosystem();
     let (given, key) = (version.read(ecosystem)?, version.key(ecosystem));
     if releases
         .iter()
         .any(|there| there.version.has_key(ecosystem, &key))
     {
-        return Err(RegistryError::VersionTaken {
+        return Err(AdditionError::VersionTaken {
             package: name.clone(),
             version: version.clone(),
         });
@@ -54,7 +52,7 @@ pub(crate) fn check_version(
     }
     match release::highest(ecosystem, releases) {
         Some(latest) if given < latest.version.read(ecosystem)? => {
-            Err(RegistryError::HistoryUnknown {
+            Err(AdditionError::HistoryUnknown {
                 package: name.clone(),
                 given: version.clone(),
                 latest: latest.version.clone(),
@@ -68,6 +66,7 @@ pub(crate) fn check_version(
 mod tests {
     use super::*;
     use crate::{
+        RegistryError,
         domain::{hash::Hash, manifest::File, time::Timestamp},
         ecosystem::Ecosystem,
     };
@@ -83,7 +82,7 @@ mod tests {
         let (name, version) = ("web".parse().unwrap(), version.parse().unwrap());
         match check_version(&name, &version, &releases(there), complete) {
             Ok(()) => "ok".to_owned(),
-            Err(error) => error.code().to_owned(),
+            Err(error) => RegistryError::from(error).code().to_owned(),
         }
     }
 
@@ -117,6 +116,6 @@ mod tests {
         let check = |names: &[&str]| check_files(&name, &version, &held, names.iter().copied());
         assert!(check(&["web-1.0.0-py3-none-any.whl"]).is_ok());
         let error = check(&["other", "web-1.0.0.tar.gz"]).unwrap_err();
-        assert_eq!(error.code(), "file_taken");
+        assert!(matches!(error, AdditionError::FileTaken { .. }));
     }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 
-use super::{Progress, Publisher, tell};
+use super::{Progress, Publisher, PublisherError, tell};
 use crate::{
     RegistryError, Result,
     domain::{
@@ -87,7 +87,11 @@ impl Publisher {
     }
 
     /// Puts head, manifest and pages into the DHT, reads them back from others, and announces them.
-    pub async fn deliver(&self, due: &Due, progress: Progress<'_>) -> Result<Delivered> {
+    pub async fn deliver(
+        &self,
+        due: &Due,
+        progress: Progress<'_>,
+    ) -> Result<Delivered, PublisherError> {
         let (id, since) = (&due.package, due.since);
         let Some(held) = self.core.store.head(id)? else {
             return Ok(Delivered::default());
@@ -119,20 +123,18 @@ impl Publisher {
             // Peers would refuse the announcement, so none counts as having got it.
             if let Some(told) = &wrong_clock {
                 tracing::warn!(package = %id, "{told}");
-                return Ok(0);
+                return Ok::<_, PublisherError>(0);
             }
             let data = Announcement::sign(&key, self.core.now(), head.clone(), manifest.clone())
                 .and_then(|announcement| announcement.encode())
-                .map_err(|refusal| RegistryError::Refused {
+                .map_err(|refusal| PublisherError::Refused {
                     what: id.name.to_string(),
                     refusal,
                 })?;
             let peers = self.core.net.announce(data).await?;
             // A dead connection is not noticed at once, so wait for signs of life.
-            self.core
-                .net
-                .alive(&peers, Instant::now(), self.core.net.query_timeout())
-                .await
+            let (net, timeout) = (&self.core.net, self.core.net.query_timeout());
+            Ok(net.alive(&peers, Instant::now(), timeout).await?)
         };
         let spread = async {
             let timeout = self.core.net.query_timeout();

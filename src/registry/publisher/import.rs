@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::{super::core::blocking, Publisher, base::Base, checks::check_version};
+use super::{
+    super::core::blocking, AdditionError, Publisher, PublisherError, base::Base,
+    checks::check_version,
+};
 use crate::{
     RegistryError, Result,
     domain::{
@@ -65,12 +68,12 @@ enum Unsigned {
     /// Only this release is not signed.
     This(Imported),
     /// The whole batch fails.
-    All(RegistryError),
+    All(PublisherError),
 }
 
-impl From<RegistryError> for Unsigned {
-    fn from(error: RegistryError) -> Self {
-        Self::All(error)
+impl<E: Into<PublisherError>> From<E> for Unsigned {
+    fn from(error: E) -> Self {
+        Self::All(error.into())
     }
 }
 
@@ -85,14 +88,17 @@ impl Publisher {
     /// Signs many small releases at once, and returns the result for each.
     ///
     /// # Errors
-    /// [`RegistryError::Usage`] for more than [`MAX_BATCH`]; fails if the key cannot be read or the
+    /// [`PublisherError::BatchTooLarge`] for more than [`MAX_BATCH`]; fails if the key cannot be read or the
     /// releases cannot be stored.
-    pub async fn import(self: &Arc<Self>, batch: Vec<Bundle>) -> Result<Vec<Imported>> {
+    pub async fn import(
+        self: &Arc<Self>,
+        batch: Vec<Bundle>,
+    ) -> Result<Vec<Imported>, PublisherError> {
         if batch.len() > MAX_BATCH {
-            return Err(RegistryError::Usage(format!(
-                "the batch has {} releases; at most {MAX_BATCH} are allowed",
-                batch.len()
-            )));
+            return Err(PublisherError::BatchTooLarge {
+                given: batch.len(),
+                most: MAX_BATCH,
+            });
         }
         let _one_at_a_time = self.signing.lock().await;
         let (key, _) = self.core.publisher_or_new().await?;
@@ -120,7 +126,7 @@ impl Publisher {
         &self,
         key: &Keypair,
         batch: Vec<Bundle>,
-    ) -> Result<(Vec<OwnRelease>, Vec<Imported>)> {
+    ) -> Result<(Vec<OwnRelease>, Vec<Imported>), PublisherError> {
         let mut seen = HashSet::new();
         let (mut releases, mut outcomes) = (Vec::new(), Vec::new());
         for bundle in batch {
@@ -176,7 +182,7 @@ impl Publisher {
         let handle = handle.or_else(|| base.handle.clone());
         self.packages
             .check_handles(&id.owner, handle.as_ref())
-            .map_err(refuse)?;
+            .map_err(|error| refuse(RegistryError::from(error)))?;
         let called = format!("{} {}", claimed(&id, handle.as_ref()), manifest.version);
         base.entries
             .add(id.name.ecosystem(), &manifest.version, manifest.hash());
@@ -204,7 +210,7 @@ impl Publisher {
         let there = &base.entries.all;
         match check_version(&id.name, &manifest.version, there, base.complete) {
             Ok(()) => Ok(()),
-            Err(RegistryError::VersionTaken { version, .. }) => {
+            Err(AdditionError::VersionTaken { version, .. }) => {
                 let first = release::find(id.name.ecosystem(), there, &version)
                     .and_then(ReleaseEntry::first);
                 let held = first
@@ -214,7 +220,9 @@ impl Publisher {
                 let held = held.as_deref().map(|held| &**held);
                 Err(Unsigned::This(again(&version, held, manifest)))
             }
-            Err(error @ RegistryError::HistoryUnknown { .. }) => Err(refuse(error)),
+            Err(error @ AdditionError::HistoryUnknown { .. }) => {
+                Err(refuse(RegistryError::from(error)))
+            }
             Err(error) => Err(error.into()),
         }
     }

@@ -5,6 +5,7 @@ mod base;
 mod change;
 mod checks;
 mod deliver;
+mod error;
 mod import;
 mod outbox;
 mod own;
@@ -29,6 +30,8 @@ use crate::{
 };
 use base::LastList;
 pub(crate) use checks::{check_files, check_version};
+pub(crate) use error::AdditionError;
+use error::{ChangeError, PublisherError};
 pub use import::{Bundle, Imported, MAX_BATCH};
 use underway::Underway;
 

@@ -6,7 +6,7 @@ use futures::{FutureExt, StreamExt, stream};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Publisher, deliver::Due};
+use super::{Publisher, PublisherError, deliver::Due};
 use crate::{RegistryError, Result, store::Pending};
 
 /// First wait before a retry; it doubles with each.
@@ -50,7 +50,7 @@ const AT_ONCE: usize = 8;
 
 /// Delivers several entries at once, in order. A failure is reported with its package, and the
 /// others are tried. Returns true if any was tried.
-async fn several_at_once<F: Future<Output = Result<Turn>>>(
+async fn several_at_once<F: Future<Output = Result<Turn, PublisherError>>>(
     pending: Vec<Pending>,
     deliver: impl Fn(Pending) -> F,
 ) -> bool {
@@ -64,9 +64,10 @@ async fn several_at_once<F: Future<Output = Result<Turn>>>(
         match turn {
             Ok(Turn::Tried) => any = true,
             Ok(Turn::Left) => {}
-            Ok(Turn::Over) | Err(RegistryError::Closed) => break,
+            Ok(Turn::Over) | Err(PublisherError::Node(RegistryError::Closed)) => break,
             Err(error) => {
                 any = true;
+                let error = RegistryError::from(error);
                 tracing::warn!(%package, %error, "not delivered yet, and tried again");
             }
         }
@@ -121,7 +122,7 @@ impl Publisher {
         Ok(several_at_once(pending, |one| self.deliver_one(one)).await)
     }
 
-    async fn deliver_one(&self, pending: Pending) -> Result<Turn> {
+    async fn deliver_one(&self, pending: Pending) -> Result<Turn, PublisherError> {
         if *self.core.net.joined().borrow() == 0 {
             return Ok(Turn::Over);
         }
@@ -162,6 +163,7 @@ mod tests {
     use super::*;
     use crate::domain::{
         name::{PackageId, PublisherId},
+        record::Refusal,
         time::Timestamp,
     };
 
@@ -183,7 +185,7 @@ mod tests {
     /// Returns the names that were tried and whether any was, if each has the result of `result`.
     async fn delivered(
         names: &[&str],
-        result: impl Fn(&str) -> Result<Turn>,
+        result: impl Fn(&str) -> Result<Turn, PublisherError>,
     ) -> (Vec<String>, bool) {
         let tried = Mutex::new(Vec::new());
         let any = several_at_once(pending(names), async |one| {
@@ -199,7 +201,10 @@ mod tests {
     #[tokio::test]
     async fn a_package_that_cannot_be_delivered_holds_up_no_other() {
         let (tried, any) = delivered(&["bad", "web", "lib"], |name| match name {
-            "bad" => Err(RegistryError::Usage("it is too large".to_owned())),
+            "bad" => Err(PublisherError::Refused {
+                what: name.to_owned(),
+                refusal: Refusal::TooLarge,
+            }),
             _ => Ok(Turn::Tried),
         })
         .await;
@@ -232,7 +237,7 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_more_is_tried_when_nobody_is_there_or_the_node_ends() {
-        for over in [|| Ok(Turn::Over), || Err(RegistryError::Closed)] {
+        for over in [|| Ok(Turn::Over), || Err(RegistryError::Closed.into())] {
             let (tried, any) = delivered(&["web", "lib"], |_| over()).await;
             assert_eq!((tried, any), (vec!["web".to_owned()], false));
         }

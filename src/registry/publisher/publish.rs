@@ -8,8 +8,8 @@ use tokio::sync::mpsc;
 use tracing::field::Empty;
 
 use super::{
-    super::core::blocking,
-    Progress, Publisher,
+    super::{core::blocking, packages::PackagesError},
+    AdditionError, Progress, Publisher, PublisherError,
     base::{Base, Taken},
     checks::{check_files, check_version},
     deliver::{Delivered, Due},
@@ -61,10 +61,9 @@ pub fn ending(what: &'static str, package: impl Display, version: impl Display) 
 /// Runs a publish or change in its span, which records the result.
 pub async fn traced(
     ending: Ending,
-    publish: impl Future<Output = Result<Receipt>>,
+    publish: impl Future<Output = Result<Receipt, PublisherError>>,
 ) -> Result<Receipt> {
-    let published = ending.within(publish).await;
-    match &published {
+    match ending.within(publish).await {
         Ok(receipt) => {
             ending.span().record("seq", receipt.seq);
             ending.count("replicas", receipt.steps.replicas);
@@ -74,10 +73,14 @@ pub async fn traced(
             } else {
                 "delivered"
             });
+            Ok(receipt)
         }
-        Err(error) => ending.failed(error),
+        Err(error) => {
+            let error = RegistryError::from(error);
+            ending.failed(&error);
+            Err(error)
+        }
     }
-    published
 }
 
 impl Publisher {
@@ -104,7 +107,7 @@ impl Publisher {
         draft: Draft,
         artifacts: Artifacts,
         progress: Progress<'_>,
-    ) -> Result<Receipt> {
+    ) -> Result<Receipt, PublisherError> {
         let size = artifacts.files.iter().map(|file| file.content.size).sum();
         tell(progress, PublishStep::Hashed { size });
         let named = draft.handle.clone();
@@ -134,7 +137,7 @@ impl Publisher {
         let manifest = self.addition(&id, draft, artifacts, &base, now).await?;
 
         let signing = Instant::now();
-        let refused = |refusal| RegistryError::Refused {
+        let refused = |refusal| PublisherError::Refused {
             what: id.name.to_string(),
             refusal,
         };
@@ -173,11 +176,11 @@ impl Publisher {
     }
 
     /// Checks that every content of a release was put here before.
-    fn check_put(&self, contents: &[Content]) -> Result<()> {
+    fn check_put(&self, contents: &[Content]) -> Result<(), PublisherError> {
         for content in contents {
             let held = self.fetcher.contents.get(&content.root)?;
             if !held.is_some_and(|held| held.content == *content) {
-                return Err(RegistryError::NotPut(content.root));
+                return Err(PublisherError::NotPut(content.root));
             }
         }
         Ok(())
@@ -191,7 +194,7 @@ impl Publisher {
         handle: Option<&Handle>,
         artifacts: &Artifacts<File>,
         now: Timestamp,
-    ) -> Result<(Keypair, Option<PathBuf>)> {
+    ) -> Result<(Keypair, Option<PathBuf>), PublisherError> {
         let known = self.core.publisher_id();
         let owner = known.unwrap_or_else(|| self.core.owner_to_be());
         manifest_of(draft.clone(), owner, artifacts.clone(), now)?;
@@ -199,7 +202,7 @@ impl Publisher {
             let own = (&owner, handle);
             self.packages.by_key(draft.clone(), own, None).await?;
         }
-        self.core.publisher_or_new().await
+        Ok(self.core.publisher_or_new().await?)
     }
 
     /// Returns the manifest of a release that may be added to a package, with its dependencies by
@@ -211,7 +214,7 @@ impl Publisher {
         artifacts: Artifacts<File>,
         base: &Base,
         now: Timestamp,
-    ) -> Result<Manifest> {
+    ) -> Result<Manifest, PublisherError> {
         let given = manifest_of(draft.clone(), id.owner, artifacts.clone(), now)?;
         self.check_addition(id, &given, &base.entries.all, base.complete)
             .await?;
@@ -265,12 +268,12 @@ impl Publisher {
         manifest: &Manifest,
         releases: &[ReleaseEntry],
         complete: bool,
-    ) -> Result<()> {
+    ) -> Result<(), PublisherError> {
         let there = match check_version(&id.name, &manifest.version, releases, complete) {
-            Err(RegistryError::VersionTaken { .. }) if id.name.ecosystem().grows() => {
+            Err(AdditionError::VersionTaken { .. }) if id.name.ecosystem().grows() => {
                 release::find(id.name.ecosystem(), releases, &manifest.version)
             }
-            checked => return checked,
+            checked => return Ok(checked?),
         };
         let Some(there) = there else { return Ok(()) };
         let names: Vec<String> = manifest
@@ -285,8 +288,8 @@ impl Publisher {
         for hash in listing.into_iter().chain(missing) {
             match self.packages.manifest(id, &hash).await {
                 Ok(one) => files.extend(files_of(there, [(hash, &**one)])),
-                Err(RegistryError::NotFound { .. }) => unknown = true,
-                Err(error) => return Err(error),
+                Err(PackagesError::NotFound { .. }) => unknown = true,
+                Err(error) => return Err(error.into()),
             }
         }
         check_files(
@@ -297,11 +300,12 @@ impl Publisher {
         )?;
         match unknown {
             false => Ok(()),
-            true => Err(RegistryError::HistoryUnknown {
+            true => Err(AdditionError::HistoryUnknown {
                 package: id.name.clone(),
                 given: manifest.version.clone(),
                 latest: manifest.version.clone(),
-            }),
+            }
+            .into()),
         }
     }
 
@@ -338,7 +342,7 @@ impl Publisher {
         mut steps: Steps,
         new_key: Option<PathBuf>,
         progress: Progress<'_>,
-    ) -> Result<Receipt> {
+    ) -> Result<Receipt, PublisherError> {
         let manifest = self.packages.manifest(&id, &hash).await?;
         let due = Due {
             package: id.clone(),
@@ -351,7 +355,7 @@ impl Publisher {
             self.copied(&manifest, steps.copies_wanted, progress)
         );
         let delivered = delivered.unwrap_or_else(|error| {
-            match error {
+            match RegistryError::from(error) {
                 // It stays in the outbox, and the next start delivers it.
                 RegistryError::Closed => {
                     tracing::debug!(package = %id, "published while shutting down")
@@ -400,9 +404,9 @@ fn manifest_of(
     owner: PublisherId,
     artifacts: Artifacts<File>,
     now: Timestamp,
-) -> Result<Manifest> {
+) -> Result<Manifest, PublisherError> {
     let package = draft.name.clone();
     draft
         .into_manifest(owner, artifacts, now)
-        .map_err(|errors| RegistryError::Draft { package, errors })
+        .map_err(|errors| PublisherError::Draft { package, errors })
 }

@@ -4,9 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
-use super::Publisher;
+use super::{Publisher, PublisherError};
 use crate::{
-    Result,
+    RegistryError,
     domain::{hash::Hash, name::PackageId, record::DEFAULT_LIFE, release, time::Timestamp},
     store::StoredHead,
 };
@@ -46,14 +46,14 @@ impl Publisher {
                 _ = renewal.tick() => self.renew().await,
                 () = self.catalogue.wait_for_fork() => self.join_forks().await,
             };
-            if let Err(error) = result {
+            if let Err(error) = result.map_err(RegistryError::from) {
                 tracing::warn!(%error, "own packages will be looked through again");
             }
         }
     }
 
     /// Joins forks in which a head of this node lost.
-    async fn join_forks(&self) -> Result<()> {
+    async fn join_forks(&self) -> Result<(), PublisherError> {
         let Some(publisher) = self.core.publisher_id() else {
             return Ok(());
         };
@@ -76,7 +76,7 @@ impl Publisher {
     }
 
     /// Renews own heads after a third of their life, a little earlier or later by package.
-    async fn renew(&self) -> Result<()> {
+    async fn renew(&self) -> Result<(), PublisherError> {
         let now = self.core.now();
         // On a blocking thread: verifying takes a while, and thousands of packages may have been
         // imported at once.
@@ -95,7 +95,7 @@ impl Publisher {
     }
 
     /// Signs the unchanged state of the package as its next head.
-    async fn sign_again(&self, id: &PackageId) -> Result<()> {
+    async fn sign_again(&self, id: &PackageId) -> Result<(), PublisherError> {
         let Some(key) = self.core.key_of(&id.owner) else {
             return Ok(());
         };

@@ -1,11 +1,9 @@
 //! Packages that are being delivered now, which the outbox leaves alone.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
-};
+use std::{collections::HashMap, sync::Arc};
 
-use super::super::core::lock;
+use parking_lot::Mutex;
+
 use crate::domain::name::PackageId;
 
 /// The number of running deliveries of each package. Clones share it.
@@ -21,7 +19,7 @@ pub struct Delivering {
 impl Underway {
     /// Starts a delivery of a package, even if others are running.
     pub fn begin(&self, package: &PackageId) -> Delivering {
-        *lock(&self.0).entry(package.clone()).or_default() += 1;
+        *self.0.lock().entry(package.clone()).or_default() += 1;
         Delivering {
             underway: self.clone(),
             package: package.clone(),
@@ -31,7 +29,7 @@ impl Underway {
     /// Starts a delivery of a package if none is running.
     pub fn begin_alone(&self, package: &PackageId) -> Option<Delivering> {
         // Check and insert under one lock, so that only one of two callers starts.
-        let mut underway = lock(&self.0);
+        let mut underway = self.0.lock();
         if underway.contains_key(package) {
             return None;
         }
@@ -45,7 +43,7 @@ impl Underway {
 
 impl Drop for Delivering {
     fn drop(&mut self) {
-        let mut underway = lock(&self.underway.0);
+        let mut underway = self.underway.0.lock();
         if let Some(count) = underway.get_mut(&self.package) {
             *count -= 1;
             if *count == 0 {
@@ -81,6 +79,6 @@ mod tests {
         let alone = underway.begin_alone(&web);
         assert!(alone.is_some() && underway.begin_alone(&web).is_none());
         drop(alone);
-        assert!(lock(&underway.0).is_empty());
+        assert!(underway.0.lock().is_empty());
     }
 }

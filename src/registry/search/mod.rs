@@ -23,8 +23,8 @@ use crate::{
     ending::Ending,
     store::Store,
 };
-use peers::Asking;
-use shown::{Found, Shown};
+use peers::PeerSearch;
+use shown::{HitCounts, ShownHits};
 
 /// Updates waiting for a reader. If it falls further behind, the search is cut short and says so.
 const BUFFER: usize = 64;
@@ -92,7 +92,7 @@ impl Search {
         receiver
     }
 
-    async fn run(self: &Arc<Self>, query: Query, updates: mpsc::Sender<SearchUpdate>) -> Found {
+    async fn run(self: &Arc<Self>, query: Query, updates: mpsc::Sender<SearchUpdate>) -> HitCounts {
         let started = Instant::now();
         // Replace bound handles by their keys, so that they mean the same at peers, whoever else
         // claims them.
@@ -108,7 +108,7 @@ impl Search {
             offset: 0,
             ..query
         };
-        let mut shown = Shown::new(query.limit, &updates);
+        let mut shown = ShownHits::new(query.limit, &updates);
         let mut coverage = Coverage::default();
 
         match self
@@ -137,7 +137,7 @@ impl Search {
             }
         }
         let mut accepted = Vec::new();
-        if let Some(asking) = Asking::of(self, &query, terms) {
+        if let Some(asking) = PeerSearch::of(self, &query, terms) {
             accepted = asking.ask(&mut shown, &mut coverage).await;
         }
         let now = self.core.now();
@@ -150,7 +150,7 @@ impl Search {
             elapsed: started.elapsed(),
             truncated: shown.truncated,
         };
-        let found = Found {
+        let found = HitCounts {
             coverage,
             ..shown.found
         };

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::{
     super::{catalogue::judged, core::blocking, packages::Hedged},
     Search,
-    shown::Shown,
+    shown::ShownHits,
 };
 use crate::{
     domain::{
@@ -40,7 +40,7 @@ const WORDS_LOOKED_UP: usize = 3;
 type Verified = (Authorised<Head>, Authorised<Manifest>);
 
 /// A search at peers.
-pub struct Asking {
+pub struct PeerSearch {
     search: Arc<Search>,
     terms: Arc<SearchTerms>,
     /// The query as sent to peers.
@@ -49,7 +49,7 @@ pub struct Asking {
     timeout: Duration,
 }
 
-impl Asking {
+impl PeerSearch {
     /// Returns `None` if peers should not be asked.
     pub fn of(search: &Arc<Search>, query: &Query, terms: SearchTerms) -> Option<Self> {
         // A peer might understand an empty query as one for everything.
@@ -64,7 +64,7 @@ impl Asking {
 
     /// Asks a few peers at once, and others in place of those that fail or are slow. Returns the
     /// valid parts of their answers.
-    pub async fn ask(self, shown: &mut Shown<'_>, coverage: &mut Coverage) -> Vec<Verified> {
+    pub async fn ask(self, shown: &mut ShownHits<'_>, coverage: &mut Coverage) -> Vec<Verified> {
         let (search, terms) = (&self.search, &self.terms);
         let (net, limit) = (&search.core.net, self.query.limit);
         let hedged = Hedged::of_best(
@@ -224,7 +224,7 @@ impl Search {
             let verified = self.verify_items(peer, items, limit, &terms);
             let hit =
                 |(head, manifest): &Verified| (head.seq, self.hit(peer, &terms, head, manifest));
-            Ok((verified.iter().map(hit).collect(), verified))
+            Ok::<_, crate::RegistryError>((verified.iter().map(hit).collect(), verified))
         };
         let verified = blocking("verifying what a peer found", verify).await;
         verified.unwrap_or_else(|error| {
@@ -293,7 +293,6 @@ impl Search {
             dependents: 0,
             providers: 0,
             yanked: entry.is_some_and(ReleaseEntry::is_yanked),
-            preview: false,
             deprecated: entry.is_some_and(|entry| entry.deprecated.is_some()),
             looks_like: self.core.store.look_alike(&id).unwrap_or_default(),
             signed_at: head.signed_at,

@@ -12,14 +12,14 @@ use crate::domain::{
 
 /// The counts of a search's results.
 #[derive(Clone, Copy, Default)]
-pub struct Found {
+pub struct HitCounts {
     /// Hits by where they, or a newer state of them, were found first.
     pub local: usize,
     pub peer: usize,
     pub coverage: Coverage,
 }
 
-impl Found {
+impl HitCounts {
     pub fn outcome(&self) -> &'static str {
         match self.coverage {
             _ if self.local + self.peer > 0 => "found",
@@ -83,11 +83,11 @@ pub fn page(mut results: SearchResults, query: &Query) -> SearchResults {
 }
 
 /// The results of a search shown so far.
-pub struct Shown<'a> {
+pub struct ShownHits<'a> {
     limit: usize,
     /// The state shown of each package.
     seen: HashMap<PackageId, u64>,
-    pub found: Found,
+    pub found: HitCounts,
     /// The number of matching packages here and of those that only others have.
     pub total: u64,
     pub instead: Option<String>,
@@ -95,12 +95,12 @@ pub struct Shown<'a> {
     updates: &'a mpsc::Sender<SearchUpdate>,
 }
 
-impl<'a> Shown<'a> {
+impl<'a> ShownHits<'a> {
     pub fn new(limit: usize, updates: &'a mpsc::Sender<SearchUpdate>) -> Self {
         Self {
             limit,
             seen: HashMap::new(),
-            found: Found::default(),
+            found: HitCounts::default(),
             total: 0,
             instead: None,
             truncated: false,
@@ -171,7 +171,6 @@ mod tests {
             dependents: 0,
             providers: 0,
             yanked: false,
-            preview: false,
             deprecated: false,
             looks_like: None,
             signed_at: Timestamp(0),
@@ -191,7 +190,7 @@ mod tests {
     #[test]
     fn a_package_is_shown_once_and_again_only_in_a_newer_state() {
         let (sender, mut updates) = mpsc::channel(8);
-        let mut shown = Shown::new(2, &sender);
+        let mut shown = ShownHits::new(2, &sender);
         let peer = Source::Peer(PeerId::random());
         shown.total = 1;
         shown.show(
@@ -228,7 +227,7 @@ mod tests {
     #[test]
     fn a_reader_that_is_slow_gets_a_search_that_is_cut() {
         let (sender, _updates) = mpsc::channel(1);
-        let mut shown = Shown::new(2, &sender);
+        let mut shown = ShownHits::new(2, &sender);
         shown.show(Vec::new(), Coverage::default());
         assert!(!shown.truncated);
         shown.show(Vec::new(), Coverage::default());
@@ -243,7 +242,7 @@ mod tests {
             ..Coverage::default()
         };
         let outcome = |local, peer, coverage| {
-            Found {
+            HitCounts {
                 local,
                 peer,
                 coverage,

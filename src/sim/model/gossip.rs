@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// A message's number.
-pub type Message = u32;
+pub type MessageNumber = u32;
 
 /// The parameters, by gossipsub's names.
 #[derive(Clone, Copy, Debug)]
@@ -65,11 +65,11 @@ impl Figures {
 
 /// A gossip message between two nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Said {
-    Message(Message),
-    IHave(Rc<[Message]>),
-    IWant(Box<[Message]>),
-    IDontWant(Message),
+pub enum GossipRpc {
+    Message(MessageNumber),
+    IHave(Rc<[MessageNumber]>),
+    IWant(Box<[MessageNumber]>),
+    IDontWant(MessageNumber),
     Graft,
     Prune,
 }
@@ -82,7 +82,7 @@ pub enum Acceptance {
     Reject,
 }
 
-struct Peer {
+struct MeshPeer {
     outbound: bool,
     in_mesh_since: Option<Time>,
     /// No graft before this time.
@@ -92,13 +92,13 @@ struct Peer {
     invalid: f64,
     at: Time,
     /// Messages that the peer does not want.
-    unwanted: VecDeque<(Message, Time)>,
+    unwanted: VecDeque<(MessageNumber, Time)>,
 }
 
 /// Validity of an IDONTWANT (`IDONTWANT_TIMEOUT` in `behaviour.rs` of gossipsub).
 const UNWANTED: Duration = Duration::from_secs(3);
 
-impl Peer {
+impl MeshPeer {
     fn decay(&mut self, now: Time) {
         let hours =
             now.since(self.at).as_secs_f64() / scoring::FIRST_DELIVERIES_DECAY.as_secs_f64();
@@ -139,7 +139,7 @@ struct Seen(Vec<u64>);
 
 impl Seen {
     /// Adds a message. Returns false if it was there.
-    fn insert(&mut self, message: Message) -> bool {
+    fn insert(&mut self, message: MessageNumber) -> bool {
         let at = message as usize / 64;
         if self.0.len() <= at {
             self.0.resize(at + 1, 0);
@@ -151,7 +151,7 @@ impl Seen {
         is_new
     }
 
-    fn contains(&self, message: Message) -> bool {
+    fn contains(&self, message: MessageNumber) -> bool {
         let bits = self.0.get(message as usize / 64);
         bits.is_some_and(|bits| bits >> (message % 64) & 1 == 1)
     }
@@ -160,11 +160,11 @@ impl Seen {
 /// The gossip state of one node.
 pub struct Gossip {
     figures: Figures,
-    peers: BTreeMap<Id, Peer>,
+    peers: BTreeMap<Id, MeshPeer>,
     mesh: BTreeSet<Id>,
     seen: Seen,
     /// Accepted messages by heartbeat, newest first.
-    history: VecDeque<Vec<Message>>,
+    history: VecDeque<Vec<MessageNumber>>,
     beats: u64,
 }
 
@@ -181,9 +181,9 @@ impl Gossip {
     }
 
     /// Notes that a peer subscribed. If the mesh is small, the peer is added at once.
-    pub fn joined(&mut self, peer: Id, outbound: bool, now: Time, out: &mut Vec<(Id, Said)>) {
+    pub fn joined(&mut self, peer: Id, outbound: bool, now: Time, out: &mut Vec<(Id, GossipRpc)>) {
         let is_wanted = self.mesh.len() < self.figures.mesh_n_low;
-        self.peers.entry(peer).or_insert_with(|| Peer {
+        self.peers.entry(peer).or_insert_with(|| MeshPeer {
             outbound,
             in_mesh_since: is_wanted.then_some(now),
             backoff: Time::default(),
@@ -193,7 +193,7 @@ impl Gossip {
             unwanted: VecDeque::new(),
         });
         if is_wanted && self.mesh.insert(peer) {
-            out.push((peer, Said::Graft));
+            out.push((peer, GossipRpc::Graft));
         }
     }
 
@@ -220,7 +220,12 @@ impl Gossip {
     }
 
     /// Sends an own message to every peer (`flood_publish`). Returns their number.
-    pub fn publish(&mut self, message: Message, now: Time, out: &mut Vec<(Id, Said)>) -> usize {
+    pub fn publish(
+        &mut self,
+        message: MessageNumber,
+        now: Time,
+        out: &mut Vec<(Id, GossipRpc)>,
+    ) -> usize {
         self.seen.insert(message);
         self.remember(message);
         let before = out.len();
@@ -228,11 +233,11 @@ impl Gossip {
             .peers
             .iter()
             .filter(|(_, peer)| !peer.is_below(scoring::PUBLISH_THRESHOLD, now));
-        out.extend(wanted.map(|(id, _)| (*id, Said::Message(message))));
+        out.extend(wanted.map(|(id, _)| (*id, GossipRpc::Message(message))));
         out.len() - before
     }
 
-    fn remember(&mut self, message: Message) {
+    fn remember(&mut self, message: MessageNumber) {
         if let Some(newest) = self.history.front_mut() {
             newest.push(message);
         }
@@ -249,16 +254,16 @@ impl Gossip {
         &mut self,
         from: Id,
         author: Id,
-        message: Message,
+        message: MessageNumber,
         bytes: usize,
-        out: &mut Vec<(Id, Said)>,
+        out: &mut Vec<(Id, GossipRpc)>,
     ) -> bool {
         if !self.seen.insert(message) {
             return false;
         }
         if bytes > self.figures.idontwant_above {
             let others = self.mesh.iter().filter(|id| **id != from && **id != author);
-            out.extend(others.map(|id| (*id, Said::IDontWant(message))));
+            out.extend(others.map(|id| (*id, GossipRpc::IDontWant(message))));
         }
         true
     }
@@ -268,10 +273,10 @@ impl Gossip {
         &mut self,
         from: Id,
         author: Id,
-        message: Message,
+        message: MessageNumber,
         acceptance: Acceptance,
         now: Time,
-        out: &mut Vec<(Id, Said)>,
+        out: &mut Vec<(Id, GossipRpc)>,
     ) {
         if let Some(peer) = self.peers.get_mut(&from) {
             peer.decay(now);
@@ -287,51 +292,55 @@ impl Gossip {
         self.remember(message);
         for id in self.mesh.iter().filter(|id| **id != from && **id != author) {
             let peer = self.peers.get(id);
-            let is_unwanted = |peer: &Peer| {
+            let is_unwanted = |peer: &MeshPeer| {
                 let mut unwanted = peer.unwanted.iter();
                 unwanted.any(|(one, at)| *one == message && now.since(*at) <= UNWANTED)
             };
             if !peer.is_some_and(is_unwanted) {
-                out.push((*id, Said::Message(message)));
+                out.push((*id, GossipRpc::Message(message)));
             }
         }
     }
 
     /// Receives anything but a message.
-    pub fn heard(&mut self, from: Id, said: Said, now: Time, out: &mut Vec<(Id, Said)>) {
+    pub fn heard(&mut self, from: Id, said: GossipRpc, now: Time, out: &mut Vec<(Id, GossipRpc)>) {
         let Some(peer) = self.peers.get_mut(&from) else {
             return;
         };
         match said {
-            Said::Message(_) => {}
-            Said::IHave(ids) => {
+            GossipRpc::Message(_) => {}
+            GossipRpc::IHave(ids) => {
                 let missing = ids.iter().filter(|id| !self.seen.contains(**id)).copied();
-                let missing: Box<[Message]> = missing.collect();
+                let missing: Box<[MessageNumber]> = missing.collect();
                 if !missing.is_empty() && !peer.is_below(scoring::GOSSIP_THRESHOLD, now) {
-                    out.push((from, Said::IWant(missing)));
+                    out.push((from, GossipRpc::IWant(missing)));
                 }
             }
-            Said::IWant(ids) => {
-                let held = |id: &&Message| self.history.iter().any(|held| held.contains(id));
-                out.extend(ids.iter().filter(held).map(|id| (from, Said::Message(*id))));
+            GossipRpc::IWant(ids) => {
+                let held = |id: &&MessageNumber| self.history.iter().any(|held| held.contains(id));
+                out.extend(
+                    ids.iter()
+                        .filter(held)
+                        .map(|id| (from, GossipRpc::Message(*id))),
+                );
             }
-            Said::IDontWant(message) => {
+            GossipRpc::IDontWant(message) => {
                 peer.unwanted.push_back((message, now));
             }
-            Said::Graft if peer.backoff > now || peer.score(now) < 0.0 => {
+            GossipRpc::Graft if peer.backoff > now || peer.score(now) < 0.0 => {
                 peer.backoff = now.after(self.figures.prune_backoff);
-                out.push((from, Said::Prune));
+                out.push((from, GossipRpc::Prune));
             }
             // A full mesh accepts only peers that this node dialled.
-            Said::Graft if self.mesh.len() >= self.figures.mesh_n_high && !peer.outbound => {
+            GossipRpc::Graft if self.mesh.len() >= self.figures.mesh_n_high && !peer.outbound => {
                 peer.backoff = now.after(self.figures.prune_backoff);
-                out.push((from, Said::Prune));
+                out.push((from, GossipRpc::Prune));
             }
-            Said::Graft => {
+            GossipRpc::Graft => {
                 peer.in_mesh_since.get_or_insert(now);
                 self.mesh.insert(from);
             }
-            Said::Prune => {
+            GossipRpc::Prune => {
                 (peer.in_mesh_since, peer.backoff) = (None, now.after(self.figures.prune_backoff));
                 self.mesh.remove(&from);
             }
@@ -339,7 +348,7 @@ impl Gossip {
     }
 
     /// Keeps the mesh at its size, gossips some message ids, and forgets old messages.
-    pub fn heartbeat(&mut self, now: Time, dice: &mut Dice, out: &mut Vec<(Id, Said)>) {
+    pub fn heartbeat(&mut self, now: Time, dice: &mut Dice, out: &mut Vec<(Id, GossipRpc)>) {
         self.beats += 1;
         let bad: Vec<Id> = self
             .mesh
@@ -387,11 +396,11 @@ impl Gossip {
         self.mesh.iter().filter(outbound).count()
     }
 
-    fn prune(&mut self, id: Id, now: Time, out: &mut Vec<(Id, Said)>) {
+    fn prune(&mut self, id: Id, now: Time, out: &mut Vec<(Id, GossipRpc)>) {
         self.mesh.remove(&id);
         if let Some(peer) = self.peers.get_mut(&id) {
             (peer.in_mesh_since, peer.backoff) = (None, now.after(self.figures.prune_backoff));
-            out.push((id, Said::Prune));
+            out.push((id, GossipRpc::Prune));
         }
     }
 
@@ -400,11 +409,11 @@ impl Gossip {
         wanted: usize,
         now: Time,
         dice: &mut Dice,
-        out: &mut Vec<(Id, Said)>,
-        may: impl Fn(&Peer, f64) -> bool,
+        out: &mut Vec<(Id, GossipRpc)>,
+        may: impl Fn(&MeshPeer, f64) -> bool,
     ) {
         // Gossipsub waits one heartbeat longer than the backoff.
-        let over = |peer: &Peer| {
+        let over = |peer: &MeshPeer| {
             peer.backoff == Time::default() || peer.backoff.after(self.figures.heartbeat) <= now
         };
         let free = self.peers.iter().filter(|(id, peer)| {
@@ -420,13 +429,13 @@ impl Gossip {
             if let Some(peer) = self.peers.get_mut(&id) {
                 peer.in_mesh_since = Some(now);
             }
-            out.push((id, Said::Graft));
+            out.push((id, GossipRpc::Graft));
         }
     }
 
     /// Shrinks the mesh to `mesh_n`: the best peers stay, and enough of those that this node
     /// dialled.
-    fn shrink(&mut self, now: Time, dice: &mut Dice, out: &mut Vec<(Id, Said)>) {
+    fn shrink(&mut self, now: Time, dice: &mut Dice, out: &mut Vec<(Id, GossipRpc)>) {
         let mut ranked: Vec<(f64, Id)> = self
             .mesh
             .iter()
@@ -456,7 +465,7 @@ impl Gossip {
 
     /// Opportunistic grafting: if half of the mesh has low scores, some peers with better ones are
     /// added.
-    fn improve(&mut self, now: Time, dice: &mut Dice, out: &mut Vec<(Id, Said)>) {
+    fn improve(&mut self, now: Time, dice: &mut Dice, out: &mut Vec<(Id, GossipRpc)>) {
         let mut scores: Vec<f64> = self
             .mesh
             .iter()
@@ -478,9 +487,9 @@ impl Gossip {
     }
 
     /// Sends message ids to some peers outside the mesh.
-    fn tell(&self, now: Time, dice: &mut Dice, out: &mut Vec<(Id, Said)>) {
+    fn tell(&self, now: Time, dice: &mut Dice, out: &mut Vec<(Id, GossipRpc)>) {
         let told = self.history.iter().take(self.figures.history_gossip);
-        let ids: Rc<[Message]> = told.flatten().copied().collect();
+        let ids: Rc<[MessageNumber]> = told.flatten().copied().collect();
         if ids.is_empty() {
             return;
         }
@@ -495,7 +504,7 @@ impl Gossip {
             others
                 .into_iter()
                 .take(count)
-                .map(|id| (id, Said::IHave(ids.clone()))),
+                .map(|id| (id, GossipRpc::IHave(ids.clone()))),
         );
     }
 }
@@ -533,14 +542,17 @@ mod tests {
     fn a_mesh_grows_to_what_it_should_be_and_shrinks_to_it() {
         let (mut gossip, mut dice, mut out) = (gossip(40), Dice::of(1, "mesh", 0), Vec::new());
         for id in 1..4 {
-            gossip.heard(id, Said::Prune, at(0), &mut out);
+            gossip.heard(id, GossipRpc::Prune, at(0), &mut out);
         }
         gossip.heartbeat(at(1), &mut dice, &mut out);
         assert_eq!(gossip.mesh().len(), gossip.figures.mesh_n);
-        assert!(out.iter().all(|(id, said)| *said == Said::Graft && *id > 3));
+        assert!(
+            out.iter()
+                .all(|(id, said)| *said == GossipRpc::Graft && *id > 3)
+        );
         let more: Vec<Id> = (0..40).filter(|id| !gossip.mesh().contains(id)).collect();
         for id in more {
-            gossip.heard(id, Said::Graft, at(1), &mut out);
+            gossip.heard(id, GossipRpc::Graft, at(1), &mut out);
         }
         assert!(gossip.mesh().len() >= gossip.figures.mesh_n_high);
         gossip.heartbeat(at(2), &mut dice, &mut out);
@@ -561,7 +573,7 @@ mod tests {
             "the others are told not to send it"
         );
         assert!(!gossip.received(mesh[1], 50, 7, 2_000, &mut out));
-        gossip.heard(mesh[2], Said::IDontWant(7), at(1), &mut out);
+        gossip.heard(mesh[2], GossipRpc::IDontWant(7), at(1), &mut out);
         out.clear();
         gossip.judged(mesh[0], 50, 7, Acceptance::Accept, at(1), &mut out);
         let to: Vec<Id> = out.iter().map(|(id, _)| *id).collect();
@@ -577,11 +589,11 @@ mod tests {
         gossip.heartbeat(at(2), &mut dice, &mut out);
         let told = out
             .iter()
-            .filter(|(_, said)| matches!(said, Said::IHave(_)));
+            .filter(|(_, said)| matches!(said, GossipRpc::IHave(_)));
         assert_eq!(told.count(), 8, "a quarter of those beside the mesh");
         out.clear();
-        gossip.heard(39, Said::IWant([7].into()), at(2), &mut out);
-        assert_eq!(out, [(39, Said::Message(7))]);
+        gossip.heard(39, GossipRpc::IWant([7].into()), at(2), &mut out);
+        assert_eq!(out, [(39, GossipRpc::Message(7))]);
     }
 
     #[test]

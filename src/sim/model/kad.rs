@@ -12,7 +12,7 @@ use crate::{
 
 /// A peer in a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Entry {
+struct BucketEntry {
     id: Id,
     position: u64,
     connected: bool,
@@ -20,13 +20,13 @@ struct Entry {
 
 /// The peers that a node knows, by their distance from it.
 #[derive(Debug)]
-pub struct Table {
+pub struct KadTable {
     here: u64,
     /// By the number of leading bits that agree; the peer connected longest ago comes first.
-    buckets: BTreeMap<u32, Vec<Entry>>,
+    buckets: BTreeMap<u32, Vec<BucketEntry>>,
 }
 
-impl Table {
+impl KadTable {
     pub fn new(here: u64) -> Self {
         Self {
             here,
@@ -48,7 +48,7 @@ impl Table {
             };
             bucket.remove(gone);
         }
-        bucket.push(Entry {
+        bucket.push(BucketEntry {
             id,
             position,
             connected: true,
@@ -93,7 +93,7 @@ impl Table {
             (self.here ^ (1 << (63 - bucket.min(63))) ^ target) & !below
         };
         let filled = self.buckets.iter();
-        let mut order: Vec<(u64, &Vec<Entry>)> = filled
+        let mut order: Vec<(u64, &Vec<BucketEntry>)> = filled
             .map(|(bucket, entries)| (distance(*bucket), entries))
             .collect();
         order.sort_unstable_by_key(|(distance, _)| *distance);
@@ -138,7 +138,7 @@ impl Table {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum ContactState {
     NotContacted,
     Waiting,
     Succeeded,
@@ -148,7 +148,7 @@ enum State {
 #[derive(Clone, Copy, Debug)]
 struct Contact {
     id: Id,
-    state: State,
+    state: ContactState,
     /// Number of peers asked one after the other to learn of it, including itself.
     depth: u32,
 }
@@ -198,7 +198,7 @@ impl Walk {
                 nearest_new = nearest_new.min(distance);
                 Contact {
                     id: *id,
-                    state: State::NotContacted,
+                    state: ContactState::NotContacted,
                     depth,
                 }
             });
@@ -219,9 +219,9 @@ impl Walk {
         let mut answered = Some(0);
         for contact in self.contacts.values_mut() {
             match contact.state {
-                State::Waiting if at_capacity => return Next::Wait,
-                State::Waiting => answered = None,
-                State::Succeeded => {
+                ContactState::Waiting if at_capacity => return Next::Wait,
+                ContactState::Waiting => answered = None,
+                ContactState::Succeeded => {
                     if let Some(count) = &mut answered {
                         *count += 1;
                         if *count >= K {
@@ -230,13 +230,13 @@ impl Walk {
                         }
                     }
                 }
-                State::NotContacted if at_capacity => return Next::Wait,
-                State::NotContacted => {
-                    contact.state = State::Waiting;
+                ContactState::NotContacted if at_capacity => return Next::Wait,
+                ContactState::NotContacted => {
+                    contact.state = ContactState::Waiting;
                     self.waiting += 1;
                     return Next::Ask(contact.id);
                 }
-                State::Failed => {}
+                ContactState::Failed => {}
             }
         }
         if self.waiting > 0 {
@@ -249,7 +249,7 @@ impl Walk {
     /// Takes an answer with the peers that it names. Returns the depth of the answering peer;
     /// `None` if no answer of it was awaited.
     pub fn answered(&mut self, from: Id, closer: &[Id], positions: &[u64]) -> Option<u32> {
-        let depth = self.settle(from, State::Succeeded, positions)?;
+        let depth = self.settle(from, ContactState::Succeeded, positions)?;
         let range = self.contacts.keys().nth(K - 1);
         let range = range.or_else(|| self.contacts.keys().last()).copied();
         let few = self.contacts.len() < K;
@@ -263,13 +263,13 @@ impl Walk {
     }
 
     pub fn failed(&mut self, peer: Id, positions: &[u64]) {
-        self.settle(peer, State::Failed, positions);
+        self.settle(peer, ContactState::Failed, positions);
     }
 
-    fn settle(&mut self, peer: Id, state: State, positions: &[u64]) -> Option<u32> {
+    fn settle(&mut self, peer: Id, state: ContactState, positions: &[u64]) -> Option<u32> {
         let distance = positions.get(peer as usize)? ^ self.target;
         let contact = self.contacts.get_mut(&distance)?;
-        if contact.state != State::Waiting {
+        if contact.state != ContactState::Waiting {
             return None;
         }
         contact.state = state;
@@ -281,7 +281,7 @@ impl Walk {
     pub fn closest(&self) -> Vec<Id> {
         let answered = self.contacts.values();
         answered
-            .filter(|contact| contact.state == State::Succeeded)
+            .filter(|contact| contact.state == ContactState::Succeeded)
             .map(|contact| contact.id)
             .take(K)
             .collect()
@@ -294,11 +294,11 @@ mod tests {
     use crate::sim::dice::Dice;
 
     /// Returns the positions of `count` peers, and the table of each, which knows all others.
-    fn swarm(count: usize) -> (Vec<u64>, Vec<Table>) {
+    fn swarm(count: usize) -> (Vec<u64>, Vec<KadTable>) {
         let mut dice = Dice::of(3, "positions", 0);
         let positions: Vec<u64> = (0..count).map(|_| dice.draw()).collect();
         let table = |here: u64| {
-            let mut table = Table::new(here);
+            let mut table = KadTable::new(here);
             for (id, position) in positions.iter().enumerate() {
                 if *position != here {
                     table.insert(id as Id, *position);
@@ -365,7 +365,7 @@ mod tests {
 
     #[test]
     fn a_full_bucket_takes_nobody_but_for_one_that_left() {
-        let mut table = Table::new(0);
+        let mut table = KadTable::new(0);
         let position = |id: Id| (1 << 63) | u64::from(id);
         (0..30).for_each(|id| table.insert(id, position(id)));
         assert!(table.len() == K && !table.contains(25, position(25)));

@@ -11,13 +11,13 @@ use std::{
 use libp2p::PeerId;
 
 use super::{
-    Alarm, Effect, How, Known, Node, Scene, Wire,
-    query::{Ask, For, answer_of},
+    Alarm, How, KnownState, Scene, SimEffect, SimNode, Wire,
+    query::{For, QueryMessage, answer_of},
 };
 use crate::{
     domain::{reputation::Outcome, time::Timestamp},
     registry::schedule::{GAP, SETTLE, Schedule},
-    sim::{Id, script::Role},
+    sim::{Id, script::NodeRole},
 };
 
 /// Longest wait for an answer.
@@ -52,11 +52,11 @@ impl Comparing {
     }
 }
 
-impl Node {
+impl SimNode {
     /// Notes that a peer has said hello.
     pub fn greeted(&mut self, cx: &mut Scene<'_>) {
         if self.comparing.left > 0 && !std::mem::replace(&mut self.comparing.choosing, true) {
-            cx.out.push(Effect::After(SETTLE, Alarm::Joined));
+            cx.out.push(SimEffect::After(SETTLE, Alarm::Joined));
         }
     }
 
@@ -82,7 +82,13 @@ impl Node {
             if let Some(id) = id.filter(|id| self.links.contains_key(id)) {
                 self.comparing.asking = true;
                 self.comparing.left -= 1;
-                return self.ask(id, For::Comparison(failed), REACH, Ask::Compare, cx);
+                return self.ask(
+                    id,
+                    For::Comparison(failed),
+                    REACH,
+                    QueryMessage::Compare,
+                    cx,
+                );
             }
         }
     }
@@ -97,18 +103,18 @@ impl Node {
         let all = self
             .catalogue
             .iter()
-            .filter(|_| self.role != Role::Withholder);
-        let all: Rc<[(u32, Known)]> = all
+            .filter(|_| self.role != NodeRole::Withholder);
+        let all: Rc<[(u32, KnownState)]> = all
             .map(|(package, known)| {
                 let head = self.said_of(known.head);
-                (*package, Known { head, ..*known })
+                (*package, KnownState { head, ..*known })
             })
             .collect();
-        self.send(from, Wire::Ask(Ask::Catalogue(number, all)), cx);
+        self.send(from, Wire::Ask(QueryMessage::Catalogue(number, all)), cx);
     }
 
     /// Handles a peer's answer.
-    pub fn compared(&mut self, from: Id, all: &[(u32, Known)], cx: &mut Scene<'_>) {
+    pub fn compared(&mut self, from: Id, all: &[(u32, KnownState)], cx: &mut Scene<'_>) {
         for (package, known) in all {
             if !self
                 .admits(*package, known, cx)
@@ -124,7 +130,7 @@ impl Node {
             self.observe(from, outcome, cx);
             if outcome == Outcome::AnswerRight {
                 self.catalogue.insert(*package, *known);
-                cx.out.push(Effect::Heard {
+                cx.out.push(SimEffect::Heard {
                     message: known.message,
                     via: from,
                     how: How::Comparison,
@@ -141,7 +147,8 @@ impl Node {
         if let Some(peer) = cx.shared.peer(peer) {
             let now = cx.instant();
             self.comparing.schedule.failed(peer, failed, now);
-            cx.out.push(Effect::After(GAP * (failed + 1), Alarm::Again));
+            cx.out
+                .push(SimEffect::After(GAP * (failed + 1), Alarm::Again));
         }
         self.compare(cx);
     }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{Alarm, Effect, Node, Scene, Wire};
+use super::{Alarm, Scene, SimEffect, SimNode, Wire};
 use crate::{
     domain::{
         lanes::Lane,
@@ -11,11 +11,11 @@ use crate::{
         reputation::Outcome,
         shares::HolderId,
     },
-    net::machines::{BOOTSTRAP_INTERVAL, Ended, K, penalties, queries},
+    net::machines::{BOOTSTRAP_INTERVAL, K, LookupEnd, penalties, queries},
     sim::{
         Id, Joins,
         model::kad::{Next, Walk},
-        script::Role,
+        script::NodeRole,
         shared::Value,
     },
 };
@@ -56,7 +56,7 @@ pub enum Purpose {
 
 /// A running query.
 #[derive(Debug)]
-pub struct Query {
+pub struct RunningLookup {
     walk: Walk,
     purpose: Purpose,
     /// Requests sent.
@@ -66,7 +66,7 @@ pub struct Query {
 }
 
 #[cfg(test)]
-impl Query {
+impl RunningLookup {
     /// Whether somebody wants its result: a node looks for its neighbourhood at any time.
     pub fn is_asked(&self) -> bool {
         !matches!(self.purpose, Purpose::Refresh(_))
@@ -75,10 +75,10 @@ impl Query {
 
 /// The result of a DHT lookup.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Found {
+pub struct LookupOutcome {
     /// True if it preceded a publish, instead of being a person's request for a package.
     pub is_first: bool,
-    pub ended: Ended,
+    pub ended: LookupEnd,
     pub found: bool,
     /// Requests that Kademlia sent.
     pub asked: u32,
@@ -86,12 +86,12 @@ pub struct Found {
     pub depth: Option<u32>,
 }
 
-impl Node {
+impl SimNode {
     /// Notes a new peer in the routing table: while there are few, the neighbourhood is looked up.
     pub fn routed(&mut self, cx: &mut Scene<'_>) {
         if self.table.len() <= K && !self.refreshing {
             self.refreshing = true;
-            cx.out.push(Effect::After(THROTTLE, Alarm::Refresh));
+            cx.out.push(SimEffect::After(THROTTLE, Alarm::Refresh));
         }
     }
 
@@ -100,10 +100,10 @@ impl Node {
         if !self.is_refreshed {
             self.is_refreshed = true;
             cx.out
-                .push(Effect::After(BOOTSTRAP_INTERVAL, Alarm::Refresh));
+                .push(SimEffect::After(BOOTSTRAP_INTERVAL, Alarm::Refresh));
         }
         if self.options.joins == Joins::Told {
-            return cx.out.push(Effect::Bootstrap);
+            return cx.out.push(SimEffect::Bootstrap);
         }
         let here = cx.shared.position(self.me);
         let query = self.start_query(here, Purpose::Refresh(Vec::new()), cx);
@@ -114,7 +114,7 @@ impl Node {
         let start = self.table.closest(target, None);
         let walk = Walk::new(target, &start, &cx.shared.positions);
         let number = self.number();
-        let query = Query {
+        let query = RunningLookup {
             walk,
             purpose,
             asked: 0,
@@ -123,7 +123,7 @@ impl Node {
         self.queries.insert(number, query);
         // Kademlia's own timeout of a query, a second after ours.
         let slack = self.options.query_timeout + Duration::from_secs(1);
-        cx.out.push(Effect::After(slack, Alarm::Over(number)));
+        cx.out.push(SimEffect::After(slack, Alarm::Over(number)));
         number
     }
 
@@ -170,9 +170,9 @@ impl Node {
                 }
             }
             Purpose::Get { get, .. } => {
-                let ended = queries::Event::LookedUp(number, Ended::Exhausted);
+                let ended = queries::DhtEvent::LookedUp(number, LookupEnd::Exhausted);
                 self.progressed(ended, cx);
-                self.looked_up(number, get, query.asked, Ended::Exhausted, cx);
+                self.looked_up(number, get, query.asked, LookupEnd::Exhausted, cx);
             }
         }
     }
@@ -191,9 +191,9 @@ impl Node {
     pub fn over(&mut self, number: u64, cx: &mut Scene<'_>) {
         match self.queries.get(&number).map(|query| &query.purpose) {
             Some(Purpose::Get { .. }) => {
-                let ended = queries::Event::LookedUp(number, Ended::TimedOut);
+                let ended = queries::DhtEvent::LookedUp(number, LookupEnd::TimedOut);
                 self.progressed(ended, cx);
-                self.stop(number, Ended::TimedOut, cx);
+                self.stop(number, LookupEnd::TimedOut, cx);
             }
             Some(Purpose::Put(_) | Purpose::Refresh(_)) => self.walked(number, cx),
             None => {}
@@ -201,7 +201,7 @@ impl Node {
     }
 
     /// Ends the query of a lookup that has been resolved.
-    pub fn stop(&mut self, number: u64, ended: Ended, cx: &mut Scene<'_>) {
+    pub fn stop(&mut self, number: u64, ended: LookupEnd, cx: &mut Scene<'_>) {
         let Some(query) = self.queries.remove(&number) else {
             return;
         };
@@ -213,7 +213,7 @@ impl Node {
 
     /// After a successful lookup, reports the closest peer that lacked the record, as Kademlia does
     /// (`Caching` in `behaviour.rs` of `libp2p-kad`).
-    fn told_missing(&mut self, query: &Query, cx: &mut Scene<'_>) {
+    fn told_missing(&mut self, query: &RunningLookup, cx: &mut Scene<'_>) {
         if query.gave.is_empty() {
             return;
         }
@@ -223,7 +223,7 @@ impl Node {
             .and_then(|id| cx.shared.peer(id))
             .into_iter()
             .collect();
-        self.progressed(queries::Event::Missing(nearest), cx);
+        self.progressed(queries::DhtEvent::Missing(nearest), cx);
     }
 
     pub fn on_dht(&mut self, from: Id, said: Dht, cx: &mut Scene<'_>) {
@@ -249,7 +249,7 @@ impl Node {
 
     /// Returns the value that it gives for a key; a liar gives another one.
     fn stored(&self, key: u32, cx: &Scene<'_>) -> Option<Value> {
-        if matches!(self.role, Role::Staller | Role::Withholder) {
+        if matches!(self.role, NodeRole::Staller | NodeRole::Withholder) {
             return None;
         }
         let (key, _) = cx.shared.keys.get(key as usize)?;
@@ -259,7 +259,7 @@ impl Node {
 
     /// Returns what it says where an honest node says this.
     pub fn said_of(&self, value: Value) -> Value {
-        if self.role == Role::Liar {
+        if self.role == NodeRole::Liar {
             value + 1
         } else {
             value
@@ -297,32 +297,32 @@ impl Node {
             self.depths.entry(number).or_insert(depth);
             self.holders.entry(number).or_default().insert(from);
         }
-        let found = queries::Event::Found(number, cx.shared.peer(from), held.bytes.clone());
+        let found = queries::DhtEvent::Found(number, cx.shared.peer(from), held.bytes.clone());
         self.progressed(found, cx);
     }
 
     /// Passes an event to the queries and executes their orders.
-    pub fn progressed(&mut self, event: queries::Event<u64>, cx: &mut Scene<'_>) {
+    pub fn progressed(&mut self, event: queries::DhtEvent<u64>, cx: &mut Scene<'_>) {
         let mut orders = self.lookups.on(event, cx.instant());
         // If several end at once, the order must depend on the seed alone.
         orders.sort_by_key(|order| match order {
-            queries::Order::Stop(number, _) => *number,
+            queries::DhtAction::Stop(number, _) => *number,
             _ => 0,
         });
         for order in orders {
             match order {
-                queries::Order::Stop(number, End::Enough) => {
-                    self.stop(number, Ended::Satisfied, cx);
+                queries::DhtAction::Stop(number, End::Enough) => {
+                    self.stop(number, LookupEnd::Satisfied, cx);
                 }
-                queries::Order::Stop(number, _) => self.stop(number, Ended::TimedOut, cx),
-                queries::Order::Observe(peer, outcome) => {
-                    self.penalise(penalties::Event::Observed(peer, outcome), cx);
+                queries::DhtAction::Stop(number, _) => self.stop(number, LookupEnd::TimedOut, cx),
+                queries::DhtAction::Observe(peer, outcome) => {
+                    self.penalise(penalties::PenaltyEvent::Observed(peer, outcome), cx);
                 }
                 // For statistics, traces, and providers, which are not simulated.
-                queries::Order::Refused(_)
-                | queries::Order::Wrong(..)
-                | queries::Order::Done(_)
-                | queries::Order::Dial(_) => {}
+                queries::DhtAction::Refused(_)
+                | queries::DhtAction::Wrong(..)
+                | queries::DhtAction::Done(_)
+                | queries::DhtAction::Dial(_) => {}
             }
         }
     }

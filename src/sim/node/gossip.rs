@@ -4,20 +4,20 @@ use std::{collections::VecDeque, time::Duration};
 
 use libp2p::PeerId;
 
-use super::{Alarm, Effect, How, Known, Node, Scene, Wire};
+use super::{Alarm, How, KnownState, Scene, SimEffect, SimNode, Wire};
 use crate::{
     domain::record::{Admission, Class, Refusal, admit},
     net::{
         Verdict,
         machines::{
             INBOUND,
-            judge::{Event, Handed, Message, Order, Topic},
+            judge::{GossipAction, GossipEvent, GossipMessage, Handed, Topic},
             penalties,
         },
     },
     sim::{
         Id,
-        model::gossip::{Acceptance, Figures, Said},
+        model::gossip::{Acceptance, Figures, GossipRpc},
         shared::{News, SIGNED},
         time::Time,
     },
@@ -54,13 +54,13 @@ impl Inbox {
     }
 }
 
-impl Node {
+impl SimNode {
     pub fn gossip_figures(&self) -> Figures {
         self.gossip.figures()
     }
 
     /// Sends gossip's messages.
-    pub fn say(&mut self, said: Vec<(Id, Said)>, cx: &mut Scene<'_>) {
+    pub fn say(&mut self, said: Vec<(Id, GossipRpc)>, cx: &mut Scene<'_>) {
         for (to, said) in said {
             self.send(to, Wire::Gossip(said), cx);
         }
@@ -70,7 +70,7 @@ impl Node {
         let mut out = Vec::new();
         self.gossip.heartbeat(cx.now, &mut self.dice, &mut out);
         self.say(out, cx);
-        cx.out.push(Effect::After(
+        cx.out.push(SimEffect::After(
             self.gossip_figures().heartbeat,
             Alarm::Heartbeat,
         ));
@@ -85,15 +85,15 @@ impl Node {
         let mut out = Vec::new();
         let to = self.gossip.publish(message, cx.now, &mut out);
         self.say(out, cx);
-        cx.out.push(Effect::Announced { message, to });
+        cx.out.push(SimEffect::Announced { message, to });
         to
     }
 
-    pub fn on_gossip(&mut self, from: Id, said: Said, cx: &mut Scene<'_>) {
+    pub fn on_gossip(&mut self, from: Id, said: GossipRpc, cx: &mut Scene<'_>) {
         if !self.gossip.hears(from, cx.now) {
             return;
         }
-        let Said::Message(number) = said else {
+        let GossipRpc::Message(number) = said else {
             let mut out = Vec::new();
             self.gossip.heard(from, said, cx.now, &mut out);
             return self.say(out, cx);
@@ -105,7 +105,7 @@ impl Node {
         let (author, bytes) = (message.author, message.bytes);
         let first = self.gossip.received(from, author, number, bytes, &mut out);
         self.say(out, cx);
-        cx.out.push(Effect::Copy {
+        cx.out.push(SimEffect::Copy {
             message: number,
             first,
         });
@@ -128,7 +128,7 @@ impl Node {
             self.weigh(from, message, cx);
             // Messages after the connection was closed are not read.
             let is_closed =
-                |effect: &Effect| matches!(effect, Effect::Close(peer) if *peer == from);
+                |effect: &SimEffect| matches!(effect, SimEffect::Close(peer) if *peer == from);
             if cx.out.iter().skip(before).any(is_closed) {
                 return;
             }
@@ -141,7 +141,7 @@ impl Node {
             return;
         };
         let publisher = message.claimed;
-        let message = Message {
+        let message = GossipMessage {
             id: number,
             topic: Topic::Announcement,
             // The number stands for the bytes.
@@ -154,26 +154,28 @@ impl Node {
             known: publisher.is_some_and(|publisher| self.known.contains(&publisher)),
         };
         let free = self.inbox.free(cx.now);
-        self.decide(Event::Message(message, free), cx);
+        self.decide(GossipEvent::Message(message, free), cx);
     }
 
-    fn decide(&mut self, event: Event<u32>, cx: &mut Scene<'_>) {
+    fn decide(&mut self, event: GossipEvent<u32>, cx: &mut Scene<'_>) {
         for order in self.judge.on(event, &mut self.lanes, cx.stamp()) {
             match order {
-                Order::HandOver(handed, _) => {
+                GossipAction::HandOver(handed, _) => {
                     let after = self.inbox.push(cx.now);
                     cx.out
-                        .push(Effect::After(after, Alarm::Settled(Box::new(handed))));
+                        .push(SimEffect::After(after, Alarm::Settled(Box::new(handed))));
                 }
-                Order::Report(message, via, verdict) => self.report(message, &via, verdict, cx),
-                Order::Observe(peer, outcome) => {
-                    self.penalise(penalties::Event::Observed(peer, outcome), cx);
+                GossipAction::Report(message, via, verdict) => {
+                    self.report(message, &via, verdict, cx)
                 }
-                Order::Fault(peer, fault) => {
-                    self.penalise(penalties::Event::Fault(peer, fault), cx);
+                GossipAction::Observe(peer, outcome) => {
+                    self.penalise(penalties::PenaltyEvent::Observed(peer, outcome), cx);
+                }
+                GossipAction::Fault(peer, fault) => {
+                    self.penalise(penalties::PenaltyEvent::Fault(peer, fault), cx);
                 }
                 // Simulated nodes do not declare locations.
-                Order::Place(..) => {}
+                GossipAction::Place(..) => {}
             }
         }
     }
@@ -184,7 +186,7 @@ impl Node {
         let message = cx.shared.message(handed.id);
         let verdict = message.map_or(Err(Refusal::Malformed), |message| message.verdict);
         let verdict = verdict.and_then(|news| self.take_news(&news, &handed, cx));
-        self.decide(Event::Verdict(handed, verdict), cx);
+        self.decide(GossipEvent::Verdict(handed, verdict), cx);
     }
 
     /// Accepts an announcement's head into the catalogue, by the rule of heads.
@@ -194,7 +196,7 @@ impl Node {
         handed: &Handed<u32>,
         cx: &mut Scene<'_>,
     ) -> Result<(), Refusal> {
-        let known = Known {
+        let known = KnownState {
             mark: news.mark,
             at: news.at,
             head: news.head,
@@ -203,7 +205,7 @@ impl Node {
         if self.admits(news.package, &known, cx)? {
             self.catalogue.insert(news.package, known);
             let via = cx.shared.id(&handed.via);
-            cx.out.extend(via.map(|via| Effect::Heard {
+            cx.out.extend(via.map(|via| SimEffect::Heard {
                 message: handed.id,
                 via,
                 how: How::Gossip,
@@ -213,7 +215,7 @@ impl Node {
     }
 
     /// Returns true if news of a package is newer than what the node knows; fails if it is older.
-    pub fn admits(&self, package: u32, told: &Known, cx: &Scene<'_>) -> Result<bool, Refusal> {
+    pub fn admits(&self, package: u32, told: &KnownState, cx: &Scene<'_>) -> Result<bool, Refusal> {
         let held = self.catalogue.get(&package);
         match admit(held.map(|held| &held.mark), &told.mark, cx.stamp()) {
             Admission::Older => Err(Refusal::Superseded),

@@ -4,7 +4,7 @@ use std::{collections::HashSet, time::Duration};
 
 use libp2p::PeerId;
 
-use super::{Alarm, Effect, Node, Scene, Wire, numbers};
+use super::{Alarm, Scene, SimEffect, SimNode, Wire, numbers};
 use crate::{
     net::{
         machines::{ConnectionId, K, Origin, REDIALLED, TICK, has_room, most_connections, to_trim},
@@ -24,7 +24,7 @@ const JITTER: u64 = 2_000;
 
 /// A connection with a peer.
 #[derive(Clone, Copy, Debug)]
-pub struct Link {
+pub struct SimLink {
     pub number: u32,
     pub outbound: bool,
     /// Travel time in microseconds.
@@ -35,7 +35,7 @@ pub struct Link {
     pub seen: Time,
 }
 
-impl Node {
+impl SimNode {
     /// Starts the node, or lets it return, with these known addresses.
     pub fn enter(&mut self, bootstraps: &[Id], cx: &mut Scene<'_>) {
         self.online = true;
@@ -59,9 +59,9 @@ impl Node {
         let tick = late(&mut self.dice, TICK);
         let beat = figures.first_heartbeat + late(&mut self.dice, figures.heartbeat);
         let ping = late(&mut self.dice, self.options.ping_every);
-        cx.out.push(Effect::After(tick, Alarm::Tick));
-        cx.out.push(Effect::After(beat, Alarm::Heartbeat));
-        cx.out.push(Effect::After(ping, Alarm::Ping));
+        cx.out.push(SimEffect::After(tick, Alarm::Tick));
+        cx.out.push(SimEffect::After(beat, Alarm::Heartbeat));
+        cx.out.push(SimEffect::After(ping, Alarm::Ping));
         self.dial_due(cx);
     }
 
@@ -69,7 +69,7 @@ impl Node {
     pub fn leave(&mut self, cx: &mut Scene<'_>) {
         let peers: Vec<Id> = self.links.keys().copied().collect();
         self.remembered = peers.iter().copied().take(REDIALLED).collect();
-        cx.out.extend(peers.into_iter().map(Effect::Close));
+        cx.out.extend(peers.into_iter().map(SimEffect::Close));
         self.online = false;
         self.epoch += 1;
         self.dialling.clear();
@@ -80,7 +80,7 @@ impl Node {
         self.abandon(cx);
     }
 
-    pub fn link(&self, peer: Id) -> Option<Link> {
+    pub fn link(&self, peer: Id) -> Option<SimLink> {
         self.links.get(&peer).copied()
     }
 
@@ -90,7 +90,7 @@ impl Node {
             let at = cx.now.plus(link.one_way + self.dice.draw() % JITTER);
             link.last = link.last.max(at);
             let (link, at) = (link.number, link.last);
-            cx.out.push(Effect::Send { to, link, at, wire });
+            cx.out.push(SimEffect::Send { to, link, at, wire });
         }
     }
 
@@ -103,7 +103,7 @@ impl Node {
             return waiting.push(wire);
         }
         self.dialling.insert(to, vec![wire]);
-        cx.out.push(Effect::Dial(to));
+        cx.out.push(SimEffect::Dial(to));
     }
 
     /// Sends the messages that waited for a connection.
@@ -118,7 +118,7 @@ impl Node {
         for peer in found {
             if !self.links.contains_key(peer) && !self.dialling.contains_key(peer) {
                 self.dialling.insert(*peer, Vec::new());
-                cx.out.push(Effect::Dial(*peer));
+                cx.out.push(SimEffect::Dial(*peer));
             }
         }
     }
@@ -142,7 +142,7 @@ impl Node {
                 .filter(|id| !self.dialling.contains_key(id));
             if let Some(id) = id {
                 self.dialling.insert(id, Vec::new());
-                cx.out.push(Effect::Dial(id));
+                cx.out.push(SimEffect::Dial(id));
             }
         }
     }
@@ -158,10 +158,13 @@ impl Node {
         let let_in = self.online
             && self.links.len() < most as usize
             && inbound < from_outside as usize
-            && self.door.knock(id, member.ip).is_ok()
-            && self.door.admit(id, member.peer, Some(member.ip)).is_ok();
+            && self.admission.admit_address(id, member.ip).is_ok()
+            && self
+                .admission
+                .admit_peer(id, member.peer, Some(member.ip))
+                .is_ok();
         if !let_in {
-            self.door.leave(&id);
+            self.admission.leave(&id);
         }
         let_in
     }
@@ -175,16 +178,19 @@ impl Node {
         let (most, _) = most_connections(self.options.high_water);
         self.online
             && self.links.len() < most as usize
-            && self.door.admit(id, member.peer, Some(member.ip)).is_ok()
+            && self
+                .admission
+                .admit_peer(id, member.peer, Some(member.ip))
+                .is_ok()
     }
 
     /// Handles that the other side closed a connection that was admitted here.
     pub fn given_up(&mut self, number: u32) {
-        self.door
+        self.admission
             .leave(&ConnectionId::new_unchecked(number as usize));
     }
 
-    pub fn connected(&mut self, peer: Id, link: Link, cx: &mut Scene<'_>) {
+    pub fn connected(&mut self, peer: Id, link: SimLink, cx: &mut Scene<'_>) {
         let Some(member) = cx.shared.members.get(peer as usize) else {
             return;
         };
@@ -256,7 +262,7 @@ impl Node {
             return;
         };
         let conn = ConnectionId::new_unchecked(link.number as usize);
-        self.door.leave(&conn);
+        self.admission.leave(&conn);
         if let Some(id) = cx.shared.peer(peer) {
             self.peers.disconnected(&id, conn, cx.stamp());
         }
@@ -282,7 +288,7 @@ impl Node {
         cx.out.extend(
             gone.iter()
                 .filter_map(|peer| cx.shared.id(peer))
-                .map(Effect::Close),
+                .map(SimEffect::Close),
         );
     }
 

@@ -30,30 +30,30 @@ use crate::{
     net::{
         Greeting,
         machines::{
-            Bearings, Callers, ConnectionId, Discovery, Door, GREET_EVERY, Greeter, Job, KadStore,
-            Lookup, PeerTable, Requests, TICK, Timers,
+            Callers, ConnectionAdmission, ConnectionId, Discovery, GREET_EVERY, Greeter, Job,
+            KadStore, Lookup, PeerTable, PlacingContext, Requests, TICK, Timers,
             answering::Answering,
-            judge::{Handed, Judge},
-            penalties::{Event as Judged, Order, Penalties},
+            judge::{Handed, MessageValidator},
+            penalties::{Penalties, PenaltyAction, PenaltyEvent},
             queries::Queries,
         },
     },
     sim::{
         Id, Options,
         dice::Dice,
-        model::{gossip::Figures, gossip::Gossip, kad::Table},
-        script::Role,
-        shared::{Shared, Value},
+        model::{gossip::Figures, gossip::Gossip, kad::KadTable},
+        script::NodeRole,
+        shared::{SharedObjects, Value},
         time::Time,
     },
 };
 use compare::Comparing;
-use dht::Query;
-pub use dht::{Dht, Found};
+use dht::RunningLookup;
+pub use dht::{Dht, LookupOutcome};
 use gossip::Inbox;
-pub use links::{Link, times};
-pub use query::Ask;
-use query::{Asked, Get};
+pub use links::{SimLink, times};
+pub use query::QueryMessage;
+use query::{Get, OpenRequest};
 
 /// Peers that one flooder floods.
 const FLOODED: usize = 8;
@@ -67,7 +67,7 @@ pub enum How {
 
 /// The newest known state of a package.
 #[derive(Clone, Copy, Debug)]
-pub struct Known {
+pub struct KnownState {
     mark: HeadMark,
     at: Timestamp,
     head: Value,
@@ -77,11 +77,11 @@ pub struct Known {
 /// A message between nodes.
 #[derive(Clone, Debug)]
 pub enum Wire {
-    Gossip(super::model::gossip::Said),
+    Gossip(super::model::gossip::GossipRpc),
     /// Many messages at once, each of which would be news only the first time.
     Flood(u32, u32),
     Dht(Dht),
-    Ask(Ask),
+    Ask(QueryMessage),
     Ping(Time),
     Pong(Time),
 }
@@ -115,7 +115,7 @@ pub enum Alarm {
 
 /// An action of a node.
 #[derive(Clone, Debug)]
-pub enum Effect {
+pub enum SimEffect {
     /// Sends a message over a connection, and its time of arrival.
     Send {
         to: Id,
@@ -145,7 +145,7 @@ pub enum Effect {
         to: usize,
     },
     /// A DHT lookup has ended.
-    LookedUp(Found),
+    LookedUp(LookupOutcome),
     /// A person's request has been answered, or failed.
     Got {
         found: bool,
@@ -158,8 +158,8 @@ pub enum Effect {
 /// The part of the world that a node sees at a moment.
 pub struct Scene<'a> {
     pub now: Time,
-    pub shared: &'a Shared,
-    pub out: &'a mut Vec<Effect>,
+    pub shared: &'a SharedObjects,
+    pub out: &'a mut Vec<SimEffect>,
     pub signatures: &'a mut u64,
 }
 
@@ -175,22 +175,22 @@ impl Scene<'_> {
 
 /// An instruction to a node by its person or the plan of the run.
 #[derive(Clone, Copy, Debug)]
-pub enum Told {
+pub enum NodeOrder {
     Publish { message: u32 },
     Get { package: u32 },
     Shout { message: u32 },
     Flood { message: u32, count: u32 },
 }
 
-pub struct Node {
+pub struct SimNode {
     pub me: Id,
-    pub role: Role,
+    pub role: NodeRole,
     pub online: bool,
     /// Grows when it leaves, which invalidates earlier timers.
     pub epoch: u32,
     options: Options,
     dice: Dice,
-    links: BTreeMap<Id, Link>,
+    links: BTreeMap<Id, SimLink>,
     /// Peers being dialled, with the messages for them.
     dialling: BTreeMap<Id, Vec<Wire>>,
 
@@ -199,19 +199,19 @@ pub struct Node {
     discovery: Discovery,
     requests: Requests<u64>,
     pub lanes: Lanes,
-    judge: Judge,
+    judge: MessageValidator,
     answering: Answering,
     greeter: Greeter,
     timers: Timers,
     lookups: Queries<u64>,
     pub store: KadStore,
-    door: Door<ConnectionId>,
+    admission: ConnectionAdmission<ConnectionId>,
     callers: Callers,
     doubted: HashSet<PeerId>,
 
     gossip: Gossip,
-    table: Table,
-    queries: BTreeMap<u64, Query>,
+    table: KadTable,
+    queries: BTreeMap<u64, RunningLookup>,
     /// True from the time a lookup of the neighbourhood is scheduled until it ends.
     refreshing: bool,
     is_refreshed: bool,
@@ -222,12 +222,12 @@ pub struct Node {
     /// Releases to publish once the lookup of the newest head has ended.
     publishing: BTreeMap<u64, (u32, oneshot::Receiver<Lookup>)>,
     gets: BTreeMap<u64, Get>,
-    asked: BTreeMap<u64, Asked>,
+    asked: BTreeMap<u64, OpenRequest>,
     /// The time of the next check of deadlines.
     deadline: Option<Time>,
     inbox: Inbox,
     /// The newest head of each package that it has seen, by the newest notice of it.
-    catalogue: BTreeMap<u32, Known>,
+    catalogue: BTreeMap<u32, KnownState>,
     comparing: Comparing,
     /// Its own publishers; no other has been known for long enough.
     pub known: HashSet<PublisherId>,
@@ -264,17 +264,17 @@ impl Most {
     }
 }
 
-impl Node {
+impl SimNode {
     pub fn new(
         me: Id,
-        shared: &Shared,
+        shared: &SharedObjects,
         options: &Options,
         figures: Figures,
         metrics: &Metrics,
     ) -> Option<Self> {
         let member = shared.members.get(me as usize)?;
         let (now, start) = (Time::default().stamp(), shared.base);
-        let bearings = Bearings {
+        let bearings = PlacingContext {
             atlas: Atlas::default(),
             here: None,
             judged: false,
@@ -304,17 +304,17 @@ impl Node {
             discovery: Discovery::default(),
             requests: Requests::new(),
             lanes: Lanes::default(),
-            judge: Judge::new(member.peer, now),
+            judge: MessageValidator::new(member.peer, now),
             answering: Answering::new(),
             greeter: Greeter::default(),
             timers: Timers::new(GREET_EVERY, start),
             lookups: Queries::new(),
             store: KadStore::new(member.peer, Vec::new(), now),
-            door: Door::new(Classes::ByRange, options.low_water),
+            admission: ConnectionAdmission::new(Classes::ByRange, options.low_water),
             callers: Callers::default(),
             doubted: HashSet::new(),
             gossip: Gossip::new(figures),
-            table: Table::new(shared.position(me)),
+            table: KadTable::new(shared.position(me)),
             queries: BTreeMap::new(),
             refreshing: false,
             is_refreshed: false,
@@ -336,7 +336,7 @@ impl Node {
     }
 
     pub fn is_honest(&self) -> bool {
-        self.role == Role::Honest
+        self.role == NodeRole::Honest
     }
 
     fn number(&mut self) -> u64 {
@@ -357,7 +357,7 @@ impl Node {
             Wire::Ping(sent) => return self.send(from, Wire::Pong(sent), cx),
             Wire::Pong(sent) => {
                 let rtt = cx.now.since(sent);
-                self.penalise(Judged::Pong(peer, rtt, cx.instant()), cx);
+                self.penalise(PenaltyEvent::Pong(peer, rtt, cx.instant()), cx);
             }
         }
         // Once a second is enough.
@@ -370,12 +370,12 @@ impl Node {
     }
 
     /// Executes a step of the run's plan.
-    pub fn told(&mut self, told: Told, cx: &mut Scene<'_>) {
+    pub fn told(&mut self, told: NodeOrder, cx: &mut Scene<'_>) {
         match told {
-            Told::Publish { message } => self.publish(message, cx),
-            Told::Get { package } => self.get(package, cx),
-            Told::Shout { message } => drop(self.announce(message, cx)),
-            Told::Flood { message, count } => {
+            NodeOrder::Publish { message } => self.publish(message, cx),
+            NodeOrder::Get { package } => self.get(package, cx),
+            NodeOrder::Shout { message } => drop(self.announce(message, cx)),
+            NodeOrder::Flood { message, count } => {
                 // The same peers again, and others in place of those that are gone.
                 self.flooded.retain(|peer| self.links.contains_key(peer));
                 let others = self.links.keys().copied();
@@ -393,7 +393,7 @@ impl Node {
         match alarm {
             Alarm::Tick => {
                 self.tick(cx);
-                cx.out.push(Effect::After(TICK, Alarm::Tick));
+                cx.out.push(SimEffect::After(TICK, Alarm::Tick));
             }
             Alarm::Heartbeat => self.beat(cx),
             Alarm::Ping => {
@@ -402,7 +402,7 @@ impl Node {
                     self.send(peer, Wire::Ping(cx.now), cx);
                 }
                 cx.out
-                    .push(Effect::After(self.options.ping_every, Alarm::Ping));
+                    .push(SimEffect::After(self.options.ping_every, Alarm::Ping));
             }
             Alarm::Refresh => self.refresh(cx),
             Alarm::Deadline => self.due(cx),
@@ -437,7 +437,7 @@ impl Node {
             Job::Flush => {
                 self.store.tick(now);
                 self.store.take_dirty();
-                self.penalise(Judged::Due, cx);
+                self.penalise(PenaltyEvent::Due, cx);
                 self.penalties.take_unwritten();
             }
             Job::Trim => self.trim(cx),
@@ -461,7 +461,7 @@ impl Node {
     }
 
     /// Passes an event to the penalties and executes their orders.
-    pub fn penalise(&mut self, event: Judged, cx: &mut Scene<'_>) {
+    pub fn penalise(&mut self, event: PenaltyEvent, cx: &mut Scene<'_>) {
         // A hostile node bans nobody.
         if !self.is_honest() {
             return;
@@ -474,43 +474,43 @@ impl Node {
 
     fn observe(&mut self, peer: Id, outcome: Outcome, cx: &mut Scene<'_>) {
         if let Some(peer) = cx.shared.peer(peer) {
-            self.penalise(Judged::Observed(peer, outcome), cx);
+            self.penalise(PenaltyEvent::Observed(peer, outcome), cx);
         }
     }
 
-    fn carry_out(&mut self, order: Order, cx: &mut Scene<'_>) {
+    fn carry_out(&mut self, order: PenaltyAction, cx: &mut Scene<'_>) {
         match order {
-            Order::Disconnect(peer) => {
+            PenaltyAction::Disconnect(peer) => {
                 let id = cx.shared.id(&peer).filter(|id| self.links.contains_key(id));
-                cx.out.extend(id.map(Effect::Close));
+                cx.out.extend(id.map(SimEffect::Close));
             }
-            Order::Unroute(peer) => {
+            PenaltyAction::Unroute(peer) => {
                 if let Some(id) = cx.shared.id(&peer) {
                     self.table.remove(id, cx.shared.position(id));
-                    cx.out.push(Effect::Banned(id));
+                    cx.out.push(SimEffect::Banned(id));
                 }
             }
-            Order::Admit(admission) => {
-                self.door.admission = admission;
-                let mut beyond = self.door.beyond();
+            PenaltyAction::Admit(admission) => {
+                self.admission.lists = admission;
+                let mut beyond = self.admission.beyond();
                 beyond.sort_unstable();
                 let beyond = beyond.iter().filter_map(|peer| cx.shared.id(peer));
-                cx.out.extend(beyond.map(Effect::Close));
+                cx.out.extend(beyond.map(SimEffect::Close));
             }
-            Order::Doubt(peers) => self.doubted = peers,
-            Order::Promote(peer) => {
+            PenaltyAction::Doubt(peers) => self.doubted = peers,
+            PenaltyAction::Promote(peer) => {
                 if !self.callers.of(peer).good {
                     self.callers.set(self.peers.caller(peer, cx.stamp()));
                 }
             }
-            Order::Notice(..) => {}
+            PenaltyAction::Notice(..) => {}
         }
     }
 
     /// Returns a peer as a sender, with the doubts about its prefix.
     fn sender(&self, peer: PeerId) -> Sender {
         let caller = self.callers.of(peer);
-        let doubtful = &self.door.admission.doubtful;
+        let doubtful = &self.admission.lists.doubtful;
         Sender {
             caller,
             doubtful: caller
@@ -555,7 +555,7 @@ impl Node {
 
     /// Returns the failures that it has recorded of a connected peer.
     #[cfg(test)]
-    pub fn failures(&self, of: Id, shared: &Shared) -> f64 {
+    pub fn failures(&self, of: Id, shared: &SharedObjects) -> f64 {
         let now = Time::default().stamp();
         let all = self
             .peers
@@ -571,7 +571,7 @@ impl Node {
 }
 
 /// Returns a node's peers by number, in an order that depends on nothing else.
-fn numbers(peers: impl Iterator<Item = PeerId>, shared: &Shared) -> Vec<Id> {
+fn numbers(peers: impl Iterator<Item = PeerId>, shared: &SharedObjects) -> Vec<Id> {
     let mut ids: Vec<Id> = peers.filter_map(|peer| shared.id(&peer)).collect();
     ids.sort_unstable();
     ids

@@ -6,7 +6,7 @@ use libp2p::PeerId;
 use rand::seq::SliceRandom;
 use tokio::sync::oneshot;
 
-use super::{Alarm, Effect, Found, Known, Node, Scene, Wire, dht::Purpose};
+use super::{Alarm, KnownState, LookupOutcome, Scene, SimEffect, SimNode, Wire, dht::Purpose};
 use crate::{
     domain::{
         freshness::QUORUM,
@@ -14,14 +14,16 @@ use crate::{
         reputation::{Outcome, SelectionMethod},
     },
     net::{
-        machines::{AskError, Ended, Lookup, Pending, Want, answering, penalties, queries},
+        machines::{
+            AskError, Lookup, LookupEnd, PendingLookup, Want, answering, penalties, queries,
+        },
         protocol::{Hello, Request, Response},
     },
     registry::FAN_OUT,
     sim::{
         Id,
-        script::Role,
-        shared::{Held, Value},
+        script::NodeRole,
+        shared::{SharedRecord, Value},
         time::Time,
     },
 };
@@ -33,7 +35,7 @@ const ANSWERING: Duration = Duration::from_micros(300);
 
 /// Requests and answers, each with the asker's number of its request.
 #[derive(Clone, Debug)]
-pub enum Ask {
+pub enum QueryMessage {
     Hello(u64, Box<Hello>),
     Welcome(u64, Box<Hello>),
     /// Asks for the head of a package.
@@ -42,7 +44,7 @@ pub enum Ask {
     Busy(u64),
     /// Asks for all that a node knows.
     Compare(u64),
-    Catalogue(u64, Rc<[(u32, Known)]>),
+    Catalogue(u64, Rc<[(u32, KnownState)]>),
 }
 
 /// The purpose of a request.
@@ -56,7 +58,7 @@ pub enum For {
 
 /// An open request.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked {
+pub struct OpenRequest {
     peer: Id,
     of: For,
 }
@@ -75,7 +77,7 @@ pub struct Get {
 }
 
 /// Returns the outcome for the score of a peer that answered with this record.
-pub fn answer_of(held: &Held) -> Outcome {
+pub fn answer_of(held: &SharedRecord) -> Outcome {
     match &held.verdict {
         Ok(_) => Outcome::AnswerRight,
         Err(refusal) if refusal.is_proven() => Outcome::RecordInvalid,
@@ -84,7 +86,7 @@ pub fn answer_of(held: &Held) -> Outcome {
     }
 }
 
-impl Node {
+impl SimNode {
     /// Looks up the newest head, then announces and stores.
     pub fn publish(&mut self, message: u32, cx: &mut Scene<'_>) {
         let news = cx.shared.message(message).and_then(|one| one.verdict.ok());
@@ -108,7 +110,7 @@ impl Node {
         let purpose = Purpose::Get { key: number, get };
         let query = self.start_query(target, purpose, cx);
         let now = cx.instant();
-        let pending = Pending {
+        let pending = PendingLookup {
             key,
             want: Want::Quorum(QUORUM),
             started: now,
@@ -150,7 +152,7 @@ impl Node {
                 peer,
                 For::Get(number),
                 timeout,
-                |number| Ask::Head(number, package),
+                |number| QueryMessage::Head(number, package),
                 cx,
             );
         }
@@ -177,7 +179,7 @@ impl Node {
         peer: Id,
         of: For,
         timeout: Duration,
-        ask: impl FnOnce(u64) -> Ask,
+        ask: impl FnOnce(u64) -> QueryMessage,
         cx: &mut Scene<'_>,
     ) {
         let Some(id) = cx.shared.peer(peer) else {
@@ -187,54 +189,57 @@ impl Node {
         // The receiver is not needed: the caller is here and not behind a channel.
         let reply = matches!(of, For::Get(_)).then(|| oneshot::channel().0);
         self.requests.sent(number, id, reply, now + timeout, now);
-        self.asked.insert(number, Asked { peer, of });
+        self.asked.insert(number, OpenRequest { peer, of });
         self.wake_at(cx.now.after(timeout), cx);
         self.send(peer, Wire::Ask(ask(number)), cx);
     }
 
     pub fn say_hello(&mut self, peer: Id, cx: &mut Scene<'_>) {
         let hello = Box::new(self.hello(cx.now));
-        let ask = |number| Ask::Hello(number, hello);
+        let ask = |number| QueryMessage::Hello(number, hello);
         self.ask(peer, For::Hello, HELLO, ask, cx);
     }
 
-    pub fn on_ask(&mut self, from: Id, ask: Ask, cx: &mut Scene<'_>) {
+    pub fn on_ask(&mut self, from: Id, ask: QueryMessage, cx: &mut Scene<'_>) {
         let Some(peer) = cx.shared.peer(from) else {
             return;
         };
         // A staller answers no requests.
-        let is_question = matches!(ask, Ask::Hello(..) | Ask::Head(..) | Ask::Compare(_));
-        if is_question && self.role == Role::Staller {
+        let is_question = matches!(
+            ask,
+            QueryMessage::Hello(..) | QueryMessage::Head(..) | QueryMessage::Compare(_)
+        );
+        if is_question && self.role == NodeRole::Staller {
             return;
         }
         match ask {
-            Ask::Hello(number, hello) => {
+            QueryMessage::Hello(number, hello) => {
                 self.on_request(from, number, &Request::Hello(*hello), None, cx);
             }
-            Ask::Head(number, package) => {
+            QueryMessage::Head(number, package) => {
                 if let Some(id) = cx.shared.package_id(package) {
                     self.on_request(from, number, &Request::Head(id), Some(package), cx);
                 }
             }
-            Ask::Welcome(number, hello) => {
+            QueryMessage::Welcome(number, hello) => {
                 if self.responded(from, number, cx).is_some() {
                     self.peers.hello(peer, &hello, (cx.stamp(), cx.instant()));
                     self.peers.spoke(&peer);
                     self.greeted(cx);
                 }
             }
-            Ask::Heads(number, value) => {
+            QueryMessage::Heads(number, value) => {
                 if let Some(For::Get(get)) = self.responded(from, number, cx) {
                     self.on_head(from, get, value, cx);
                 }
             }
-            Ask::Compare(number) => self.on_compare(from, number, cx),
-            Ask::Catalogue(number, all) => {
+            QueryMessage::Compare(number) => self.on_compare(from, number, cx),
+            QueryMessage::Catalogue(number, all) => {
                 if let Some(For::Comparison(_)) = self.responded(from, number, cx) {
                     self.compared(from, &all, cx);
                 }
             }
-            Ask::Busy(number) => self.ask_failed(number, AskError::Busy, cx),
+            QueryMessage::Busy(number) => self.ask_failed(number, AskError::Busy, cx),
         }
     }
 
@@ -253,19 +258,19 @@ impl Node {
         let (sender, now) = (self.sender(peer), (cx.stamp(), cx.instant()));
         for order in self.answering.on(request, &sender, &mut self.lanes, now) {
             match order {
-                answering::Order::Greet => {
+                answering::AnswerAction::Greet => {
                     if let Request::Hello(hello) = request {
                         self.peers.hello(peer, hello, now);
                         self.greeted(cx);
                     }
                     let own = Box::new(self.hello(cx.now));
-                    self.send(from, Wire::Ask(Ask::Welcome(number, own)), cx);
+                    self.send(from, Wire::Ask(QueryMessage::Welcome(number, own)), cx);
                 }
-                answering::Order::Reply(Response::Busy | Response::Refused) => {
-                    self.send(from, Wire::Ask(Ask::Busy(number)), cx);
+                answering::AnswerAction::Reply(Response::Busy | Response::Refused) => {
+                    self.send(from, Wire::Ask(QueryMessage::Busy(number)), cx);
                 }
-                answering::Order::HandOver(place, _) => {
-                    let tells = self.role != Role::Withholder;
+                answering::AnswerAction::HandOver(place, _) => {
+                    let tells = self.role != NodeRole::Withholder;
                     let held = package.filter(|_| tells);
                     let held = held.and_then(|package| self.catalogue.get(&package));
                     let value = held.map(|known| self.said_of(known.head));
@@ -275,12 +280,12 @@ impl Node {
                         place,
                         value,
                     };
-                    cx.out.push(Effect::After(ANSWERING, alarm));
+                    cx.out.push(SimEffect::After(ANSWERING, alarm));
                 }
-                answering::Order::Fault(fault) => {
-                    self.penalise(penalties::Event::Fault(peer, fault), cx);
+                answering::AnswerAction::Fault(fault) => {
+                    self.penalise(penalties::PenaltyEvent::Fault(peer, fault), cx);
                 }
-                answering::Order::Reply(_) | answering::Order::TurnedAway(_) => {}
+                answering::AnswerAction::Reply(_) | answering::AnswerAction::TurnedAway(_) => {}
             }
         }
     }
@@ -298,7 +303,7 @@ impl Node {
             self.answering
                 .answered(place, &sender, ANSWERING, &mut self.lanes, cx.stamp());
         }
-        self.send(to, Wire::Ask(Ask::Heads(number, value)), cx);
+        self.send(to, Wire::Ask(QueryMessage::Heads(number, value)), cx);
     }
 
     /// Handles a response; `None` if its request has ended before.
@@ -341,7 +346,7 @@ impl Node {
         if self.gets.get(&number).is_some_and(is_done)
             && let Some(get) = self.gets.remove(&number)
         {
-            cx.out.push(Effect::Got {
+            cx.out.push(SimEffect::Got {
                 found: !get.holders.is_empty(),
                 took: cx.now.since(get.started),
             });
@@ -354,12 +359,12 @@ impl Node {
         query: u64,
         get: Option<u64>,
         asked: u32,
-        ended: Ended,
+        ended: LookupEnd,
         cx: &mut Scene<'_>,
     ) {
         let depth = self.depths.remove(&query);
         let holders = self.holders.remove(&query).unwrap_or_default();
-        cx.out.push(Effect::LookedUp(Found {
+        cx.out.push(SimEffect::LookedUp(LookupOutcome {
             is_first: get.is_none(),
             ended,
             found: depth.is_some(),
@@ -382,7 +387,7 @@ impl Node {
     fn deliver(&mut self, message: u32, cx: &mut Scene<'_>) {
         let news = cx.shared.message(message).and_then(|one| one.verdict.ok());
         let Some(news) = news else { return };
-        let known = Known {
+        let known = KnownState {
             mark: news.mark,
             at: news.at,
             head: news.head,
@@ -407,18 +412,18 @@ impl Node {
                 self.peers.answered(&failed.peer, took);
             }
             if let Some(outcome) = failed.outcome {
-                self.penalise(penalties::Event::Observed(failed.peer, outcome), cx);
+                self.penalise(penalties::PenaltyEvent::Observed(failed.peer, outcome), cx);
             }
         }
         match asked {
-            Some(Asked {
+            Some(OpenRequest {
                 of: For::Get(get), ..
             }) => self.one_less(get, cx),
-            Some(Asked {
+            Some(OpenRequest {
                 of: For::Comparison(failed),
                 peer,
             }) => self.not_compared(peer, failed, cx),
-            Some(Asked { of: For::Hello, .. }) | None => {}
+            Some(OpenRequest { of: For::Hello, .. }) | None => {}
         }
     }
 
@@ -427,7 +432,7 @@ impl Node {
         if self.deadline.is_none_or(|armed| at < armed) {
             self.deadline = Some(at);
             cx.out
-                .push(Effect::After(at.since(cx.now), Alarm::Deadline));
+                .push(SimEffect::After(at.since(cx.now), Alarm::Deadline));
         }
     }
 
@@ -447,7 +452,7 @@ impl Node {
     /// Ends everything that is past its deadline, with the results so far.
     fn expire(&mut self, cx: &mut Scene<'_>) {
         let now = cx.instant();
-        self.progressed(queries::Event::Due, cx);
+        self.progressed(queries::DhtEvent::Due, cx);
         let mut late = self.requests.late(now);
         late.sort_unstable();
         for number in late {
@@ -472,7 +477,7 @@ impl Node {
                 .failed(&number, AskError::Unreachable, cx.instant());
         }
         for query in std::mem::take(&mut self.queries).into_keys() {
-            let ended = queries::Event::LookedUp(query, Ended::TimedOut);
+            let ended = queries::DhtEvent::LookedUp(query, LookupEnd::TimedOut);
             self.lookups.on(ended, cx.instant());
         }
         self.publishing.clear();

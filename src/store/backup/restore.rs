@@ -45,7 +45,7 @@ pub struct Restored {
 
 /// The names to move, in this order, and the directory for the files in their way.
 #[derive(Debug, Serialize, Deserialize)]
-struct Plan {
+struct RestorePlan {
     before: PathBuf,
     names: Vec<PathBuf>,
 }
@@ -120,10 +120,10 @@ pub(super) fn read_list(from: &Path) -> Result<Backup> {
         text => text.map_err(RegistryError::file(&path, "read"))?,
     };
     #[derive(Deserialize)]
-    struct Version {
+    struct BackupVersion {
         swarmdex_backup: u32,
     }
-    let version: Version = serde_json::from_slice(&text)
+    let version: BackupVersion = serde_json::from_slice(&text)
         .map_err(|_| no_backup(from, "its backup.json does not say so"))?;
     if version.swarmdex_backup != FORMAT {
         let why = format!(
@@ -242,7 +242,7 @@ pub(super) fn prepare(
         .into_iter()
         .find(|name| !data_dir.join(name).exists())
         .unwrap_or_default();
-    let plan = serde_json::to_vec(&Plan {
+    let plan = serde_json::to_vec(&RestorePlan {
         before: before.clone(),
         names,
     })
@@ -280,7 +280,7 @@ pub(super) fn advance(data_dir: &Path, step: Step<'_>) -> Result<()> {
     let stage = data_dir.join(STAGE);
     let complete = stage.join(COMPLETE);
     let text = fs::read(&complete).map_err(RegistryError::file(&complete, "read"))?;
-    let plan: Plan =
+    let plan: RestorePlan =
         serde_json::from_slice(&text).map_err(|error| damaged(&stage, &error.to_string()))?;
     let before = data_dir.join(&plan.before);
     let aside = |name: &Path, step: Step<'_>| {

@@ -23,7 +23,7 @@ use crate::{
     store::{
         claims, conflicts, folds,
         listing::{self, Listing},
-        pack::Packed,
+        pack::PackedEnvelope,
     },
 };
 
@@ -171,7 +171,7 @@ pub(in crate::store) fn replace_head(
         head.hash().0,
         head.handle.as_ref().map(Handle::as_str),
         head.envelope().len(),
-        Packed::of(head.envelope()),
+        PackedEnvelope::of(head.envelope()),
         now.0,
         own,
         head.signed_at.0,
@@ -294,7 +294,7 @@ pub(in crate::store) fn put_manifest(
             manifest.hash().0,
             head,
             manifest.envelope().len(),
-            Packed::of(manifest.envelope())
+            PackedEnvelope::of(manifest.envelope())
         ])?;
     let grows = manifest.package().name.ecosystem().grows();
     if put == 1 && grows {

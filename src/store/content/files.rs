@@ -11,7 +11,7 @@ use std::{
 use bao_tree::io::{outboard::PreOrderOutboard, sync::outboard};
 use bytes::Bytes;
 
-use super::{Blob, Held, Inner, PIECE, Partial, SMALL, hash, lock, rows, tree};
+use super::{Blob, Held, Inner, PIECE, Partial, SMALL, hash, rows, tree};
 use crate::{
     RegistryError, Result,
     domain::{hash::ContentRoot, manifest::Content},
@@ -64,7 +64,7 @@ impl Inner {
 
     /// Returns a partial content that is open now.
     pub(super) fn partial(&self, root: &ContentRoot) -> Option<Arc<Partial>> {
-        let mut partials = lock(&self.partials);
+        let mut partials = self.partials.lock();
         let partial = partials.get(root)?.upgrade();
         if partial.is_none() {
             partials.remove(root);

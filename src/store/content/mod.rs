@@ -25,10 +25,11 @@ use std::{
     io::Read,
     ops::Range,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Weak},
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use tokio::sync::broadcast;
 
 use super::{Store, make_private};
@@ -133,10 +134,6 @@ pub(super) fn own_small(
     rows::put(db, content, true, Some(what), None, Some(bytes), now)
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Runs file work outside the tasks that serve the network.
 async fn blocking<T: Send + 'static>(
     job: impl FnOnce() -> Result<T> + Send + 'static,
@@ -233,7 +230,7 @@ impl ContentStore {
     pub(crate) fn blob(&self, root: &ContentRoot) -> Result<Option<Arc<Blob>>> {
         let inner = &self.inner;
         {
-            let mut open = lock(&inner.open);
+            let mut open = inner.open.lock();
             if let Some(at) = open.iter().position(|blob| blob.content.root == *root)
                 && let Some(blob) = open.remove(at)
             {
@@ -251,7 +248,7 @@ impl ContentStore {
             return Ok(None);
         };
         let blob = Arc::new(blob);
-        let mut open = lock(&inner.open);
+        let mut open = inner.open.lock();
         if open.len() >= OPEN {
             open.pop_front();
         }
@@ -352,7 +349,10 @@ impl ContentStore {
             return Ok(());
         };
         tracing::error!(%root, "content no longer verifies and is dropped; check the disk");
-        lock(&self.inner.open).retain(|blob| blob.content.root != *root);
+        self.inner
+            .open
+            .lock()
+            .retain(|blob| blob.content.root != *root);
         // Groups that still verify need not be fetched again.
         self.inner.move_away(root)?;
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
@@ -397,7 +397,10 @@ impl ContentStore {
     fn remove_evicted(&self, evicted: Vec<(ContentRoot, u64)>) {
         for (root, size) in evicted {
             tracing::info!(%root, size, "content was evicted, because the quota is used up");
-            lock(&self.inner.open).retain(|blob| blob.content.root != root);
+            self.inner
+                .open
+                .lock()
+                .retain(|blob| blob.content.root != root);
             if let Err(error) = remove_files(&paths(&self.inner.dir, &root)) {
                 tracing::warn!(%error, "the file of evicted content could not be removed");
             }
@@ -422,7 +425,10 @@ impl ContentStore {
             let dir = inner.partial_dir();
             let opened = Partial::open(&dir, content, inner.medium.clone());
             let partial = Arc::new(opened.map_err(RegistryError::file(&dir, "written to"))?);
-            lock(&inner.partials).insert(content.root, Arc::downgrade(&partial));
+            inner
+                .partials
+                .lock()
+                .insert(content.root, Arc::downgrade(&partial));
             Ok(partial)
         })
         .await
@@ -460,7 +466,7 @@ impl ContentStore {
             partial
                 .finish(&inner.dir)
                 .map_err(RegistryError::file(&inner.dir, "written to"))?;
-            lock(&inner.partials).remove(&content.root);
+            inner.partials.lock().remove(&content.root);
             Ok(())
         })
         .await?;
@@ -485,7 +491,9 @@ impl ContentStore {
     pub(crate) async fn discard(&self, root: ContentRoot) -> Result<()> {
         let inner = self.inner.clone();
         blocking(move || {
-            let partial = lock(&inner.partials)
+            let partial = inner
+                .partials
+                .lock()
                 .remove(&root)
                 .and_then(|partial| partial.upgrade());
             let dir = inner.partial_dir();
@@ -501,7 +509,10 @@ impl ContentStore {
     /// Removes the files of contents that are no longer held, and their partials.
     pub(crate) async fn remove_files_of(&self, gone: Vec<ContentRoot>) {
         for root in gone {
-            lock(&self.inner.open).retain(|blob| blob.content.root != root);
+            self.inner
+                .open
+                .lock()
+                .retain(|blob| blob.content.root != root);
             let removed = remove_files(&paths(&self.inner.dir, &root))
                 .map_err(RegistryError::file(&self.inner.dir, "removed from"));
             if let Err(error) = removed.and(self.discard(root).await) {
@@ -561,7 +572,11 @@ impl ContentStore {
         let (store, held) = (self.clone(), self.get(&content.root)?);
         let sound = blocking(move || {
             // Open it anew: an open file can still be read after it was deleted.
-            lock(&store.inner.open).retain(|blob| blob.content.root != content.root);
+            store
+                .inner
+                .open
+                .lock()
+                .retain(|blob| blob.content.root != content.root);
             let Some(blob) = store.blob(&content.root)? else {
                 return Ok(false);
             };

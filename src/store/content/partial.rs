@@ -8,13 +8,14 @@ use std::{
     io,
     ops::Range,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
 };
 
 use bao_tree::{
     ChunkRanges, TreeNode,
     io::{BaoContentItem, Parent, outboard::PreOrderOutboard, sync::valid_ranges},
 };
+use parking_lot::Mutex;
 
 use super::{
     blob::{Data, Unreadable, decode, encode, hash, tree},
@@ -66,7 +67,7 @@ impl Partial {
             have: Mutex::new(Groups::empty()),
             medium,
         };
-        *partial.lock() = partial.verified()?;
+        *partial.have.lock() = partial.verified()?;
         Ok(partial)
     }
 
@@ -80,22 +81,18 @@ impl Partial {
         Ok(have & all(self.content.size))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Groups> {
-        self.have.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Returns the groups that are there.
     pub fn have(&self) -> Groups {
-        self.lock().clone()
+        self.have.lock().clone()
     }
 
     pub fn bytes(&self) -> u64 {
-        bytes_of(&self.lock(), self.content.size)
+        bytes_of(&self.have.lock(), self.content.size)
     }
 
     pub fn is_complete(&self) -> bool {
         let all = all(self.content.size);
-        &*self.lock() & &all == all
+        &*self.have.lock() & &all == all
     }
 
     /// Writes verified groups and their parent hashes.
@@ -120,7 +117,7 @@ impl Partial {
             let group = leaf.offset / GROUP;
             written |= Groups::from(group..group + 1);
         }
-        *self.lock() |= written;
+        *self.have.lock() |= written;
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use rusqlite::{Connection, params};
 use super::{RECORDS, VERSION, WORDS};
 use crate::{
     Result,
-    store::{listing, pack::Packed, usage},
+    store::{listing, pack::PackedEnvelope, usage},
 };
 
 /// The tables that are created again, and those whose rows the triggers of usage.rs count.
@@ -24,6 +24,17 @@ const RENEWED: [&str; 7] = [
     "words",
 ];
 const COUNTED: [&str; 4] = ["forks", "pages", "publishers", "conflicts"];
+
+/// Removes previews, which nobody signed: this version lists only what was signed. Bit 2 of the
+/// flags was theirs.
+const DROP_PREVIEWS: &str = "
+CREATE TEMP TABLE previews AS SELECT id FROM packages_12 WHERE flags & 2 <> 0;
+INSERT INTO recount_12 (need) SELECT need FROM dependents WHERE package IN (SELECT id FROM previews);
+DELETE FROM dependents WHERE package IN (SELECT id FROM previews);
+DELETE FROM providers WHERE package IN (SELECT id FROM previews);
+DELETE FROM packages_12 WHERE id IN (SELECT id FROM previews);
+DROP TABLE previews;
+";
 
 const COPY: &str = "
 INSERT INTO keys (publisher) SELECT publisher FROM publishers UNION SELECT publisher FROM marks_12
@@ -61,6 +72,7 @@ pub(super) fn migrate(db: &Connection) -> Result<()> {
     tracing::info!("the database is of an earlier schema and is rewritten");
     let together = db.unchecked_transaction()?;
     set_aside(db)?;
+    db.execute_batch(DROP_PREVIEWS)?;
     db.execute_batch(RECORDS)?;
     db.execute_batch(WORDS)?;
     db.execute_batch(COPY)?;
@@ -124,7 +136,7 @@ fn pack(db: &Connection, table: &str) -> rusqlite::Result<()> {
         last = row.get(0)?;
         let envelope: Vec<u8> = row.get(1)?;
         drop(rows);
-        update.execute(params![Packed::of(&envelope), last])?;
+        update.execute(params![PackedEnvelope::of(&envelope), last])?;
     }
 }
 
@@ -140,7 +152,7 @@ fn number_skeletons(db: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Copies the index word by word, because the texts of previews are only there.
+/// Copies the index word by word: making it again would take reading every manifest.
 fn copy_words(db: &Connection) -> rusqlite::Result<()> {
     const COLUMNS: [&str; 5] = ["name", "title", "description", "labels", "facets"];
     db.execute_batch("CREATE VIRTUAL TABLE instances_12 USING fts5vocab (words_12, 'instance')")?;

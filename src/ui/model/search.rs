@@ -96,7 +96,6 @@ pub fn summary(hit: &Hit) -> String {
     };
     match hit {
         Hit { yanked: true, .. } => format!("yanked: {text}"),
-        Hit { preview: true, .. } => format!("preview, unsigned: {text}"),
         Hit {
             deprecated: true, ..
         } => format!("deprecated: {text}"),

@@ -73,7 +73,7 @@ impl Delays {
             .update(&me.to_bytes());
         let mut seed = [0; 8];
         hasher.finalize_xof().fill(&mut seed);
-        let pace = Pace {
+        let pace = StreamDelay {
             one_way,
             jitter: self.jitter,
             state: u64::from_be_bytes(seed),
@@ -94,14 +94,14 @@ impl fmt::Debug for Delays {
 
 /// The delay of one stream: computes the time at which data that arrives now is due.
 #[derive(Clone, Debug)]
-struct Pace {
+struct StreamDelay {
     one_way: Duration,
     jitter: f64,
     state: u64,
     last: Option<Instant>,
 }
 
-impl Pace {
+impl StreamDelay {
     /// Returns the due time, which is never before that of earlier data.
     fn due(&mut self, now: Instant) -> Instant {
         let mut due = now + self.one_way;
@@ -150,7 +150,7 @@ mod tests {
             ms in 0u64..200, jitter in 0.0..1.0f64, state in any::<u64>(), gaps in prop::collection::vec(0u64..50, 1..50),
         ) {
             let one_way = Duration::from_millis(ms);
-            let mut pace = Pace { one_way, jitter, state, last: None };
+            let mut pace = StreamDelay { one_way, jitter, state, last: None };
             let mut again = pace.clone();
             let (mut now, mut last) = (Instant::now(), None);
             for gap in gaps {
@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn the_streams_of_a_link_do_not_jitter_alike() {
         let one_way = Duration::from_millis(100);
-        let mut link = Pace {
+        let mut link = StreamDelay {
             one_way,
             jitter: 0.1,
             state: 7,

@@ -10,18 +10,18 @@ use std::{
 use libp2p::core::muxing::{StreamMuxer, StreamMuxerBox, StreamMuxerEvent, SubstreamBox};
 use tokio::time::{Sleep, sleep};
 
-use super::{Pace, stream::Delayed};
+use super::{StreamDelay, stream::Delayed};
 
 pub(super) struct Muxer {
     inner: StreamMuxerBox,
-    pace: Pace,
+    pace: StreamDelay,
     /// The error that ended the connection, and the time left until it is reported: data sent
     /// before it is still on its way.
     broken: Option<(io::Error, Pin<Box<Sleep>>)>,
 }
 
 impl Muxer {
-    pub(super) fn new(inner: StreamMuxerBox, pace: Pace) -> Self {
+    pub(super) fn new(inner: StreamMuxerBox, pace: StreamDelay) -> Self {
         Self {
             inner,
             pace,

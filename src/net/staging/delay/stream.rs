@@ -8,16 +8,17 @@ use std::{
     future::Future,
     io::{self, Write},
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
 use bytes::Bytes;
 use futures::{AsyncRead, AsyncWrite};
+use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::Pace;
+use super::StreamDelay;
 
 /// Bytes per second that a stream can carry without being limited by its delay.
 const BANDWIDTH: u64 = 64 << 20;
@@ -30,9 +31,9 @@ const PIECE: usize = 16 << 10;
 const OVERHEAD: usize = 64;
 
 /// The delayed side. Writes pass through at once, because the other side delays them.
-pub(super) struct Delayed<S>(Arc<Mutex<Line<S>>>);
+pub(super) struct Delayed<S>(Arc<Mutex<DelayLine<S>>>);
 
-struct Line<S> {
+struct DelayLine<S> {
     /// `None` once the reader is gone.
     inner: Option<S>,
     /// In the order of arrival, which is also the order of due times.
@@ -44,13 +45,9 @@ struct Line<S> {
     full: bool,
     /// The due time of the end of the stream, and its error, if any.
     end: Option<(Instant, Option<io::Error>)>,
-    pace: Pace,
+    pace: StreamDelay,
     reader: Option<Waker>,
     pump: Option<Waker>,
-}
-
-fn lock<S>(line: &Mutex<Line<S>>) -> MutexGuard<'_, Line<S>> {
-    line.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Returns the bandwidth-delay product in bytes.
@@ -65,8 +62,8 @@ fn window(delay: Duration) -> usize {
 impl<S: AsyncRead + Unpin> Delayed<S> {
     /// Creates the stream and the task that reads ahead for it. The task ends soon after the stream
     /// is dropped or has ended.
-    pub(super) fn new(inner: S, pace: Pace) -> (Self, Pump<S>) {
-        let line = Arc::new(Mutex::new(Line {
+    pub(super) fn new(inner: S, pace: StreamDelay) -> (Self, Pump<S>) {
+        let line = Arc::new(Mutex::new(DelayLine {
             inner: Some(inner),
             pieces: VecDeque::new(),
             held: 0,
@@ -81,7 +78,7 @@ impl<S: AsyncRead + Unpin> Delayed<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> Line<S> {
+impl<S: AsyncRead + Unpin> DelayLine<S> {
     /// Reads the data that has arrived, as far as there is room. Returns false once the reader is
     /// gone.
     fn take_in(&mut self, cx: &mut Context<'_>) -> bool {
@@ -166,7 +163,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Delayed<S> {
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        let mut line = lock(&self.0);
+        let mut line = self.0.lock();
         let now = Instant::now();
         let read = line.read(buf, now)?;
         if read > 0 || buf.is_empty() {
@@ -189,7 +186,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Delayed<S> {
 
 impl<S: AsyncWrite + Unpin> Delayed<S> {
     fn with<T>(&self, act: impl FnOnce(Pin<&mut S>) -> Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        match &mut lock(&self.0).inner {
+        match &mut self.0.lock().inner {
             Some(inner) => act(Pin::new(inner)),
             None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
@@ -224,7 +221,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Delayed<S> {
 
 impl<S> Drop for Delayed<S> {
     fn drop(&mut self) {
-        let mut line = lock(&self.0);
+        let mut line = self.0.lock();
         // Dropped here and not by the task, so that the other side sees the end without delay.
         line.inner = None;
         line.pieces = VecDeque::new();
@@ -234,7 +231,7 @@ impl<S> Drop for Delayed<S> {
 
 /// Reads ahead, and wakes the reader when data is due.
 pub(super) struct Pump<S> {
-    line: Arc<Mutex<Line<S>>>,
+    line: Arc<Mutex<DelayLine<S>>>,
     /// Created on first use: most streams are short.
     timer: Option<Pin<Box<Sleep>>>,
 }
@@ -246,7 +243,7 @@ impl<S: AsyncRead + Unpin> Future for Pump<S> {
         let this = self.get_mut();
         loop {
             let next = {
-                let mut line = lock(&this.line);
+                let mut line = this.line.lock();
                 if !line.take_in(cx) {
                     return Poll::Ready(());
                 }

@@ -69,7 +69,7 @@ impl Catalogue {
     ///
     /// # Errors
     /// Fails if the peer cannot be reached or misbehaves, or if the store fails.
-    pub async fn sync_with(self: &Arc<Self>, peer: PeerId) -> Result<SyncReport> {
+    pub async fn sync_with(self: &Arc<Self>, peer: PeerId) -> Result<SyncReport, SyncFailure> {
         let begun = Instant::now();
         let mut report = SyncReport::default();
         let ended = self.compare_and_take(peer, &mut report).await;
@@ -90,20 +90,19 @@ impl Catalogue {
                 self.core.net.observe(peer, Outcome::AnswerRight);
                 Ok(report)
             }
-            Err(Failed::Ours(error)) => Err(error),
-            Err(Failed::Theirs(stopped)) => {
-                match stopped {
-                    Stopped::Lied(_) => {
+            Err(failure) => {
+                match &failure {
+                    SyncFailure::Theirs(Stopped::Lied(_)) => {
                         self.core.tally.refused(Refusal::Endless);
                         self.core.net.observe(peer, Outcome::AnswerWrong);
                     }
-                    Stopped::Silent => self.core.net.observe(peer, Outcome::AnswerLate),
-                    Stopped::Lost(_) | Stopped::Busy => {}
+                    SyncFailure::Theirs(Stopped::Silent) => {
+                        self.core.net.observe(peer, Outcome::AnswerLate);
+                    }
+                    SyncFailure::Theirs(Stopped::Lost(_) | Stopped::Busy)
+                    | SyncFailure::Ours(_) => {}
                 }
-                Err(RegistryError::Internal {
-                    what: COMPARING,
-                    why: stopped.to_string(),
-                })
+                Err(failure)
             }
         }
     }
@@ -112,7 +111,7 @@ impl Catalogue {
         self: &Arc<Self>,
         peer: PeerId,
         report: &mut SyncReport,
-    ) -> Result<(), Failed> {
+    ) -> Result<(), SyncFailure> {
         let mut link = self.core.net.open_sync(peer, REACH).await?;
         let heads = self.core.net.heads().clone();
         let set = blocking(COMPARING, move || heads.get()).await?;
@@ -141,7 +140,7 @@ impl Catalogue {
         link: &mut SyncLink,
         wanted: Vec<Hash>,
         taken: &mut usize,
-    ) -> Result<(), Failed> {
+    ) -> Result<(), SyncFailure> {
         let peer = link.peer;
         let (sender, answers) = mpsc::channel::<(HashSet<Hash>, Vec<Item>)>(WAITING);
         let asking = async move {
@@ -155,7 +154,7 @@ impl Catalogue {
                     asked.push_back(chunk.iter().copied().collect::<HashSet<_>>());
                 }
                 let Some(chunk) = asked.pop_front() else {
-                    return Ok::<_, Failed>(());
+                    return Ok::<_, SyncFailure>(());
                 };
                 let records = link.records().await?;
                 if sender.send((chunk, records)).await.is_err() {
@@ -164,7 +163,7 @@ impl Catalogue {
                 }
             }
         };
-        let (judged, good) = mpsc::channel::<Wanted>(WAITING);
+        let (judged, good) = mpsc::channel::<StorableItems>(WAITING);
         let keys = Keys::default();
         let judging = async {
             // Both are dropped when this ends, which also ends the next stage.
@@ -173,17 +172,17 @@ impl Catalogue {
             let judge = |(asked, items): (HashSet<Hash>, Vec<Item>)| {
                 let (catalogue, keys) = (self.clone(), keys.clone());
                 blocking(COMPARING, move || {
-                    Ok(catalogue.judge_items(peer, &asked, &items, &keys))
+                    catalogue.judge_items(peer, &asked, &items, &keys)
                 })
             };
             // In order, with as many running at once as there are processors.
             let mut done = answers.map(judge).buffered(processors().min(WAITING));
             while let Some(done) = done.next().await {
-                if judged.send(done??).await.is_err() {
+                if judged.send(done?).await.is_err() {
                     break;
                 }
             }
-            Ok::<_, Failed>(())
+            Ok::<_, SyncFailure>(())
         };
         let (mut sent, mut wrong) = (0, 0);
         let taking = async {
@@ -201,7 +200,7 @@ impl Catalogue {
                 (sent, wrong) = (sent + judged.sent, wrong + judged.wrong);
                 *taken += self.take_judged(judged).await?;
             }
-            Ok::<_, Failed>(())
+            Ok::<_, SyncFailure>(())
         };
         // The three stages run concurrently on different parts; when one fails, those that wait for
         // it end too.
@@ -210,7 +209,7 @@ impl Catalogue {
         // Bad records of others only lose these records; the peer is blamed only if it sent little
         // else.
         if is_mostly_wrong(wrong, sent) {
-            return Err(Failed::Theirs(Stopped::Lied(
+            return Err(SyncFailure::Theirs(Stopped::Lied(
                 "most of the records that it sent break a rule",
             )));
         }
@@ -223,10 +222,10 @@ impl Catalogue {
     /// Stores valid records. Returns the number of packages that this changed.
     async fn take_judged(
         &self,
-        Wanted {
+        StorableItems {
             good, mut unwanted, ..
-        }: Wanted,
-    ) -> Result<usize, Failed> {
+        }: StorableItems,
+    ) -> Result<usize, SyncFailure> {
         let now = self.core.now();
         let ids: Vec<(PackageId, Hash)> = good
             .iter()
@@ -257,24 +256,24 @@ impl Catalogue {
         asked: &HashSet<Hash>,
         items: &[Item],
         keys: &Keys,
-    ) -> Result<Wanted, Failed> {
+    ) -> Result<StorableItems, SyncFailure> {
         let judged = judged::records(items, asked, self.horizon(self.core.now()), keys);
         self.count_refused(&judged.refused);
         if judged.refused.iter().any(|refusal| refusal.is_proven()) {
             self.core.net.observe(peer, Outcome::RecordInvalid);
-            return Err(Failed::Theirs(Stopped::Lied(
+            return Err(SyncFailure::Theirs(Stopped::Lied(
                 "it sent a record that was altered",
             )));
         }
         if judged.refused.contains(&Refusal::Irrelevant) {
-            return Err(Failed::Theirs(Stopped::Lied(
+            return Err(SyncFailure::Theirs(Stopped::Lied(
                 "it sent a record that was not asked for",
             )));
         }
-        let mut wanted = Wanted {
+        let mut wanted = StorableItems {
             wrong: judged.wrong(),
             sent: judged.sent(),
-            ..Wanted::default()
+            ..StorableItems::default()
         };
         let mut known: HashMap<(PublisherId, Option<Handle>), (Trust, bool)> = HashMap::new();
         for (head, manifest) in judged.right {
@@ -307,7 +306,7 @@ impl Catalogue {
 
 /// The part of an answer that can be stored, and the heads that are not wanted.
 #[derive(Default)]
-struct Wanted {
+struct StorableItems {
     good: Vec<(Authorised<Head>, Option<Authorised<Manifest>>)>,
     unwanted: Vec<Hash>,
     /// Records received, and those of them that break a rule.
@@ -325,18 +324,30 @@ fn is_unwanted(verdict: &HeadVerdict) -> bool {
 }
 
 /// The side on which something went wrong.
-enum Failed {
+#[derive(Debug)]
+pub enum SyncFailure {
     Ours(RegistryError),
     Theirs(Stopped),
 }
 
-impl From<RegistryError> for Failed {
+impl From<RegistryError> for SyncFailure {
     fn from(error: RegistryError) -> Self {
         Self::Ours(error)
     }
 }
 
-impl From<Stopped> for Failed {
+impl From<SyncFailure> for RegistryError {
+    fn from(failure: SyncFailure) -> Self {
+        match failure {
+            SyncFailure::Ours(error) => error,
+            SyncFailure::Theirs(stopped) => Self::NotCompared {
+                why: stopped.to_string(),
+            },
+        }
+    }
+}
+
+impl From<Stopped> for SyncFailure {
     fn from(stopped: Stopped) -> Self {
         Self::Theirs(stopped)
     }

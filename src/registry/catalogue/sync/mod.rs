@@ -71,7 +71,7 @@ impl Catalogue {
                 let Some(compared) = stop.run_until_cancelled(self.sync_with(peer)).await else {
                     return;
                 };
-                if let Err(error) = compared {
+                if let Err(error) = compared.map_err(crate::RegistryError::from) {
                     tracing::debug!(%peer, %error, "catalogues could not be compared");
                     schedule.failed(peer, failed, Instant::now());
                 }

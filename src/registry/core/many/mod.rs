@@ -5,19 +5,17 @@
 
 mod plan;
 
-use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
 use futures::{StreamExt, future::join_all, stream::FuturesUnordered};
 use libp2p::PeerId;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::{
     sync::Notify,
     time::{sleep, timeout},
 };
 
-use plan::Plan;
+use plan::RequestPlan;
 
 /// Peers asked at once. When one has no more to give, the next takes its place.
 const PEERS: usize = 4;
@@ -28,7 +26,7 @@ const AGAIN: Duration = Duration::from_millis(100);
 const TIMES: u32 = 8;
 
 /// The outcome of a request.
-pub enum Said {
+pub enum RequestOutcome {
     /// This many of the things arrived and are noted.
     Gave(usize),
     /// The peer is busy.
@@ -39,7 +37,7 @@ pub enum Said {
 
 /// A set of things that are requested together.
 pub struct Many {
-    plan: Mutex<Plan>,
+    plan: Mutex<RequestPlan>,
     changed: Notify,
 }
 
@@ -55,13 +53,13 @@ pub struct Pace {
 impl Many {
     pub fn of(count: usize) -> Self {
         Self {
-            plan: Mutex::new(Plan::new(count)),
+            plan: Mutex::new(RequestPlan::new(count)),
             changed: Notify::new(),
         }
     }
 
-    fn plan(&self) -> MutexGuard<'_, Plan> {
-        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+    fn plan(&self) -> MutexGuard<'_, RequestPlan> {
+        self.plan.lock()
     }
 
     pub fn got(&self, at: usize) {
@@ -69,7 +67,7 @@ impl Many {
     }
 
     /// Asks these peers, in this order, until everything is here or no peer has more to give.
-    pub async fn ask<F: Future<Output = Said>>(
+    pub async fn ask<F: Future<Output = RequestOutcome>>(
         &self,
         peers: impl Iterator<Item = PeerId>,
         pace: Pace,
@@ -96,7 +94,7 @@ impl Many {
     }
 
     /// Sends one request after the other to a peer, as long as it supplies things.
-    async fn lane<F: Future<Output = Said>>(
+    async fn lane<F: Future<Output = RequestOutcome>>(
         &self,
         peer: PeerId,
         most: usize,
@@ -106,13 +104,15 @@ impl Many {
         while let Some(things) = self.turn(&peer, most).await {
             let said = ask(peer, things.clone()).await;
             match said {
-                Said::Busy => self.plan().put_off(&peer, &things),
-                Said::Gave(_) | Said::Nothing => self.plan().answered(&peer, &things),
+                RequestOutcome::Busy => self.plan().put_off(&peer, &things),
+                RequestOutcome::Gave(_) | RequestOutcome::Nothing => {
+                    self.plan().answered(&peer, &things)
+                }
             }
             self.changed.notify_waiters();
             match said {
-                Said::Gave(count) if count > 0 => times = 0,
-                Said::Busy if times < TIMES => {
+                RequestOutcome::Gave(count) if count > 0 => times = 0,
+                RequestOutcome::Busy if times < TIMES => {
                     times += 1;
                     sleep(AGAIN * times).await;
                 }

@@ -22,12 +22,12 @@ impl Thing {
 
 /// The things by number. Each is requested from one peer after the other, and never twice from the
 /// same.
-pub(super) struct Plan {
+pub(super) struct RequestPlan {
     things: Vec<Thing>,
     missing: usize,
 }
 
-impl Plan {
+impl RequestPlan {
     pub fn new(count: usize) -> Self {
         Self {
             things: vec![Thing::default(); count],
@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn what_one_owes_is_asked_of_another_only_as_that() {
         let (silent, good) = (PeerId::random(), PeerId::random());
-        let mut plan = Plan::new(3);
+        let mut plan = RequestPlan::new(3);
         assert_eq!(plan.next(&silent, 2), [0, 1]);
         assert_eq!(plan.next(&good, 2), [2]);
         assert_eq!(plan.next(&good, 2), [0; 0]);
@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn who_is_busy_is_asked_again() {
         let peer = PeerId::random();
-        let mut plan = Plan::new(2);
+        let mut plan = RequestPlan::new(2);
         assert_eq!(plan.next(&peer, 2), [0, 1]);
         plan.put_off(&peer, &[0, 1]);
         assert_eq!(plan.next(&peer, 2), [0, 1]);
@@ -153,7 +153,7 @@ mod tests {
             count in 1usize..200,
             steps in proptest::collection::vec((0usize..4, 0u8..4, 1usize..20), 0..100),
         ) {
-            let mut plan = Plan::new(count);
+            let mut plan = RequestPlan::new(count);
             let peers: Vec<PeerId> = (0..4).map(|_| PeerId::random()).collect();
             let mut times: HashMap<(PeerId, usize), usize> = HashMap::new();
             for (who, what, most) in steps {

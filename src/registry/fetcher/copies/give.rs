@@ -14,7 +14,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-use super::{super::Fetcher, holders::Shown};
+use super::{super::Fetcher, holders::HolderCheck};
 use crate::{
     Result,
     domain::{
@@ -55,7 +55,7 @@ fn may_ask_another(with: usize, wanted: usize, asking_for: Duration) -> bool {
 
 /// A peer's answer to an offer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Said {
+enum OfferAnswer {
     Holds,
     /// It is fetching the release and has this many bytes.
     Has(u64),
@@ -66,14 +66,14 @@ enum Said {
     Wrong,
 }
 
-fn said(answer: &Result<Response, AskError>) -> Said {
+fn said(answer: &Result<Response, AskError>) -> OfferAnswer {
     match answer {
-        Ok(Response::Keeping(Keeping::Held)) => Said::Holds,
-        Ok(Response::Keeping(Keeping::Fetching { done })) => Said::Has(*done),
-        Err(AskError::Busy | AskError::TimedOut) => Said::Waits,
+        Ok(Response::Keeping(Keeping::Held)) => OfferAnswer::Holds,
+        Ok(Response::Keeping(Keeping::Fetching { done })) => OfferAnswer::Has(*done),
+        Err(AskError::Busy | AskError::TimedOut) => OfferAnswer::Waits,
         Ok(Response::Keeping(Keeping::Declined))
-        | Err(AskError::Refused | AskError::Unreachable) => Said::Declines,
-        Ok(_) => Said::Wrong,
+        | Err(AskError::Refused | AskError::Unreachable) => OfferAnswer::Declines,
+        Ok(_) => OfferAnswer::Wrong,
     }
 }
 
@@ -212,17 +212,17 @@ impl Fetcher {
                 )
                 .await?;
             match said(&answer) {
-                Said::Holds => {
+                OfferAnswer::Holds => {
                     let shown = self.shown(peer, release).await;
                     if shown.is_a_lie() {
                         self.pretends(peer, release);
                     }
-                    return Ok(shown == Shown::Holds);
+                    return Ok(shown == HolderCheck::Holds);
                 }
-                Said::Has(now) if now > done => (done, came) = (now, Instant::now()),
-                Said::Has(_) | Said::Waits => {}
-                Said::Declines => return Ok(false),
-                Said::Wrong => {
+                OfferAnswer::Has(now) if now > done => (done, came) = (now, Instant::now()),
+                OfferAnswer::Has(_) | OfferAnswer::Waits => {}
+                OfferAnswer::Declines => return Ok(false),
+                OfferAnswer::Wrong => {
                     self.core.net.observe(peer, Outcome::AnswerWrong);
                     return Ok(false);
                 }
@@ -243,16 +243,16 @@ mod tests {
     #[test]
     fn who_is_busy_is_waited_for_and_who_says_something_else_is_wrong() {
         let keeping = |keeping| said(&Ok(Response::Keeping(keeping)));
-        assert_eq!(keeping(Keeping::Held), Said::Holds);
-        assert_eq!(keeping(Keeping::Fetching { done: 7 }), Said::Has(7));
-        assert_eq!(keeping(Keeping::Declined), Said::Declines);
+        assert_eq!(keeping(Keeping::Held), OfferAnswer::Holds);
+        assert_eq!(keeping(Keeping::Fetching { done: 7 }), OfferAnswer::Has(7));
+        assert_eq!(keeping(Keeping::Declined), OfferAnswer::Declines);
         for waits in [AskError::Busy, AskError::TimedOut] {
-            assert_eq!(said(&Err(waits)), Said::Waits);
+            assert_eq!(said(&Err(waits)), OfferAnswer::Waits);
         }
         for declines in [AskError::Refused, AskError::Unreachable] {
-            assert_eq!(said(&Err(declines)), Said::Declines);
+            assert_eq!(said(&Err(declines)), OfferAnswer::Declines);
         }
-        assert_eq!(said(&Ok(Response::Heads(Vec::new()))), Said::Wrong);
+        assert_eq!(said(&Ok(Response::Heads(Vec::new()))), OfferAnswer::Wrong);
     }
 
     #[test]

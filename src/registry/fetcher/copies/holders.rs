@@ -1,9 +1,6 @@
 //! Checks the replicas of releases, and replaces those that are lost.
 
-use std::{
-    sync::{Arc, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use libp2p::PeerId;
 
@@ -19,7 +16,7 @@ use crate::{
         reputation::Outcome,
         time::Timestamp,
     },
-    net::content::{Answered, Broken, ContentLink},
+    net::content::{Broken, ContentLink, ContentReply},
 };
 
 /// Groups of a content that a peer must supply as proof.
@@ -37,7 +34,7 @@ const MOST_UNFIT: usize = 1_000;
 
 /// The result of checking a peer for a release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Shown {
+pub(super) enum HolderCheck {
     /// Randomly chosen groups verified.
     Holds,
     /// It says that it does not hold the release.
@@ -48,7 +45,7 @@ pub(super) enum Shown {
     Away,
 }
 
-impl Shown {
+impl HolderCheck {
     /// Returns true if a peer that claimed to hold a release does not.
     pub fn is_a_lie(self) -> bool {
         matches!(self, Self::Lacks | Self::Pretends)
@@ -126,11 +123,7 @@ impl Fetcher {
     /// Checks some of the releases that this node keeps or had replicated: who else has them, and
     /// whether that is enough.
     pub async fn look_after_copies(self: &Arc<Self>) -> Result<()> {
-        let at = *self
-            .copying
-            .at
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let at = *self.copying.at.lock();
         let [of_others, own] = at;
         let copies = self.core.store.copies_after(of_others, A_ROUND)?;
         let copied = self.core.store.copied_after(own, A_ROUND)?;
@@ -152,11 +145,7 @@ impl Fetcher {
                 self.look_after(&manifest, since).await?;
             }
         }
-        *self
-            .copying
-            .at
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = after;
+        *self.copying.at.lock() = after;
         Ok(())
     }
 
@@ -185,20 +174,20 @@ impl Fetcher {
         }
         for peer in nodes.into_iter().take(MOST_HOLDERS) {
             match self.shown(peer, release).await {
-                Shown::Holds => {
+                HolderCheck::Holds => {
                     self.core
                         .store
                         .saw_holder(hash, peer, self.core.now())
                         .await?
                 }
-                Shown::Away => {
+                HolderCheck::Away => {
                     self.core
                         .store
                         .missed_holder(hash, peer, self.core.now())
                         .await?
                 }
-                Shown::Lacks => self.core.store.forget_holder(hash, peer).await?,
-                Shown::Pretends => {
+                HolderCheck::Lacks => self.core.store.forget_holder(hash, peer).await?,
+                HolderCheck::Pretends => {
                     self.pretends(peer, release);
                     self.core.store.forget_holder(hash, peer).await?;
                 }
@@ -240,32 +229,32 @@ impl Fetcher {
     }
 
     /// Requests randomly chosen groups of a release's contents from a peer.
-    pub(super) async fn shown(&self, peer: PeerId, release: &Manifest) -> Shown {
+    pub(super) async fn shown(&self, peer: PeerId, release: &Manifest) -> HolderCheck {
         for content in release.contents() {
             let mut shown = self.shown_of(peer, content, false).await;
             // A kept stream may belong to a connection that has closed.
-            if shown == Shown::Away {
+            if shown == HolderCheck::Away {
                 shown = self.shown_of(peer, content, true).await;
             }
-            if shown != Shown::Holds {
+            if shown != HolderCheck::Holds {
                 return shown;
             }
         }
-        Shown::Holds
+        HolderCheck::Holds
     }
 
-    async fn shown_of(&self, peer: PeerId, content: Content, fresh: bool) -> Shown {
+    async fn shown_of(&self, peer: PeerId, content: Content, fresh: bool) -> HolderCheck {
         let links = &self.fetches.links;
         let Ok((link, place)) = links.take(&self.core.net, peer, REACH, fresh).await else {
-            return Shown::Away;
+            return HolderCheck::Away;
         };
         match ask_for_some(link, content, self.core.chance()).await {
             Ok((link, shown)) => {
                 links.give_back(link, place);
                 shown
             }
-            Err(Broken::Lied) => Shown::Pretends,
-            Err(Broken::Lost(_) | Broken::Silent) => Shown::Away,
+            Err(Broken::Lied) => HolderCheck::Pretends,
+            Err(Broken::Lost(_) | Broken::Silent) => HolderCheck::Away,
         }
     }
 }
@@ -275,15 +264,15 @@ async fn ask_for_some(
     mut link: ContentLink,
     content: Content,
     chance: &Chance,
-) -> Result<(ContentLink, Shown), Broken> {
+) -> Result<(ContentLink, HolderCheck), Broken> {
     link.ask_held(content.root).await?;
     let (mut link, answered) = link.answer(content, &(0..0), |_| {}).await?;
     let count = groups(content.size);
     match answered {
-        Answered::Holds { size, have }
+        ContentReply::Holds { size, have }
             if size == content.size && have == crate::domain::content::all(size) => {}
-        Answered::Busy => return Ok((link, Shown::Away)),
-        _ => return Ok((link, Shown::Lacks)),
+        ContentReply::Busy => return Ok((link, HolderCheck::Away)),
+        _ => return Ok((link, HolderCheck::Lacks)),
     }
     for _ in 0..PROVEN_BY {
         let group = chance.below(0..count);
@@ -291,12 +280,12 @@ async fn ask_for_some(
         let (back, answered) = link.answer(content, &(group..group + 1), |_| {}).await?;
         link = back;
         match answered {
-            Answered::Bytes => {}
-            Answered::Busy => return Ok((link, Shown::Away)),
-            _ => return Ok((link, Shown::Pretends)),
+            ContentReply::Bytes => {}
+            ContentReply::Busy => return Ok((link, HolderCheck::Away)),
+            _ => return Ok((link, HolderCheck::Pretends)),
         }
     }
-    Ok((link, Shown::Holds))
+    Ok((link, HolderCheck::Holds))
 }
 
 #[cfg(test)]
@@ -342,7 +331,7 @@ mod tests {
 
     #[test]
     fn who_does_not_show_what_it_says_it_holds_lies() {
-        assert!(Shown::Lacks.is_a_lie() && Shown::Pretends.is_a_lie());
-        assert!(!Shown::Away.is_a_lie() && !Shown::Holds.is_a_lie());
+        assert!(HolderCheck::Lacks.is_a_lie() && HolderCheck::Pretends.is_a_lie());
+        assert!(!HolderCheck::Away.is_a_lie() && !HolderCheck::Holds.is_a_lie());
     }
 }

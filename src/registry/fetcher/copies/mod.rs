@@ -10,13 +10,10 @@ mod give;
 mod holders;
 mod keep;
 
-use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use libp2p::PeerId;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::{
     sync::{Semaphore, watch},
     time::MissedTickBehavior,
@@ -68,11 +65,11 @@ impl Copying {
     }
 
     fn fetching(&self) -> MutexGuard<'_, HashSet<Hash>> {
-        self.fetching.lock().unwrap_or_else(PoisonError::into_inner)
+        self.fetching.lock()
     }
 
     fn unfit(&self) -> MutexGuard<'_, HashSet<PeerId>> {
-        self.unfit.lock().unwrap_or_else(PoisonError::into_inner)
+        self.unfit.lock()
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::task::JoinSet;
 
-use super::{super::Fetcher, Entry, crowd::Crowd, plan::ONE_PEER, run::Run, worker::work};
+use super::{super::Fetcher, RunningFetch, crowd::Crowd, plan::ONE_PEER, run::Run, worker::work};
 use crate::{
     RegistryError, Result,
     domain::{
@@ -81,7 +81,7 @@ impl Fetcher {
     /// reason why it is not.
     pub(super) async fn ask_all(
         self: &Arc<Self>,
-        entry: &Entry,
+        entry: &RunningFetch,
         run: &Arc<Run>,
     ) -> Result<Option<String>> {
         let single = groups(run.wanted.content.size) <= ONE_PEER;
@@ -94,7 +94,7 @@ impl Fetcher {
         let mut workers: JoinSet<()> = JoinSet::new();
         let mut crowd = Crowd::default();
         let (mut asked, mut rounds, mut before, mut searched) = (0, 0, 0, Instant::now());
-        let mut pace = Pace::new(Instant::now(), run.done());
+        let mut pace = TransferRate::new(Instant::now(), run.done());
         let mut look = tokio::time::interval(if single { STAGGER } else { LOOK });
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         self.recruit(run, &mut crowd).await?;
@@ -214,13 +214,13 @@ impl Fetcher {
 }
 
 /// The rate in bytes per second, smoothed to be readable.
-struct Pace {
+struct TransferRate {
     at: Instant,
     done: u64,
     rate: Option<f64>,
 }
 
-impl Pace {
+impl TransferRate {
     fn new(at: Instant, done: u64) -> Self {
         Self {
             at,
@@ -298,7 +298,7 @@ mod tests {
         #[test]
         fn the_rate_stays_between_what_it_was(rates in proptest::collection::vec(1u64..100, 1..20)) {
             let start = Instant::now();
-            let (mut pace, mut done, mut smooth) = (Pace::new(start, 0), 0, 0.0);
+            let (mut pace, mut done, mut smooth) = (TransferRate::new(start, 0), 0, 0.0);
             for (n, kib) in (1..).zip(&rates) {
                 done += kib * 1_024;
                 smooth = pace.at(start + Duration::from_secs(n), done);

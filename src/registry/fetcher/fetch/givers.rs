@@ -1,12 +1,10 @@
 //! Remembers which peers supplied contents of each publisher: a peer with one file of a publisher
 //! is likely to have the next.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-};
+use std::collections::HashMap;
 
 use libp2p::PeerId;
+use parking_lot::Mutex;
 
 use crate::domain::name::PublisherId;
 
@@ -22,7 +20,7 @@ impl Givers {
     /// Notes that a peer supplied a content of this publisher, or lacked it. If there is no room,
     /// all other publishers are forgotten.
     pub fn note(&self, owner: PublisherId, peer: PeerId, gave: bool) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.lock();
         if all.len() >= PUBLISHERS && !all.contains_key(&owner) {
             all.clear();
         }
@@ -34,7 +32,7 @@ impl Givers {
     }
 
     pub fn of(&self, owner: &PublisherId) -> HashMap<PeerId, bool> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.0.lock();
         all.get(owner).cloned().unwrap_or_default()
     }
 }
@@ -55,7 +53,7 @@ mod tests {
         (0..PEERS).for_each(|_| givers.note(one, PeerId::random(), true));
         assert!(givers.of(&one).len() <= PEERS);
         (0..PUBLISHERS).for_each(|_| givers.note(owner(), peer, true));
-        assert!(givers.0.lock().unwrap().len() <= PUBLISHERS);
+        assert!(givers.0.lock().len() <= PUBLISHERS);
         assert!(givers.of(&one).is_empty());
     }
 }

@@ -4,13 +4,14 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use libp2p::PeerId;
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::net::{
@@ -25,7 +26,7 @@ const MOST: usize = 3;
 const KEEP: Duration = Duration::from_secs(20);
 
 #[derive(Default)]
-struct Peer {
+struct PeerLinks {
     places: Option<Arc<Semaphore>>,
     idle: Vec<(Instant, ContentLink)>,
     /// Bytes requested from it.
@@ -45,7 +46,7 @@ impl Drop for Load {
 }
 
 #[derive(Default)]
-pub struct Links(Mutex<HashMap<PeerId, Peer>>);
+pub struct Links(Mutex<HashMap<PeerId, PeerLinks>>);
 
 impl Links {
     /// Waits for a permit, then takes a kept stream, unless it must be `fresh`, or opens one.
@@ -57,7 +58,7 @@ impl Links {
         fresh: bool,
     ) -> Result<(ContentLink, OwnedSemaphorePermit), Broken> {
         let places = {
-            let mut peers = self.lock();
+            let mut peers = self.0.lock();
             peers
                 .entry(peer)
                 .or_default()
@@ -76,7 +77,7 @@ impl Links {
 
     /// Returns the bytes requested from a peer now.
     pub fn load(&self, peer: &PeerId) -> u64 {
-        let peers = self.lock();
+        let peers = self.0.lock();
         peers
             .get(peer)
             .map_or(0, |peer| peer.load.load(Ordering::Relaxed))
@@ -84,17 +85,13 @@ impl Links {
 
     /// Counts this many more bytes as requested from a peer.
     pub fn expect(&self, peer: PeerId, bytes: u64) -> Load {
-        let all = self.lock().entry(peer).or_default().load.clone();
+        let all = self.0.lock().entry(peer).or_default().load.clone();
         all.fetch_add(bytes, Ordering::Relaxed);
         Load { all, bytes }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<PeerId, Peer>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn idle(&self, peer: &PeerId) -> Option<ContentLink> {
-        let mut peers = self.lock();
+        let mut peers = self.0.lock();
         let peer = peers.get_mut(peer)?;
         peer.idle.retain(|(since, _)| since.elapsed() < KEEP);
         peer.idle.pop().map(|(_, link)| link)
@@ -102,7 +99,7 @@ impl Links {
 
     /// Keeps a stream without outstanding requests.
     pub fn give_back(&self, link: ContentLink, place: OwnedSemaphorePermit) {
-        let mut peers = self.lock();
+        let mut peers = self.0.lock();
         peers
             .entry(link.peer)
             .or_default()
@@ -113,7 +110,7 @@ impl Links {
 
     /// Closes streams that were not used for a while.
     pub fn sweep(&self) {
-        let mut peers = self.lock();
+        let mut peers = self.0.lock();
         for peer in peers.values_mut() {
             peer.idle.retain(|(since, _)| since.elapsed() < KEEP);
         }

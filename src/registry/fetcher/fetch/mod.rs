@@ -12,17 +12,13 @@ mod run;
 mod stream;
 mod worker;
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc, watch};
-
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::Fetcher;
+use super::{Fetcher, error::FetcherError};
 use crate::{
     RegistryError, Result,
     domain::{
@@ -44,7 +40,7 @@ const MOST: usize = 32;
 
 /// The fetches of a node.
 pub struct Fetches {
-    running: Mutex<HashMap<ContentRoot, Arc<Entry>>>,
+    running: Mutex<HashMap<ContentRoot, Arc<RunningFetch>>>,
     places: Semaphore,
     pub links: Links,
     givers: Givers,
@@ -66,14 +62,10 @@ impl Default for Fetches {
     }
 }
 
-impl Fetches {
-    fn lock(&self) -> MutexGuard<'_, HashMap<ContentRoot, Arc<Entry>>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+impl Fetches {}
 
 /// A running fetch.
-struct Entry {
+struct RunningFetch {
     wanted: Wanted,
     shown: watch::Sender<Transfer>,
     order: watch::Sender<Option<Order>>,
@@ -81,17 +73,14 @@ struct Entry {
 }
 
 /// Returns the result of a fetch for those who wait for it; `None` while it runs.
-fn ended(transfer: &Transfer) -> Option<Result<()>> {
+fn ended(transfer: &Transfer) -> Option<Result<(), FetcherError>> {
     let what = transfer.what.clone();
     Some(match &transfer.state {
         TransferState::Waiting | TransferState::Running => return None,
         TransferState::Done => Ok(()),
-        TransferState::Paused => Err(RegistryError::Stopped {
-            what,
-            how: "paused",
-        }),
-        TransferState::Cancelled => Err(RegistryError::Cancelled { what }),
-        TransferState::Failed(why) => Err(RegistryError::Fetch {
+        TransferState::Paused => Err(FetcherError::Paused { what }),
+        TransferState::Cancelled => Err(FetcherError::Cancelled { what }),
+        TransferState::Failed(why) => Err(FetcherError::Failed {
             what,
             why: why.clone(),
             done: transfer.done,
@@ -128,7 +117,7 @@ fn what_stays(state: &TransferState, size: u64) -> Stays {
 }
 
 /// The result of an attempt.
-enum Ended {
+enum AttemptEnd {
     Here,
     Stopped(Order),
     Failed(String),
@@ -159,7 +148,7 @@ impl Fetcher {
         self: &Arc<Self>,
         wanted: Wanted,
         progress: Option<mpsc::Sender<Transfer>>,
-    ) -> Result<Fetched> {
+    ) -> Result<Fetched, FetcherError> {
         let content = wanted.content;
         if let Some(held) = self.contents.get(&content.root)? {
             return Ok(Fetched {
@@ -185,7 +174,7 @@ impl Fetcher {
         let held = self
             .contents
             .get(&content.root)?
-            .ok_or(RegistryError::NoContent(content.root))?;
+            .ok_or(FetcherError::NoContent(content.root))?;
         Ok(Fetched {
             content: held.content,
             was_held: false,
@@ -194,7 +183,10 @@ impl Fetcher {
     }
 
     /// Returns the running fetch of a content, or starts one.
-    pub fn begin_fetch(self: &Arc<Self>, wanted: Wanted) -> Result<watch::Receiver<Transfer>> {
+    pub fn begin_fetch(
+        self: &Arc<Self>,
+        wanted: Wanted,
+    ) -> Result<watch::Receiver<Transfer>, FetcherError> {
         self.begin_fetch_for(wanted, false)
     }
 
@@ -204,19 +196,19 @@ impl Fetcher {
         self: &Arc<Self>,
         wanted: Wanted,
         in_order: bool,
-    ) -> Result<watch::Receiver<Transfer>> {
+    ) -> Result<watch::Receiver<Transfer>, FetcherError> {
         let (root, size) = (wanted.content.root, wanted.content.size);
         if size > self.core.content.max {
-            return Err(RegistryError::TooLarge {
+            return Err(FetcherError::TooLarge {
                 size,
                 most: self.core.content.max,
             });
         }
-        let mut running = self.fetches.lock();
+        let mut running = self.fetches.running.lock();
         if let Some(entry) = running.get(&root) {
             return Ok(entry.shown.subscribe());
         }
-        let entry = Arc::new(Entry {
+        let entry = Arc::new(RunningFetch {
             shown: watch::Sender::new(begun(&wanted, TransferState::Waiting, self.core.now())),
             order: watch::Sender::new(None),
             in_order,
@@ -234,7 +226,7 @@ impl Fetcher {
             {
                 // The task of the fetch holds the registry, and the registry holds the entry: this
                 // breaks the cycle.
-                fetcher.fetches.lock().remove(&root);
+                fetcher.fetches.running.lock().remove(&root);
             }
         });
         Ok(shown)
@@ -242,20 +234,25 @@ impl Fetcher {
 
     /// Returns true if anything is being fetched.
     pub fn is_fetching(&self) -> bool {
-        !self.fetches.lock().is_empty()
+        !self.fetches.running.lock().is_empty()
     }
 
     /// Returns the bytes received of a content that is being fetched.
     pub fn fetched_of(&self, root: &ContentRoot) -> u64 {
         self.fetches
+            .running
             .lock()
             .get(root)
             .map_or(0, |entry| entry.shown.borrow().done)
     }
 
     /// Controls a fetch. Returns false if there is no such fetch.
-    pub async fn direct_fetch(self: &Arc<Self>, root: ContentRoot, order: Order) -> Result<bool> {
-        let running = self.fetches.lock().get(&root).cloned();
+    pub async fn direct_fetch(
+        self: &Arc<Self>,
+        root: ContentRoot,
+        order: Order,
+    ) -> Result<bool, FetcherError> {
+        let running = self.fetches.running.lock().get(&root).cloned();
         if let Some(entry) = running {
             return Ok(order != Order::Resume && entry.order.send(Some(order)).is_ok());
         }
@@ -316,16 +313,16 @@ impl Fetcher {
         Ok(open)
     }
 
-    async fn run_fetch(self: Arc<Self>, entry: Arc<Entry>) {
+    async fn run_fetch(self: Arc<Self>, entry: Arc<RunningFetch>) {
         let root = entry.wanted.content.root;
         self.show(&entry, |_| {});
         let ended = self.attempt(&entry).await;
         let now = self.core.now();
         let state = match ended {
-            Ended::Here => TransferState::Done,
-            Ended::Stopped(Order::Cancel) => TransferState::Cancelled,
-            Ended::Stopped(_) => TransferState::Paused,
-            Ended::Failed(why) => TransferState::Failed(why),
+            AttemptEnd::Here => TransferState::Done,
+            AttemptEnd::Stopped(Order::Cancel) => TransferState::Cancelled,
+            AttemptEnd::Stopped(_) => TransferState::Paused,
+            AttemptEnd::Failed(why) => TransferState::Failed(why),
         };
         self.core.metrics.fetch_ended(match state {
             TransferState::Done => Some(true),
@@ -337,7 +334,7 @@ impl Fetcher {
             tracing::error!(%error, %root, "how a fetch ended could not be written down");
         }
         // From here on another caller may start it again.
-        self.fetches.lock().remove(&root);
+        self.fetches.running.lock().remove(&root);
         self.show(&entry, |transfer| {
             transfer.rate = 0.0;
             transfer.ended_at = Some(now);
@@ -350,7 +347,7 @@ impl Fetcher {
     }
 
     /// Stores a fetch that may be resumed, so that the next run knows it.
-    async fn note_end(&self, entry: &Entry, state: &TransferState) -> Result<()> {
+    async fn note_end(&self, entry: &RunningFetch, state: &TransferState) -> Result<()> {
         let (wanted, root) = (entry.wanted.clone(), entry.wanted.content.root);
         match what_stays(state, wanted.content.size) {
             Stays::Nothing => Ok(()),
@@ -363,12 +360,12 @@ impl Fetcher {
         }
     }
 
-    fn show(&self, entry: &Entry, change: impl FnOnce(&mut Transfer)) {
+    fn show(&self, entry: &RunningFetch, change: impl FnOnce(&mut Transfer)) {
         entry.shown.send_modify(change);
         self.board.put(entry.shown.borrow().clone());
     }
 
-    async fn attempt(self: &Arc<Self>, entry: &Entry) -> Ended {
+    async fn attempt(self: &Arc<Self>, entry: &RunningFetch) -> AttemptEnd {
         let mut order = entry.order.subscribe();
         let told = async {
             // The entry with the sender lives as long as this.
@@ -380,13 +377,13 @@ impl Fetcher {
         tokio::select! {
             ended = self.fetch_once(entry) => match ended {
                 Ok(ended) => ended,
-                Err(error) => Ended::Failed(error.to_string()),
+                Err(error) => AttemptEnd::Failed(error.to_string()),
             },
-            order = told => Ended::Stopped(order),
+            order = told => AttemptEnd::Stopped(order),
         }
     }
 
-    async fn fetch_once(self: &Arc<Self>, entry: &Entry) -> Result<Ended> {
+    async fn fetch_once(self: &Arc<Self>, entry: &RunningFetch) -> Result<AttemptEnd> {
         let _place = self
             .fetches
             .places
@@ -430,7 +427,7 @@ impl Fetcher {
             (transfer.done, transfer.peers) = (run.done(), run.parts())
         });
         if let Some(why) = why {
-            return Ok(Ended::Failed(why));
+            return Ok(AttemptEnd::Failed(why));
         }
         let origin = FetchOrigin {
             shares: run.shares(),
@@ -453,7 +450,7 @@ impl Fetcher {
                 self.core.store.saw_provider(package, one.peer).await?;
             }
         }
-        Ok(Ended::Here)
+        Ok(AttemptEnd::Here)
     }
 }
 
@@ -492,13 +489,14 @@ mod tests {
         let error = |state| told(state).unwrap().unwrap_err();
         assert!(matches!(
             error(TransferState::Paused),
-            RegistryError::Stopped { how: "paused", .. }
+            FetcherError::Paused { .. }
         ));
         assert!(matches!(
             error(TransferState::Cancelled),
-            RegistryError::Cancelled { .. }
+            FetcherError::Cancelled { .. }
         ));
         let failed = error(TransferState::Failed("nobody has it".to_owned()));
+        let failed = RegistryError::from(failed);
         assert!(failed.to_string().contains("nobody has it"), "{failed}");
     }
 

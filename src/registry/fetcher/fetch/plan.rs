@@ -39,7 +39,7 @@ const JUDGED_AFTER_MS: u64 = 3_000;
 /// A peer whose rate is a smaller part of the best peer's is not worth its slot.
 const TOO_SLOW: f64 = 0.1;
 
-struct Peer {
+struct PeerPlan {
     holds: Groups,
     /// Bytes per second: 0.7 of the previous rate plus 0.3 of the rate of the last piece.
     rate: Option<f64>,
@@ -60,7 +60,7 @@ pub struct Plan {
     size: u64,
     piece: u64,
     have: Groups,
-    peers: BTreeMap<PeerId, Peer>,
+    peers: BTreeMap<PeerId, PeerPlan>,
     owed: Vec<Owed>,
     /// The group at which the next peer starts. Nodes that fetch the same content start at
     /// different ones, so that they soon have something for each other.
@@ -104,7 +104,7 @@ impl Plan {
         self.next_cursor = (cursor + (count as f64 * 0.618) as u64) % count;
         self.peers.insert(
             peer,
-            Peer {
+            PeerPlan {
                 holds,
                 rate: None,
                 score,
@@ -132,7 +132,7 @@ impl Plan {
     /// something, unless it is trusted; then as many as keep it busy, or fewer if it has a low
     /// score.
     pub fn depth(&self, peer: &PeerId) -> usize {
-        let Some(Peer { rate, score, .. }) = self.peers.get(peer) else {
+        let Some(PeerPlan { rate, score, .. }) = self.peers.get(peer) else {
             return 1;
         };
         let piece = self.piece * GROUP;

@@ -5,7 +5,7 @@ use std::{
     io,
     ops::Range,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -14,6 +14,7 @@ use std::{
 use bao_tree::io::BaoContentItem;
 use bytes::Bytes;
 use libp2p::PeerId;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, mpsc};
 
 use super::plan::Plan;
@@ -59,10 +60,6 @@ pub(super) struct Run {
     last: AtomicU64,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Run {
     /// Starts an attempt; `begin` is any number and chooses where the first peer starts.
     pub async fn begin(
@@ -89,7 +86,7 @@ impl Run {
         let into = Arc::new(into);
         let (writes, queue) = mpsc::channel(WRITES);
         let (changed, failed) = (Arc::new(Notify::new()), Arc::default());
-        let writer = Writer {
+        let writer = PieceWriter {
             into: into.clone(),
             changed: changed.clone(),
             failed: Arc::clone(&failed),
@@ -113,7 +110,7 @@ impl Run {
     }
 
     pub fn plan(&self) -> MutexGuard<'_, Plan> {
-        lock(&self.plan)
+        self.plan.lock()
     }
 
     /// Returns the milliseconds since the start.
@@ -128,7 +125,8 @@ impl Run {
 
     pub fn part(&self, peer: PeerId, change: impl FnOnce(&mut TransferPeer)) {
         change(
-            lock(&self.parts)
+            self.parts
+                .lock()
                 .entry(peer)
                 .or_insert_with(|| TransferPeer::new(peer)),
         );
@@ -149,18 +147,19 @@ impl Run {
 
     /// Returns the verified bytes that a peer supplied.
     pub fn given(&self, peer: &PeerId) -> u64 {
-        lock(&self.parts).get(peer).map_or(0, |one| one.bytes)
+        self.parts.lock().get(peer).map_or(0, |one| one.bytes)
     }
 
     /// Returns the verified bytes that all peers supplied.
     pub fn came(&self) -> u64 {
-        lock(&self.parts).values().map(|one| one.bytes).sum()
+        self.parts.lock().values().map(|one| one.bytes).sum()
     }
 
     /// Returns the peers that are not asked again.
     pub fn given_up(&self) -> Vec<PeerId> {
         let over = |one: &&TransferPeer| matches!(one.part, Part::Lied | Part::Slow);
-        lock(&self.parts)
+        self.parts
+            .lock()
             .values()
             .filter(over)
             .map(|one| one.peer)
@@ -171,18 +170,21 @@ impl Run {
     pub fn in_vain(&self) -> usize {
         let over =
             |one: &&TransferPeer| one.bytes == 0 && !matches!(one.part, Part::Asked | Part::Giving);
-        lock(&self.parts).values().filter(over).count()
+        self.parts.lock().values().filter(over).count()
     }
 
     pub fn was_slow_or_lost(&self) -> bool {
-        lock(&self.parts)
+        self.parts
+            .lock()
             .values()
             .any(|one| matches!(one.part, Part::Slow | Part::Lost))
     }
 
     /// Allows slow peers to be asked again.
     pub fn forgive(&self) {
-        for one in lock(&self.parts)
+        for one in self
+            .parts
+            .lock()
             .values_mut()
             .filter(|one| one.part == Part::Slow)
         {
@@ -191,7 +193,7 @@ impl Run {
     }
 
     pub fn parts(&self) -> Vec<TransferPeer> {
-        let mut parts: Vec<_> = lock(&self.parts).values().cloned().collect();
+        let mut parts: Vec<_> = self.parts.lock().values().cloned().collect();
         parts.sort_by_key(|one| std::cmp::Reverse(one.bytes));
         parts
     }
@@ -229,14 +231,14 @@ impl Run {
     /// Returns the number of bytes that are here.
     pub fn done(&self) -> u64 {
         match &*self.into {
-            Into::Memory(held) => bytes_of(&lock(held).0, self.wanted.content.size),
+            Into::Memory(held) => bytes_of(&held.lock().0, self.wanted.content.size),
             Into::File(partial) => partial.bytes(),
         }
     }
 
     /// Takes the error that happened on our own side, if any.
     pub fn failure(&self) -> Option<io::Error> {
-        let failed = lock(&self.failed).take();
+        let failed = self.failed.lock().take();
         self.over.fetch_or(failed.is_some(), Ordering::Relaxed);
         failed
     }
@@ -260,7 +262,7 @@ impl Run {
     /// Returns the bytes if they are in memory, or else the file.
     pub fn take(&self) -> Result<Bytes, Arc<Partial>> {
         match &*self.into {
-            Into::Memory(held) => Ok(std::mem::take(&mut lock(held).1).into()),
+            Into::Memory(held) => Ok(std::mem::take(&mut held.lock().1).into()),
             Into::File(partial) => Err(partial.clone()),
         }
     }
@@ -317,7 +319,7 @@ impl Into {
     fn is_complete(&self, size: u64) -> bool {
         match self {
             // Even an empty content has a root to verify.
-            Self::Memory(held) => lock(held).0 == Groups::from(0..groups(size)),
+            Self::Memory(held) => held.lock().0 == Groups::from(0..groups(size)),
             Self::File(partial) => partial.is_complete(),
         }
     }
@@ -326,7 +328,7 @@ impl Into {
         match self {
             Self::File(partial) => partial.write(items),
             Self::Memory(held) => {
-                let mut held = lock(held);
+                let mut held = held.lock();
                 for item in items {
                     let BaoContentItem::Leaf(leaf) = item else {
                         continue;
@@ -345,14 +347,14 @@ impl Into {
 }
 
 /// Writes what the workers verified, outside the tasks that serve the network.
-struct Writer {
+struct PieceWriter {
     into: Arc<Into>,
     changed: Arc<Notify>,
     failed: Arc<Mutex<Option<io::Error>>>,
     metrics: Metrics,
 }
 
-impl Writer {
+impl PieceWriter {
     fn serve(self, mut queue: mpsc::Receiver<Vec<BaoContentItem>>) {
         let mut since_sync = 0;
         let syncing = Arc::new(AtomicBool::new(false));
@@ -368,7 +370,7 @@ impl Writer {
                 })
                 .sum();
             if let Err(error) = self.into.write(&items) {
-                *lock(&self.failed) = Some(error);
+                *self.failed.lock() = Some(error);
                 self.changed.notify_one();
                 return;
             }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::{
-    super::{super::core::blocking, Fetcher},
+    super::{super::core::blocking, Fetcher, error::FetcherError},
     ended,
 };
 use crate::{
@@ -30,7 +30,7 @@ impl Fetcher {
         self: &Arc<Self>,
         wanted: Wanted,
         from: u64,
-    ) -> Result<mpsc::Receiver<Result<Bytes>>> {
+    ) -> Result<mpsc::Receiver<Result<Bytes>>, FetcherError> {
         let content = wanted.content;
         let mut shown = match self.contents.get(&content.root)? {
             Some(_) => None,
@@ -57,7 +57,7 @@ impl Fetcher {
                         Ok(bytes.slice(std::mem::take(&mut skip).min(bytes.len())..))
                     }
                     Ok(None) => match state {
-                        None => Err(RegistryError::ContentDamaged(content.root)),
+                        None => Err(FetcherError::Damaged(content.root)),
                         Some(transfer) => match ended(&transfer) {
                             None => {
                                 let Some(shown) = shown.as_mut() else { return };
@@ -68,12 +68,13 @@ impl Fetcher {
                                 }
                                 continue;
                             }
-                            Some(Ok(())) => Err(RegistryError::ContentDamaged(content.root)),
+                            Some(Ok(())) => Err(FetcherError::Damaged(content.root)),
                             Some(Err(error)) => Err(error),
                         },
                     },
-                    Err(error) => Err(error),
+                    Err(error) => Err(FetcherError::Node(error)),
                 };
+                let piece = piece.map_err(RegistryError::from);
                 let failed = piece.is_err();
                 if sender.send(piece).await.is_err() || failed {
                     return;

@@ -23,7 +23,7 @@ use crate::{
         reputation::Outcome,
         transfer::Part,
     },
-    net::content::{Answered, Broken, ContentLink},
+    net::content::{Broken, ContentLink, ContentReply},
 };
 
 /// A busy peer is asked again after this long, longer each time.
@@ -72,7 +72,7 @@ impl From<Broken> for Over {
 }
 
 /// A request to a peer without an answer yet.
-struct Asked {
+struct OpenRange {
     range: Range<u64>,
     /// The time since which it had nothing earlier to supply.
     since: Instant,
@@ -172,17 +172,17 @@ async fn give(
             Err(ended) => return Ok(ended),
         }
     }
-    let mut asked: VecDeque<Asked> = VecDeque::new();
+    let mut asked: VecDeque<OpenRange> = VecDeque::new();
     loop {
         while asked.len() < run.plan().depth(&peer) {
             let Some(range) = run.next(&peer) else { break };
             link.ask(content.root, &range).await?;
-            asked.push_back(Asked {
+            asked.push_back(OpenRange {
                 range,
                 since: Instant::now(),
             });
         }
-        let Some(Asked { range, since }) = asked.pop_front() else {
+        let Some(OpenRange { range, since }) = asked.pop_front() else {
             let (too_slow, has_wanted) = {
                 let plan = run.plan();
                 (
@@ -228,7 +228,7 @@ async fn give(
         }
         run.write(items).await;
         match answered? {
-            (back, Answered::Bytes) => {
+            (back, ContentReply::Bytes) => {
                 link = back;
                 run.plan().got(&peer, &range, took);
                 // The next request waited behind this one.
@@ -239,12 +239,12 @@ async fn give(
                     return Ok((None, Over::Slow));
                 }
             }
-            (back, Answered::NotHeld { .. } | Answered::Holds { .. }) => {
+            (back, ContentReply::NotHeld { .. } | ContentReply::Holds { .. }) => {
                 link = back;
                 run.plan().lacks(&peer, &range);
             }
-            (_, Answered::Busy) => return Ok((None, Over::Busy)),
-            (_, Answered::OtherSize(size)) => return Ok((None, Over::OtherSize(size))),
+            (_, ContentReply::Busy) => return Ok((None, Over::Busy)),
+            (_, ContentReply::OtherSize(size)) => return Ok((None, Over::OtherSize(size))),
         }
     }
 }
@@ -259,15 +259,15 @@ async fn ask_held(
     link.ask_held(content.root).await?;
     let (link, answered) = link.answer(content, &(0..0), |_| {}).await?;
     Ok(match answered {
-        Answered::Holds { size, .. } if size != content.size => {
+        ContentReply::Holds { size, .. } if size != content.size => {
             Err((Some(link), Over::OtherSize(size)))
         }
-        Answered::Holds { have, .. } if !have.is_empty() => {
+        ContentReply::Holds { have, .. } if !have.is_empty() => {
             run.plan().holds(peer, have, score, run.millis());
             Ok(link)
         }
-        Answered::OtherSize(size) => Err((None, Over::OtherSize(size))),
-        Answered::Busy => Err((None, Over::Busy)),
+        ContentReply::OtherSize(size) => Err((None, Over::OtherSize(size))),
+        ContentReply::Busy => Err((None, Over::Busy)),
         _ => Err((Some(link), Over::Done)),
     })
 }

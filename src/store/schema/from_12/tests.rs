@@ -1,5 +1,5 @@
 //! Tests with a database that a program of schema 12 wrote: 120 packages of Debian, of which one
-//! was evicted and one listed again, a preview and a fork.
+//! was evicted and one listed again, an unsigned preview and a fork.
 
 use std::{
     collections::BTreeMap,
@@ -42,7 +42,7 @@ fn rows(db: &Connection, sql: &str) -> Vec<String> {
     found
 }
 
-/// Returns the contents of the records, in the same form for both schemas.
+/// Returns the contents of the records, in the same form for both schemas, without previews.
 fn said(db: &Connection) -> BTreeMap<&'static str, Vec<String>> {
     let version: i64 = db
         .pragma_query_value(None, "user_version", |row| row.get(0))
@@ -55,7 +55,7 @@ fn said(db: &Connection) -> BTreeMap<&'static str, Vec<String>> {
             "SELECT publisher, name, version, manifest, nth FROM releases ORDER BY name, version, \
              manifest",
             "SELECT id, publisher, name, popularity, signed_at, flags, ecosystem, handle, version, title, summary,
-             categories, tags, license, needs, bare FROM packages ORDER BY id",
+             categories, tags, license, needs, bare FROM packages WHERE flags & 2 = 0 ORDER BY id",
             "SELECT id, head, hash FROM manifests ORDER BY id",
             "SELECT * FROM files ORDER BY head, file, manifest",
             "SELECT * FROM forks",
@@ -81,7 +81,7 @@ fn said(db: &Connection) -> BTreeMap<&'static str, Vec<String>> {
     let mut words = rows(
         db,
         "SELECT doc, col, offset, replace(term, char(57344), '') FROM temp.seen WHERE doc IN \
-         (SELECT id FROM packages)",
+         (SELECT id FROM packages WHERE flags & 2 = 0)",
     );
     words.sort();
     said.insert("words", words);
@@ -145,6 +145,40 @@ async fn a_database_of_schema_12_is_led_to_this_one_and_nothing_of_it_is_lost() 
     drop(store);
     Store::open(dir.path(), Metrics::default()).unwrap();
     assert_eq!(said(&db)["words"], before["words"]);
+}
+
+#[tokio::test]
+async fn previews_of_schema_12_are_dropped_with_everything_that_refers_to_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = old(dir.path());
+    let preview = {
+        let db = Connection::open(&path).unwrap();
+        let preview: i64 = db
+            .query_row("SELECT id FROM packages WHERE flags & 2 <> 0", [], |row| {
+                row.get(0)
+            })
+            .unwrap();
+        db.execute("INSERT INTO dependents VALUES (77, ?)", [preview])
+            .unwrap();
+        db.execute("INSERT INTO providers VALUES (?, x'00')", [preview])
+            .unwrap();
+        preview
+    };
+    let store = Store::open(dir.path(), Metrics::default()).unwrap();
+    let db = Connection::open(&path).unwrap();
+    for count in [
+        "SELECT count(*) FROM package_rows WHERE id = ?",
+        "SELECT count(*) FROM words WHERE rowid = ?",
+        "SELECT count(*) FROM dependents WHERE package = ?",
+        "SELECT count(*) FROM providers WHERE package = ?",
+    ] {
+        let left: i64 = db.query_row(count, [preview], |row| row.get(0)).unwrap();
+        assert_eq!(left, 0, "{count}");
+    }
+    let recount = "SELECT 1 FROM recount WHERE need = 77";
+    assert!(db.prepare(recount).unwrap().exists([]).unwrap());
+    let found = store.search(&Query::text("previewed"), NOW).unwrap();
+    assert_eq!(found.total, 0);
 }
 
 #[test]

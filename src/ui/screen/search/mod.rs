@@ -147,7 +147,7 @@ fn nothing(model: &Model, theme: Theme, height: usize) -> Vec<Line<'static>> {
 }
 
 fn cell(model: &Model, hit: &Hit, column: &str, theme: Theme) -> Cell {
-    let warned = hit.yanked || hit.preview || hit.deprecated || hit.looks_like.is_some();
+    let warned = hit.yanked || hit.deprecated || hit.looks_like.is_some();
     match column {
         "package" => (claimed(&hit.package, hit.handle.as_ref()), theme.strong()),
         "version" => (

@@ -64,8 +64,8 @@ impl AsyncRead for Broken {
 
 const PIPE: usize = 64 << 10;
 
-fn pace(ms: u64, jitter: f64, state: u64) -> Pace {
-    Pace {
+fn pace(ms: u64, jitter: f64, state: u64) -> StreamDelay {
+    StreamDelay {
         one_way: Duration::from_millis(ms),
         jitter,
         state,
@@ -80,7 +80,7 @@ struct Pair {
     asked: Arc<AtomicUsize>,
 }
 
-fn pair(pace: Pace) -> Pair {
+fn pair(pace: StreamDelay) -> Pair {
     let (near, far) = duplex(PIPE);
     let asked = Arc::new(AtomicUsize::new(0));
     let (far, pump) = Delayed::new(Pipe(far, asked.clone()), pace);

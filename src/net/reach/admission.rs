@@ -13,11 +13,11 @@ use crate::domain::{
     caps::{CapReached, Origins},
     prefix::{Classes, Prefix},
 };
-use crate::net::peers::penalties::Admission;
+use crate::net::peers::penalties::AdmissionLists;
 
 /// The reason a connection is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Shut {
+pub enum AdmissionError {
     #[error("its address has too many connections")]
     Address,
     #[error("its network has too many connections")]
@@ -30,8 +30,8 @@ pub enum Shut {
 
 /// The open connections and the rule for new ones. `K` is the number of a connection; later ones
 /// are higher.
-pub struct Door<K> {
-    pub admission: Admission,
+pub struct ConnectionAdmission<K> {
+    pub lists: AdmissionLists,
     origins: Origins<K>,
     /// Connections, in both directions, of peers with a public prefix.
     open: HashMap<K, (PeerId, Prefix)>,
@@ -40,10 +40,10 @@ pub struct Door<K> {
     private: usize,
 }
 
-impl<K: Copy + Ord + Hash> Door<K> {
+impl<K: Copy + Ord + Hash> ConnectionAdmission<K> {
     pub fn new(classes: Classes, private: usize) -> Self {
         Self {
-            admission: Admission::default(),
+            lists: AdmissionLists::default(),
             origins: Origins::default(),
             open: HashMap::new(),
             classes,
@@ -54,33 +54,39 @@ impl<K: Copy + Ord + Hash> Door<K> {
     /// Checks an incoming connection before the handshake, when only its address is known.
     ///
     /// # Errors
-    /// [`Shut::Address`] or [`Shut::Network`] if that has as many connections as it may.
-    pub fn knock(&mut self, id: K, ip: IpAddr) -> Result<(), Shut> {
+    /// [`AdmissionError::Address`] or [`AdmissionError::Network`] if that has as many connections
+    /// as it may.
+    pub fn admit_address(&mut self, id: K, ip: IpAddr) -> Result<(), AdmissionError> {
         let admitted = self
             .origins
             .admit(id, ip, self.classes.of(ip), self.private);
         admitted.map_err(|full| match full {
-            CapReached::Address => Shut::Address,
-            CapReached::Network => Shut::Network,
+            CapReached::Address => AdmissionError::Address,
+            CapReached::Network => AdmissionError::Network,
         })
     }
 
     /// Checks a connection, in either direction, once the peer is known.
     ///
     /// # Errors
-    /// [`Shut::Banned`] or [`Shut::Doubtful`].
-    pub fn admit(&mut self, id: K, peer: PeerId, ip: Option<IpAddr>) -> Result<(), Shut> {
-        if self.admission.banned.contains(&peer) {
-            return Err(Shut::Banned);
+    /// [`AdmissionError::Banned`] or [`AdmissionError::Doubtful`].
+    pub fn admit_peer(
+        &mut self,
+        id: K,
+        peer: PeerId,
+        ip: Option<IpAddr>,
+    ) -> Result<(), AdmissionError> {
+        if self.lists.banned.contains(&peer) {
+            return Err(AdmissionError::Banned);
         }
         let Some(prefix) = ip.and_then(|ip| Prefix::classed(ip, self.classes)) else {
             return Ok(());
         };
-        if !self.admission.good.contains(&peer)
-            && self.admission.doubtful.contains(&prefix)
+        if !self.lists.good.contains(&peer)
+            && self.lists.doubtful.contains(&prefix)
             && self.unknown(&prefix).any(|(other, _)| *other != peer)
         {
-            return Err(Shut::Doubtful);
+            return Err(AdmissionError::Doubtful);
         }
         self.open.insert(id, (peer, prefix));
         Ok(())
@@ -91,7 +97,7 @@ impl<K: Copy + Ord + Hash> Door<K> {
         let of_it = self
             .open
             .iter()
-            .filter(move |(_, (peer, of))| of == prefix && !self.admission.good.contains(peer));
+            .filter(move |(_, (peer, of))| of == prefix && !self.lists.good.contains(peer));
         let mut of_it: Vec<_> = of_it.map(|(id, (peer, _))| (peer, id)).collect();
         of_it.sort_by_key(|(_, id)| **id);
         of_it.into_iter()
@@ -100,7 +106,7 @@ impl<K: Copy + Ord + Hash> Door<K> {
     /// Returns the unknown peers of doubtful prefixes beyond the one that each prefix may have.
     pub fn beyond(&self) -> Vec<PeerId> {
         let mut beyond = HashSet::new();
-        for prefix in &self.admission.doubtful {
+        for prefix in &self.lists.doubtful {
             let first = self.unknown(prefix).next().map(|(peer, _)| *peer);
             beyond.extend(
                 self.unknown(prefix)
@@ -131,43 +137,49 @@ mod tests {
     fn banned_peers_are_not_let_in_and_of_a_doubtful_prefix_one_unknown_peer_and_all_good_ones() {
         let [liar, first, second, friend] = [(); 4].map(|()| PeerId::random());
         let (there, elsewhere) = (at("81.2.69.1"), at("127.0.0.1"));
-        let mut door = Door::new(Classes::ByRange, 64);
-        door.admission.banned.insert(liar);
-        door.admission.good.insert(friend);
+        let mut admission = ConnectionAdmission::new(Classes::ByRange, 64);
+        admission.lists.banned.insert(liar);
+        admission.lists.good.insert(friend);
         let mut number = 0;
-        let mut admitted = |door: &mut Door<usize>, peer: PeerId, ip| {
+        let mut admitted = |admission: &mut ConnectionAdmission<usize>, peer: PeerId, ip| {
             number += 1;
-            door.admit(number, peer, Some(ip)).is_ok()
+            admission.admit_peer(number, peer, Some(ip)).is_ok()
         };
-        assert!(!admitted(&mut door, liar, elsewhere));
-        assert!(admitted(&mut door, first, there) && admitted(&mut door, second, there));
-        door.admission.doubtful.extend(Prefix::of(there));
-        assert_eq!(door.beyond(), [second], "the later one");
-        assert!(!admitted(&mut door, PeerId::random(), there));
-        assert!(admitted(&mut door, friend, there));
-        assert!(admitted(&mut door, PeerId::random(), elsewhere));
-        (0..=number).for_each(|n| door.leave(&n));
-        assert!(door.admit(100, second, Some(there)).is_ok());
-        assert!(door.admit(101, second, Some(there)).is_ok());
-        assert_eq!(door.admit(102, first, Some(there)), Err(Shut::Doubtful));
-        assert!(door.beyond().is_empty());
+        assert!(!admitted(&mut admission, liar, elsewhere));
+        assert!(admitted(&mut admission, first, there) && admitted(&mut admission, second, there));
+        admission.lists.doubtful.extend(Prefix::of(there));
+        assert_eq!(admission.beyond(), [second], "the later one");
+        assert!(!admitted(&mut admission, PeerId::random(), there));
+        assert!(admitted(&mut admission, friend, there));
+        assert!(admitted(&mut admission, PeerId::random(), elsewhere));
+        (0..=number).for_each(|n| admission.leave(&n));
+        assert!(admission.admit_peer(100, second, Some(there)).is_ok());
+        assert!(admission.admit_peer(101, second, Some(there)).is_ok());
+        assert_eq!(
+            admission.admit_peer(102, first, Some(there)),
+            Err(AdmissionError::Doubtful)
+        );
+        assert!(admission.beyond().is_empty());
     }
 
     #[test]
     fn an_address_pays_before_the_handshake_and_loopback_by_the_class_that_it_is_given() {
-        let let_in = |door: &mut Door<usize>, ids: std::ops::Range<usize>| {
-            ids.filter(|n| door.knock(*n, at("127.0.0.1")).is_ok())
+        let let_in = |admission: &mut ConnectionAdmission<usize>, ids: std::ops::Range<usize>| {
+            ids.filter(|n| admission.admit_address(*n, at("127.0.0.1")).is_ok())
                 .count()
         };
-        assert_eq!(let_in(&mut Door::new(Classes::ByRange, 64), 0..300), 64);
-        let mut strict = Door::new(Classes::AllPublic, 64);
+        assert_eq!(
+            let_in(&mut ConnectionAdmission::new(Classes::ByRange, 64), 0..300),
+            64
+        );
+        let mut strict = ConnectionAdmission::new(Classes::AllPublic, 64);
         assert_eq!(let_in(&mut strict, 0..300), OF_AN_ADDRESS);
         let spread = (300..600).filter(|n| {
             let ip = at(&format!("127.0.1.{}", 1 + n % 200));
-            strict.knock(*n, ip).is_ok()
+            strict.admit_address(*n, ip).is_ok()
         });
         assert_eq!(spread.count(), OF_A_NETWORK);
         (0..300).for_each(|n| strict.leave(&n));
-        assert!(strict.knock(1_000, at("127.0.0.1")).is_ok());
+        assert!(strict.admit_address(1_000, at("127.0.0.1")).is_ok());
     }
 }

@@ -1,10 +1,8 @@
 //! Companion files of releases: fetched with them, parsed once, and cached.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::HashMap, sync::Arc};
 
+use parking_lot::Mutex;
 use tokio::{
     sync::OwnedMutexGuard,
     time::{Instant, timeout_at},
@@ -25,19 +23,19 @@ use crate::{
 const MOST: usize = 6 << 20;
 
 /// A cache of parsed documents of releases, by the hashes of their manifests, which never change.
-pub struct Known<T> {
+pub struct ParsedCache<T> {
     /// Approximate bytes that may be kept.
     most: usize,
     held: Mutex<(usize, HashMap<Hash, Arc<T>>)>,
 }
 
-impl<T> Default for Known<T> {
+impl<T> Default for ParsedCache<T> {
     fn default() -> Self {
         Self::of(MOST)
     }
 }
 
-impl<T> Known<T> {
+impl<T> ParsedCache<T> {
     /// Creates a cache of at most `most` bytes.
     pub fn of(most: usize) -> Self {
         Self {
@@ -47,18 +45,13 @@ impl<T> Known<T> {
     }
 
     pub fn get(&self, hash: &Hash) -> Option<Arc<T>> {
-        self.held
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .1
-            .get(hash)
-            .cloned()
+        self.held.lock().1.get(hash).cloned()
     }
 
     /// Adds a value of `weight` bytes; if there is no room, all others are dropped.
     pub fn keep(&self, hash: Hash, weight: usize, value: T) -> Arc<T> {
         let value = Arc::new(value);
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.held.lock();
         if held.0 + weight > self.most {
             *held = (0, HashMap::new());
         }
@@ -122,14 +115,8 @@ impl<'a> Ahead<'a> {
         if let Err(error) = service.contents().gather(wanted, left).await {
             tracing::warn!(package = %id, %error, "what travels beside its releases is fetched one by one");
         }
-        ahead.lock().extend(found);
+        ahead.manifests.lock().extend(found);
         ahead
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Hash, Manifest>> {
-        self.manifests
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn late(&self, what: &str) -> RegistryError {
@@ -141,7 +128,7 @@ impl<'a> Ahead<'a> {
 
     /// Returns a manifest, read once.
     pub async fn manifest(&self, hash: &Hash) -> Result<Manifest> {
-        if let Some(manifest) = self.lock().remove(hash) {
+        if let Some(manifest) = self.manifests.lock().remove(hash) {
             return Ok(manifest);
         }
         let asked = timeout_at(
@@ -194,13 +181,13 @@ pub fn wanted_of(id: &PackageId, manifest: &Manifest) -> Option<Wanted> {
 /// Locks per package: a second task that needs the same waits, and then finds most of it in the
 /// cache.
 #[derive(Default)]
-pub struct Turns(Mutex<HashMap<PackageId, Arc<tokio::sync::Mutex<()>>>>);
+pub struct PackageLocks(Mutex<HashMap<PackageId, Arc<tokio::sync::Mutex<()>>>>);
 
-impl Turns {
+impl PackageLocks {
     /// Waits for the package's lock, which is released when the guard is dropped.
     pub async fn of(&self, id: &PackageId) -> OwnedMutexGuard<()> {
         let turn = {
-            let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut turns = self.0.lock();
             turns.retain(|_, turn| Arc::strong_count(turn) > 1);
             turns.entry(id.clone()).or_default().clone()
         };
@@ -214,7 +201,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_bounded() {
-        let known = Known::default();
+        let known = ParsedCache::default();
         let hash = |n: u8| Hash::of(&[n]);
         known.keep(hash(0), MOST / 2, 0);
         known.keep(hash(1), MOST / 2, 1);

@@ -159,7 +159,7 @@ impl Began {
         };
         Response::from_parts(
             head,
-            Body::new(Counted {
+            Body::new(CountedBody {
                 body,
                 following: Some(following),
             }),
@@ -258,12 +258,12 @@ fn origin(bytes: u64, transfers: &[Transfer], root: ContentRoot) -> BytesOrigin 
 }
 
 /// The body of an answer, which counts the bytes sent.
-struct Counted {
+struct CountedBody {
     body: Body,
     following: Option<Following>,
 }
 
-impl HttpBody for Counted {
+impl HttpBody for CountedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -288,7 +288,7 @@ impl HttpBody for Counted {
     }
 }
 
-impl Drop for Counted {
+impl Drop for CountedBody {
     fn drop(&mut self) {
         // The runtime is gone only when the whole node is.
         if let (Some(following), Ok(runtime)) =

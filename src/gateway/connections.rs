@@ -1,11 +1,6 @@
 //! Accepts connections, with limits on their number and on their silence.
 
-use std::{
-    collections::HashMap,
-    net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{Router, extract::Request, routing::any};
 use hyper::server::conn::http1;
@@ -13,6 +8,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
+use parking_lot::Mutex;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -41,21 +37,17 @@ const BREATH: Duration = Duration::from_millis(100);
 
 /// The number of connections of each address.
 #[derive(Default)]
-struct Guests(Mutex<HashMap<IpAddr, usize>>);
+struct AddressLimits(Mutex<HashMap<IpAddr, usize>>);
 
-impl Guests {
-    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
+impl AddressLimits {
     /// Takes a slot for one more connection from an address; `None` if it has none left.
-    fn enter(self: &Arc<Self>, from: IpAddr) -> Option<Guest> {
-        let mut held = self.lock();
+    fn enter(self: &Arc<Self>, from: IpAddr) -> Option<AddressPermit> {
+        let mut held = self.0.lock();
         let count = held.entry(from).or_default();
         (*count < MAX_OF_AN_ADDRESS).then(|| {
             *count += 1;
-            Guest {
-                guests: self.clone(),
+            AddressPermit {
+                limits: self.clone(),
                 from,
             }
         })
@@ -63,14 +55,14 @@ impl Guests {
 }
 
 /// A slot, which is free again when this is dropped.
-struct Guest {
-    guests: Arc<Guests>,
+struct AddressPermit {
+    limits: Arc<AddressLimits>,
     from: IpAddr,
 }
 
-impl Drop for Guest {
+impl Drop for AddressPermit {
     fn drop(&mut self) {
-        let mut held = self.guests.lock();
+        let mut held = self.limits.0.lock();
         if let Some(count) = held.get_mut(&self.from) {
             *count -= 1;
             if *count == 0 {
@@ -81,27 +73,27 @@ impl Drop for Guest {
 }
 
 /// Accepts connections until the gateway ends.
-pub async fn keep(
+pub async fn accept(
     listener: TcpListener,
     service: Arc<Service>,
     stop: CancellationToken,
     connections: TaskTracker,
 ) {
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let guests = Arc::new(Guests::default());
+    let limits = Arc::new(AddressLimits::default());
     let next = async || {
         let permit = permits.clone().acquire_owned().await.ok()?;
         Some((permit, listener.accept().await))
     };
     while let Some(Some((permit, accepted))) = stop.run_until_cancelled(next()).await {
         match accepted {
-            Ok((io, from)) => match guests.enter(from.ip()) {
-                Some(guest) => {
+            Ok((io, from)) => match limits.enter(from.ip()) {
+                Some(permit_of_address) => {
                     connections.spawn(connection(
                         io,
                         from.ip(),
                         service.clone(),
-                        (permit, guest),
+                        (permit, permit_of_address),
                         stop.clone(),
                     ));
                 }
@@ -121,7 +113,7 @@ async fn connection(
     io: TcpStream,
     from: IpAddr,
     service: Arc<Service>,
-    _places: (OwnedSemaphorePermit, Guest),
+    _places: (OwnedSemaphorePermit, AddressPermit),
     stop: CancellationToken,
 ) {
     // Answers are written whole; without this, the rest of one would wait for an acknowledgement.
@@ -164,18 +156,18 @@ mod tests {
 
     #[test]
     fn an_address_has_its_places_and_gives_them_back() {
-        let guests = Arc::new(Guests::default());
+        let limits = Arc::new(AddressLimits::default());
         let from = |n| IpAddr::from([127, 0, 0, n]);
         let held: Vec<_> = (0..MAX_OF_AN_ADDRESS)
-            .map(|_| guests.enter(from(1)).unwrap())
+            .map(|_| limits.enter(from(1)).unwrap())
             .collect();
-        assert!(guests.enter(from(1)).is_none());
+        assert!(limits.enter(from(1)).is_none());
         assert!(
-            guests.enter(from(2)).is_some(),
+            limits.enter(from(2)).is_some(),
             "another one is not concerned"
         );
         drop(held);
-        assert!(guests.enter(from(1)).is_some());
-        assert!(guests.lock().is_empty());
+        assert!(limits.enter(from(1)).is_some());
+        assert!(limits.0.lock().is_empty());
     }
 }
