@@ -41,7 +41,7 @@ pub enum Effect {
         generation: u64,
         text: String,
     },
-    Look {
+    GetPackage {
         generation: u64,
         package: PackageId,
     },
@@ -174,7 +174,7 @@ pub enum EffectResult {
         update: SearchUpdate,
         after: Duration,
     },
-    Looked {
+    Package {
         generation: u64,
         result: Box<Result<Package>>,
     },

@@ -143,13 +143,13 @@ impl Executor {
                     }
                 }));
             }
-            Effect::Look {
+            Effect::GetPackage {
                 generation,
                 package,
             } => drop(tokio::spawn(async move {
                 let result = Box::new(registry.get_package(&PackageRef::of(&package)).await);
                 messages
-                    .send(EffectResult::Looked { generation, result })
+                    .send(EffectResult::Package { generation, result })
                     .await
             })),
             Effect::Files {

@@ -9,11 +9,11 @@ use crate::domain::health::HealthVerdict;
 use super::{
     action::{Action, Screen},
     model::{
-        Model, Popup,
+        Model,
         form::{Checked, DependencyColumn, Field, ReleaseForm},
         map,
     },
-    popup, screen,
+    screen,
     widget::wrap::wrap,
 };
 
@@ -232,78 +232,6 @@ pub fn tabs(model: &Model) -> Vec<(Screen, String, Rect)> {
         x += width + 1;
     }
     out
-}
-
-/// Returns the area of a window: a drawer for text to read, a centred box for the others.
-pub fn window(model: &Model, popup: &Popup) -> Rect {
-    let rows = |count: usize| u16::try_from(count).unwrap_or(u16::MAX).saturating_add(2);
-    match popup {
-        Popup::Columns { .. } => boxed(model, 64, rows(model.table().columns().slots().len() + 5)),
-        Popup::Palette(_) => boxed(model, 84, 24),
-        Popup::Confirm(_) => boxed(model, 64, 10),
-        Popup::Export(_) => boxed(model, 64, 10),
-        Popup::Picker(_) => boxed(model, 84, 32),
-        Popup::Recent(_) => boxed(
-            model,
-            64,
-            rows(popup::recent::ABOVE + model.search.recent.len().clamp(3, 12)),
-        ),
-        // If the pane of facets is visible, the focus moves there.
-        Popup::Facets => match areas(model).side {
-            side if side.height > 0 => side,
-            // Leave the search field visible: it changes along with the facets.
-            _ => {
-                let Areas { field, status, .. } = areas(model);
-                let (width, height) =
-                    (44.min(field.width), status.y.saturating_sub(field.bottom()));
-                let height = height.min(rows(popup::facets::all(model).len().max(3)));
-                Rect {
-                    x: field.right() - width,
-                    y: field.bottom(),
-                    width,
-                    height,
-                }
-            }
-        },
-        _ => drawer(model),
-    }
-}
-
-/// Returns the area between the tabs and the status row.
-fn inner(model: &Model) -> Rect {
-    let Areas { tabs, status, .. } = areas(model);
-    Rect {
-        y: tabs.bottom(),
-        height: status.y.saturating_sub(tabs.bottom()),
-        ..tabs
-    }
-}
-
-/// Returns the area of a drawer: the right part of the body if it is wide enough, else all of it.
-pub fn drawer(model: &Model) -> Rect {
-    let body = inner(model);
-    if body.width < WIDE {
-        return body;
-    }
-    let width = (body.width * 3 / 5).max(64);
-    Rect {
-        x: body.right().saturating_sub(width),
-        width,
-        ..body
-    }
-}
-
-fn boxed(model: &Model, width: u16, height: u16) -> Rect {
-    let body = inner(model);
-    let (width, height) = (width.min(body.width), height.min(body.height));
-    let x = body.x + (body.width - width) / 2;
-    let y = body.y + (body.height - height) / 3;
-    Rect {
-        x,
-        y,
-        width,
-        height,
-    }
 }
 
 /// One line of the form.

@@ -9,7 +9,6 @@ mod files;
 mod input;
 mod keymap;
 mod layout;
-mod lines;
 mod marks;
 mod measure;
 mod model;

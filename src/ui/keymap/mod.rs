@@ -30,24 +30,8 @@ pub enum KeyScope {
     ScreensBut(&'static [Screen]),
     /// Any screen, and these windows.
     ScreensAnd(&'static [KeyPlace]),
-    /// Any place with something to move in or scroll.
-    Lists,
     In(&'static [KeyPlace]),
 }
-
-const LISTS: &[KeyPlace] = &[
-    KeyPlace::Window,
-    KeyPlace::Peer,
-    KeyPlace::Package,
-    KeyPlace::Transfer,
-    KeyPlace::Conflict,
-    KeyPlace::Lookup,
-    KeyPlace::Columns,
-    KeyPlace::Palette,
-    KeyPlace::Picker,
-    KeyPlace::Review,
-    KeyPlace::Facets,
-];
 
 impl KeyScope {
     pub fn holds(self, place: KeyPlace) -> bool {
@@ -59,7 +43,6 @@ impl KeyScope {
                 matches!(place, KeyPlace::Screen(screen) if !but.contains(&screen))
             }
             Self::ScreensAnd(places) => screen || places.contains(&place),
-            Self::Lists => screen || LISTS.contains(&place),
             Self::In(places) => places.contains(&place),
         }
     }

@@ -309,7 +309,7 @@ fn evidence_is_written_to_a_file_that_is_named_or_said_to_be_one_sided() {
         NOW,
     );
     assert!(
-        matches!(model.popups.last(), Some(Popup::Conflict { .. })),
+        model.window::<ConflictWindow>().is_some(),
         "back to what it is about"
     );
     assert!(picture(&model).contains("swarmdex conflict verify"));

@@ -7,6 +7,7 @@ use crate::control::{Link, Replay};
 use crate::ui::{
     ascii,
     keymap::{KEYS, Keymap},
+    popup::{Page, Window, help::HelpWindow},
     theme::Theme,
 };
 
@@ -400,10 +401,9 @@ fn hostile_text_stays_in_its_cell() {
 #[test]
 fn every_key_is_in_the_help() {
     let model = full((250, 80));
-    let help: Vec<String> = crate::ui::popup::help::lines(&model, 240, Theme::plain())
-        .into_iter()
-        .map(|line| line.to_string())
-        .collect();
+    let mut page = Page::new(240, Theme::plain());
+    HelpWindow.lines(&model, &mut page);
+    let help: Vec<String> = page.lines.iter().map(ToString::to_string).collect();
     for row in KEYS {
         let keys = model.keymap.labels(row);
         assert!(

@@ -8,7 +8,11 @@ use crate::{
     ui::{
         action::{Action, Screen},
         effect::{Effect, EffectResult},
-        model::{Consent, Export, Model, Popup, YesNoQuestion, conflicts::refused},
+        model::{Model, conflicts::refused},
+        popup::{
+            confirm::{ConfirmWindow, OnYes},
+            export::ExportWindow,
+        },
     },
 };
 
@@ -78,16 +82,16 @@ pub fn ask_to_trust(model: &mut Model) {
             format!("{short} is no longer distrusted"),
         ),
     };
-    let consent = Consent::Trust {
+    let on_yes = OnYes::Run(Effect::Trust {
         publisher,
         handle: case.handle.clone(),
-        name,
-    };
-    model.popups.push(Popup::Confirm(Box::new(YesNoQuestion {
+        what: name,
+    });
+    model.open(ConfirmWindow {
         title: "Trust",
         text,
-        consent,
-    })));
+        on_yes,
+    });
 }
 
 pub fn ask_to_distrust(model: &mut Model) {
@@ -114,15 +118,15 @@ pub fn ask_to_distrust(model: &mut Model) {
          on this node, and \
          its announcements are refused."
     );
-    let consent = Consent::Distrust {
+    let on_yes = OnYes::Run(Effect::Distrust {
         publisher,
-        name: format!("{short} is distrusted"),
-    };
-    model.popups.push(Popup::Confirm(Box::new(YesNoQuestion {
+        what: format!("{short} is distrusted"),
+    });
+    model.open(ConfirmWindow {
         title: "Distrust",
         text,
-        consent,
-    })));
+        on_yes,
+    });
 }
 
 /// Opens the prompt for the file with evidence, with a proposed name.
@@ -134,12 +138,12 @@ pub fn export(model: &mut Model) {
         return model.answer(Level::Warning, why.to_owned());
     }
     let input = Input::new(format!("conflict-{}.json", case.id.short()));
-    model.popups.push(Popup::Export(Export {
+    model.open(ExportWindow {
         input,
         rows: 0,
         evidence: Some(case.id),
         problem: None,
-    }));
+    });
 }
 
 pub fn on_message(model: &mut Model, message: EffectResult) -> Vec<Effect> {

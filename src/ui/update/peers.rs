@@ -10,17 +10,21 @@ use crate::{
         action::{Action, Screen},
         effect::Effect,
         model::{
-            Consent, Model, Popup, YesNoQuestion,
+            Model,
             peers::{Deed, handle},
+        },
+        popup::{
+            confirm::{ConfirmWindow, OnYes},
+            peer::PeerWindow,
         },
     },
 };
 
 /// Returns the opened peer, or else the selected one.
 fn shown(model: &Model) -> Option<&PeerSnapshot> {
-    match model.popups.last() {
-        Some(Popup::Peer { id, .. }) => model.peers.get(id),
-        Some(_) => None,
+    match model.window::<PeerWindow>() {
+        Some(window) => model.peers.get(&window.id),
+        None if !model.popups.is_empty() => None,
         None => matches!(model.screen, Screen::Peers | Screen::Map)
             .then(|| model.peers.current())
             .flatten(),
@@ -95,12 +99,12 @@ pub fn disconnect(model: &mut Model) {
 }
 
 fn ask(model: &mut Model, title: &'static str, text: String, id: PeerId, name: String, deed: Deed) {
-    let consent = Consent::Peer { id, name, deed };
-    model.popups.push(Popup::Confirm(Box::new(YesNoQuestion {
+    let on_yes = OnYes::Run(Effect::Peer { id, name, deed });
+    model.open(ConfirmWindow {
         title,
         text,
-        consent,
-    })));
+        on_yes,
+    });
 }
 
 /// Shows the result of an action on a peer.

@@ -10,10 +10,15 @@ use crate::{
         action::{Action, Screen},
         effect::{Effect, EffectResult},
         model::{
-            Consent, Model, Popup, Replacement, YesNoQuestion,
+            Model,
             form::{Field, FileState, ReleaseForm},
-            picker::Picker,
-            publish::{Hashed, PublishProgress, Review, named},
+            publish::{Hashed, PublishProgress, Replacement, named},
+        },
+        popup::{
+            Reply,
+            confirm::{ConfirmWindow, OnYes},
+            picker::PickerWindow,
+            review::ReviewWindow,
         },
     },
 };
@@ -84,12 +89,12 @@ pub fn new_form(model: &mut Model, with: Replacement) -> Vec<Effect> {
                 format!("The draft of {name}")
             };
             let text = format!("{what} would be lost. Replace it?");
-            let consent = Consent::Replace(Box::new(with));
-            model.popups.push(Popup::Confirm(Box::new(YesNoQuestion {
+            let on_yes = OnYes::Replace(with);
+            model.open(ConfirmWindow {
                 title: "Replace the draft",
                 text,
-                consent,
-            })));
+                on_yes,
+            });
             Vec::new()
         }
         _ => fill_form(model, with),
@@ -287,52 +292,13 @@ pub fn pick_file(model: &mut Model) -> Vec<Effect> {
     } else {
         here().join(dir)
     };
-    list(model, dir)
+    let (picker, effect) = PickerWindow::of(model, dir);
+    model.open(picker);
+    vec![effect]
 }
 
-fn list(model: &mut Model, dir: PathBuf) -> Vec<Effect> {
-    let generation = model.next_generation();
-    let picker = Picker {
-        generation,
-        dir: dir.clone(),
-        entries: None,
-        at: 0,
-    };
-    match model.popups.last_mut() {
-        Some(Popup::Picker(open)) => *open = picker,
-        _ => model.popups.push(Popup::Picker(picker)),
-    }
-    vec![Effect::List { generation, dir }]
-}
-
-/// Enters the selected directory, or chooses the selected file.
-pub fn picked(model: &mut Model) -> Vec<Effect> {
-    let Some(Popup::Picker(picker)) = model.popups.last() else {
-        return Vec::new();
-    };
-    match picker.chosen() {
-        Some((dir, true)) => list(model, dir),
-        Some((file, false)) => take_path(model, &file),
-        None => Vec::new(),
-    }
-}
-
-/// Chooses the selected entry, directories included.
-pub fn take_directory(model: &mut Model) -> Vec<Effect> {
-    let Some(Popup::Picker(picker)) = model.popups.last() else {
-        return Vec::new();
-    };
-    // The first row stands for the directory that is shown.
-    let chosen = if picker.at == 0 {
-        Some(picker.dir.clone())
-    } else {
-        picker.chosen().map(|(path, _)| path)
-    };
-    chosen.map_or_else(Vec::new, |path| take_path(model, &path))
-}
-
-fn take_path(model: &mut Model, path: &std::path::Path) -> Vec<Effect> {
-    model.popups.pop();
+/// Puts a path that was picked into the form.
+pub fn take_path(model: &mut Model, path: &std::path::Path) -> Vec<Effect> {
     let Some(form) = &mut model.publish.form else {
         return Vec::new();
     };
@@ -383,15 +349,13 @@ pub fn review(model: &mut Model) -> Vec<Effect> {
         FileState::Directory => Hashed::Packing { done: 0, size: 0 },
         _ => Hashed::Reading { done: 0, size: 0 },
     };
-    let review = Review {
+    model.open(ReviewWindow {
         generation,
         checked,
         path: path.clone(),
         hashed,
         listing: None,
-        scroll: 0,
-    };
-    model.popups.push(Popup::Review(Box::new(review)));
+    });
     let draft = checked_draft.map(Box::new);
     let mut effects = vec![Effect::Hash {
         generation,
@@ -402,39 +366,25 @@ pub fn review(model: &mut Model) -> Vec<Effect> {
     effects
 }
 
-pub fn publish_now(model: &mut Model) -> Vec<Effect> {
-    let Some(Popup::Review(review)) = model.popups.last() else {
-        return Vec::new();
-    };
-    let content = match &review.hashed {
-        Hashed::Is(content) => *content,
-        Hashed::Packing { .. } | Hashed::Reading { .. } => {
-            model.answer(
-                Level::Info,
-                "it is still being read; wait a moment".to_owned(),
-            );
-            return Vec::new();
-        }
-        Hashed::Wrong(_) => {
-            model.popups.pop();
-            model.publish.typing = true;
-            return Vec::new();
-        }
+/// Publishes the reviewed release, unless its file is still being read.
+pub fn publish(model: &mut Model, review: &ReviewWindow) -> Reply {
+    let Hashed::Is(content) = review.hashed else {
+        model.answer(
+            Level::Info,
+            "it is still being read; wait a moment".to_owned(),
+        );
+        return Reply::Stay(Vec::new());
     };
     let Some(draft) = review.checked.draft.clone() else {
-        return Vec::new();
+        return Reply::Stay(Vec::new());
     };
-    let (path, title) = (
-        review.path.clone(),
-        format!("{} {}", draft.name, draft.version),
-    );
-    model.popups.pop();
+    let title = format!("{} {}", draft.name, draft.version);
     if !model.running {
         model.answer(
             Level::Warning,
             "the node is still starting; the draft is kept; try again in a moment".to_owned(),
         );
-        return Vec::new();
+        return Reply::Close(Vec::new());
     }
     let generation = model.next_generation();
     model.publish.typing = false;
@@ -445,12 +395,12 @@ pub fn publish_now(model: &mut Model) -> Vec<Effect> {
         steps: Vec::new(),
         ended: None,
     });
-    vec![Effect::Publish {
+    Reply::Close(vec![Effect::Publish {
         generation,
         draft: Box::new(draft),
         content,
-        path,
-    }]
+        path: review.path.clone(),
+    }])
 }
 
 pub fn ask_to_yank(model: &mut Model) {
@@ -470,18 +420,18 @@ pub fn ask_to_yank(model: &mut Model) {
     } else {
         format!("Un-yank {name}? It can be resolved again.")
     };
-    let consent = Consent::Yank {
+    let on_yes = OnYes::Run(Effect::Yank {
         package: PackageRef::of(&package.id),
         version: latest.version.clone(),
         yank,
         name,
-    };
+    });
     let title = if yank { "Yank" } else { "Un-yank" };
-    model.popups.push(Popup::Confirm(Box::new(YesNoQuestion {
+    model.open(ConfirmWindow {
         title,
         text,
-        consent,
-    })));
+        on_yes,
+    });
 }
 
 pub fn on_message(model: &mut Model, message: EffectResult) -> Vec<Effect> {
@@ -542,7 +492,7 @@ pub fn on_message(model: &mut Model, message: EffectResult) -> Vec<Effect> {
             generation,
             entries,
         } => {
-            if let Some(Popup::Picker(picker)) = model.popups.last_mut()
+            if let Some(picker) = model.window_mut::<PickerWindow>()
                 && picker.generation == generation
             {
                 picker.entries = Some(entries);
@@ -554,7 +504,7 @@ pub fn on_message(model: &mut Model, message: EffectResult) -> Vec<Effect> {
             generation,
             listing,
         } => {
-            if let Some(Popup::Review(review)) = model.popups.last_mut()
+            if let Some(review) = model.window_mut::<ReviewWindow>()
                 && review.generation == generation
             {
                 review.listing = Some(listing);
@@ -611,16 +561,16 @@ pub fn on_message(model: &mut Model, message: EffectResult) -> Vec<Effect> {
 }
 
 fn hashed_now(model: &mut Model, generation: u64, hashed: Hashed) {
-    let Some(Popup::Review(review)) = model.popups.last_mut() else {
+    let Some(review) = model.window_mut::<ReviewWindow>() else {
         return;
     };
     if review.generation != generation {
         return;
     }
-    if let (Hashed::Wrong(why), Some(form)) = (&hashed, &mut model.publish.form) {
-        form.file = FileState::Wrong(why.clone());
+    review.hashed = hashed.clone();
+    if let (Hashed::Wrong(why), Some(form)) = (hashed, &mut model.publish.form) {
+        form.file = FileState::Wrong(why);
     }
-    review.hashed = hashed;
     model.dirty = true;
 }
 
