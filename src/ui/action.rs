@@ -190,7 +190,7 @@ pub enum Action {
     /// Opens the form: for a new package, for the next release, or with the saved draft.
     NewPackage,
     NewRelease,
-    GoOn,
+    ContinueDraft,
     Yank,
     /// Downloads the selected or opened release.
     Download,
@@ -249,7 +249,7 @@ pub enum Action {
     LogLevel,
     OpenLog,
     /// Announces this node's own content again.
-    Offer,
+    Reannounce,
     /// Opens the history of health verdicts.
     Changes,
     Edit(Edit),

@@ -56,7 +56,9 @@ pub fn areas(model: &Model) -> Areas {
     let header = if height >= TALL { 2 } else { 1 };
     let field = match model.screen {
         // Messages take at most a sixth of the height; results need the rest.
-        Screen::Search => 1 + (model.search.said(usize::from(width)).len() as u16).min(height / 6),
+        Screen::Search => {
+            1 + (model.search.messages(usize::from(width)).len() as u16).min(height / 6)
+        }
         _ => u16::from(model.table().filter().is_shown()),
     };
     let row = |y: u16, height: u16| Rect {
@@ -125,7 +127,7 @@ pub fn areas(model: &Model) -> Areas {
             }
             if model.search.is_blank() && height >= TAUGHT {
                 top = Rect {
-                    height: screen::search::taught(body.width).min(rest / 2),
+                    height: screen::search::lesson_height(body.width).min(rest / 2),
                     ..body
                 };
                 body = Rect {
@@ -136,19 +138,19 @@ pub fn areas(model: &Model) -> Areas {
             }
         }
         Screen::Lookups => {
-            let said = model.lookups.said(usize::from(width)).len() as u16;
-            let said = if height >= TALL {
-                said.min(rest / 4)
+            let summary = model.lookups.summary(usize::from(width)).len() as u16;
+            let summary = if height >= TALL {
+                summary.min(rest / 4)
             } else {
                 0
             };
             top = Rect {
-                height: said,
+                height: summary,
                 ..body
             };
             body = Rect {
                 y: top.bottom(),
-                height: rest.saturating_sub(said),
+                height: rest.saturating_sub(summary),
                 ..body
             };
         }
@@ -259,10 +261,13 @@ pub fn form_lines(
     let mut lines = Vec::new();
     let focused = typing.then(|| form.focused());
     let say = |lines: &mut Vec<FormLine>, field: Field| {
-        let said = form.tried || !form.text(field).is_empty();
+        let is_shown = form.tried || !form.text(field).is_empty();
         // A path that can be completed is not wrong yet.
         let goes_on = field == Field::File && focused == Some(field) && form.proposed().is_some();
-        let problem = checked.problems.get(&field).filter(|_| said && !goes_on);
+        let problem = checked
+            .problems
+            .get(&field)
+            .filter(|_| is_shown && !goes_on);
         let named = match field {
             Field::Needs(..) => format!("{}: ", field.name()),
             _ => String::new(),

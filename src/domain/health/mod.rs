@@ -249,10 +249,8 @@ pub fn verdict(sample: &Sample) -> HealthVerdict {
     }
     let cause = match sample.peers() {
         0 => "starting: looking for peers".to_owned(),
-        1 => "connected to 1 peer, and everything that was measured is as it should be".to_owned(),
-        peers => format!(
-            "connected to {peers} peers, and everything that was measured is as it should be"
-        ),
+        1 => "connected to 1 peer; every measure is healthy".to_owned(),
+        peers => format!("connected to {peers} peers; every measure is healthy"),
     };
     HealthVerdict {
         state: HealthState::Good,

@@ -254,6 +254,10 @@ mod tests {
         assert_eq!(ids.len(), KEYS.len(), "an id twice");
         for row in KEYS {
             assert!(!row.help.is_empty());
+            if let KeyScope::In(places) | KeyScope::ScreensAnd(places) = row.on {
+                let known = |place| KeyPlace::all().any(|other| other == place);
+                assert!(places.iter().copied().all(known), "{}", row.id);
+            }
             let mut reached = false;
             for place in KeyPlace::all().filter(|place| row.on.holds(*place)) {
                 for typing in [false, true] {

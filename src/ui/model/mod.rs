@@ -10,6 +10,7 @@ pub mod health;
 pub mod logs;
 pub mod lookups;
 pub mod map;
+pub mod messages;
 pub mod notices;
 pub mod package;
 pub mod palette;
@@ -18,7 +19,6 @@ pub mod picker;
 pub mod publish;
 pub mod readme;
 pub mod recent;
-pub mod said;
 pub mod search;
 pub mod transfers;
 
@@ -299,7 +299,7 @@ impl Model {
         batch
             .notices
             .into_iter()
-            .for_each(|notice| self.notices.tell(notice, now));
+            .for_each(|notice| self.notices.push(notice, now));
         self.notices.pass(now);
         self.peers.remove(&batch.gone);
         self.peers.put(batch.peers, now);
@@ -308,14 +308,14 @@ impl Model {
         self.clients.put(batch.requests, now);
         for case in &batch.conflicts {
             let key = self.key(Action::Go(Screen::Conflicts), self.screen);
-            self.notices.tell(conflicts::notice(case, &key, now), now);
+            self.notices.push(conflicts::notice(case, &key, now), now);
             self.conflicts.ask_again();
         }
         self.lookups.table.put(batch.lookups, now);
         if let Some(sample) = &batch.health {
             let first = self.health.history.verdict().is_none();
             if self.health.apply(sample, now) {
-                self.tell_verdict(now);
+                self.notify_verdict(now);
             }
             self.dirty |= first;
         }
@@ -370,7 +370,7 @@ impl Model {
             if answers {
                 self.notices.answer(notice, now);
             } else {
-                self.notices.tell(notice, now);
+                self.notices.push(notice, now);
             }
             self.dirty = true;
         }
@@ -404,7 +404,7 @@ impl Model {
     }
 
     /// Reports a change of the verdict, whatever screen is open.
-    fn tell_verdict(&mut self, now: Timestamp) {
+    fn notify_verdict(&mut self, now: Timestamp) {
         let Some(verdict) = self.health.history.verdict() else {
             return;
         };
@@ -419,7 +419,7 @@ impl Model {
             verdict.cause,
             self.key(Action::Go(Screen::Health), self.screen)
         );
-        self.notices.tell(
+        self.notices.push(
             Notice {
                 at: now,
                 level,

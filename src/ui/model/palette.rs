@@ -124,7 +124,7 @@ mod tests {
         for (word, action) in [
             ("freeze", Action::Freeze),
             ("reverse", Action::Reverse),
-            ("draft", Action::GoOn),
+            ("draft", Action::ContinueDraft),
         ] {
             let palette = Palette::new(&Keymap::default(), KeyPlace::Screen(Screen::Publish));
             assert_eq!(palette.matching(word)[0].action, action, "{word}");

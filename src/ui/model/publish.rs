@@ -17,7 +17,9 @@ impl TableEntry for OwnPackage {
     type Id = PackageId;
     const NAME: &'static str = "publish";
     const COLUMNS: &'static [Column] = &[
-        Column::new("package", "package", 16, 0).up_to(34),
+        Column::new("package", "package", 16, 0)
+            .up_to(34)
+            .title_of_package(),
         Column::new("version", "latest", 8, 0).up_to(16),
         Column::new("state", "state", 17, 1).up_to(40),
         Column::new("replicas", "replicas", 8, 2).right(),

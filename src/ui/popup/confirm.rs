@@ -2,7 +2,7 @@
 
 use ratatui::{layout::Rect, text::Span};
 
-use super::{Page, Reply, Window, boxed};
+use super::{Page, Reply, Window, fitting};
 use crate::ui::{
     action::{Action, KeyPlace},
     effect::Effect,
@@ -48,7 +48,7 @@ impl Window for ConfirmWindow {
     }
 
     fn area(&self, model: &Model) -> Rect {
-        boxed(model, 64, 8)
+        fitting(model, self, 64)
     }
 
     fn keys(&self) -> &'static [(Action, &'static str)] {

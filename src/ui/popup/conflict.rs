@@ -1,16 +1,12 @@
 //! The window of a conflict: both sides, the node's decision with its reason, and advice.
 
-use ratatui::{
-    style::Style,
-    text::{Line, Span},
-};
+use ratatui::text::{Line, Span};
 
 use super::{Page, Window};
 use crate::{
     clock,
     domain::{
         conflict::{Case, ConflictId, ConflictSide, Kind},
-        hash::Hash,
         time::Ago,
         trust::Trust,
     },
@@ -18,7 +14,6 @@ use crate::{
         action::{Action, KeyPlace},
         model::Model,
         screen::conflicts::{sign, style},
-        widget::wrap::wrap,
     },
 };
 
@@ -150,7 +145,7 @@ fn side(page: &mut Page, model: &Model, case: &Case, at: usize) {
         Kind::Fork => ("head", theme.strong()),
         Kind::Handle => ("head", theme.text()),
     };
-    hash(page, label, &one.hash, looks);
+    page.hash(label, &one.hash.to_string(), looks);
     let signed = match (one.seq, one.signed_at) {
         (Some(seq), Some(at)) => format!("revision {seq}, {}", clock::day(at)),
         (Some(seq), None) => format!("revision {seq}"),
@@ -158,24 +153,6 @@ fn side(page: &mut Page, model: &Model, case: &Case, at: usize) {
         (None, _) => "no longer on this node".to_owned(),
     };
     page.field("signed in", &signed);
-}
-
-/// Shows a whole hash, in two halves if it does not fit beside its label.
-fn hash(page: &mut Page, label: &str, hash: &Hash, looks: Style) {
-    let text = hash.to_string();
-    let halves = text.split_at_checked(32).unwrap_or((&text, ""));
-    let spaced = format!("{} {}", halves.0, halves.1);
-    match page.width {
-        // The label takes 13 columns.
-        77.. => page.field_in(label, &text, looks),
-        45..77 => page.field_in(label, &spaced, looks),
-        width => {
-            page.styled(label, page.theme.dim());
-            for row in wrap(&spaced, width.saturating_sub(2)) {
-                page.styled(format!("  {row}"), looks);
-            }
-        }
-    }
 }
 
 fn title(case: &Case, at: usize) -> String {

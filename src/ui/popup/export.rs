@@ -3,7 +3,7 @@
 use ratatui::layout::Rect;
 use tui_input::Input;
 
-use super::{Page, Reply, Window, boxed};
+use super::{Page, Reply, Window, fitting};
 use crate::{
     domain::{conflict::ConflictId, text::printable},
     ui::{
@@ -55,7 +55,7 @@ impl Window for ExportWindow {
     }
 
     fn area(&self, model: &Model) -> Rect {
-        boxed(model, 64, 8)
+        fitting(model, self, 64)
     }
 
     fn keys(&self) -> &'static [(Action, &'static str)] {

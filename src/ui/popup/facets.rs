@@ -147,7 +147,7 @@ pub fn pane(frame: &mut Frame<'_>, model: &Model, theme: Theme, area: Rect) {
 fn write(model: &Model, lines: &[FacetLine], page: &mut Page) {
     let theme = page.theme;
     if lines.is_empty() {
-        return page.styled("no facets", theme.dim());
+        return page.styled("no results to narrow", theme.dim());
     }
     let about = if model.search.facets.sampled { "~" } else { "" };
     for line in lines {

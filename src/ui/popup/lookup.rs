@@ -11,7 +11,7 @@ use crate::{
     },
     ui::{
         action::{Action, KeyPlace},
-        model::{Model, lookups::hops, peers::called},
+        model::{Model, lookups::hops, peers::name_and_key},
         screen::lookups::style,
         table::column::Column,
         theme::Theme,
@@ -51,7 +51,7 @@ impl Window for LookupWindow {
         let title = printable(trace.title());
         page.field_in(trace.kind.label(), &title, theme.strong());
         if trace.what.is_some() {
-            page.field("key", &printable(&trace.key));
+            page.hash("key", &printable(&trace.key), theme.text());
         }
         let result = trace.came();
         let state = if result.is_empty() {
@@ -106,7 +106,12 @@ impl Window for LookupWindow {
 
 fn table_of_hops(page: &mut Page, model: &Model, trace: &Trace) {
     let theme = page.theme;
-    let handle_of = |hop: &Hop| model.peers.get(&hop.peer).map_or(String::new(), called);
+    let handle_of = |hop: &Hop| {
+        model
+            .peers
+            .get(&hop.peer)
+            .map_or(String::new(), name_and_key)
+    };
     let named = trace.hops.iter().any(|hop| !handle_of(hop).is_empty());
     let columns: Vec<Column> = HOPS
         .into_iter()

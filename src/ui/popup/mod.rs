@@ -105,6 +105,12 @@ pub trait Window: Any + Send {
         Reply::Pass
     }
 
+    /// Names its type, for the test that every window has snapshots.
+    #[cfg(test)]
+    fn type_name(&self) -> &'static str {
+        std::any::type_name::<Self>()
+    }
+
     /// Handles the passing of a second.
     fn tick(&self) -> Vec<Effect> {
         Vec::new()
@@ -353,6 +359,14 @@ fn drawer(model: &Model) -> Rect {
         width,
         ..body
     }
+}
+
+/// Returns the area of a box as high as the text of a window.
+fn fitting(model: &Model, window: &impl Window, width: u16) -> Rect {
+    let (width_inside, _) = inside(boxed(model, width, 0));
+    let mut page = Page::new(width_inside, Theme::plain());
+    window.lines(model, &mut page);
+    boxed(model, width, page.lines.len())
 }
 
 /// Returns the area of a box with room for `lines`, centred in the upper part of the body.

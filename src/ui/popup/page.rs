@@ -83,6 +83,20 @@ impl Page {
         }
     }
 
+    /// Adds a label and a whole hash of 64 digits, in two halves if it does not fit beside its label.
+    pub fn hash(&mut self, label: &str, hash: &str, style: Style) {
+        let halves = hash.split_at_checked(32).unwrap_or((hash, ""));
+        let spaced = format!("{} {}", halves.0, halves.1);
+        match self.width.saturating_sub(LABEL) {
+            64.. => self.field_in(label, hash, style),
+            32..64 => self.field_in(label, &spaced, style),
+            _ => {
+                self.styled(label, self.theme.dim());
+                self.entry(2, Span::raw(""), &spaced, style);
+            }
+        }
+    }
+
     /// Adds a text, wrapped and indented, with `head` in the indent of its first line.
     pub fn entry(&mut self, indent: usize, head: Span<'static>, text: &str, style: Style) {
         let mut head = Some(head);

@@ -14,7 +14,7 @@ use crate::{
     ui::model::{
         Model,
         clients::{ClientRun, Sum},
-        peers::called,
+        peers::name_and_key,
     },
 };
 
@@ -85,7 +85,7 @@ fn sources(page: &mut Page, model: &Model, sum: &Sum) {
     let mut peers: Vec<_> = sum.peers.iter().collect();
     peers.sort_by_key(|(peer, bytes)| (Reverse(**bytes), **peer));
     for (peer, bytes) in peers {
-        let handle = model.peers.get(peer).map_or(String::new(), called);
+        let handle = model.peers.get(peer).map_or(String::new(), name_and_key);
         source(*bytes, &format!("{} {handle}", short_id(peer)));
     }
 }
@@ -139,7 +139,10 @@ fn request(page: &mut Page, model: &Model, request: &ClientRequest) {
         [] => String::new(),
         [(peer, _)] => format!(
             ", from {}",
-            model.peers.get(peer).map_or_else(|| short_id(peer), called)
+            model
+                .peers
+                .get(peer)
+                .map_or_else(|| short_id(peer), name_and_key)
         ),
         peers => format!(", from {} peers", peers.len()),
     };

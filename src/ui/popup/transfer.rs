@@ -15,7 +15,7 @@ use crate::{
         action::{Action, KeyPlace},
         model::{
             Model,
-            peers::called,
+            peers::name_and_key,
             transfers::{remaining, took},
         },
         screen::transfers::{gauge, left, sign, style},
@@ -27,7 +27,7 @@ use crate::{
 const COLUMNS: [Column; 7] = [
     Column::new("peer", "peer", 12, 0),
     Column::new("handle", "handle", 20, 4).up_to(25),
-    Column::new("part", "part", 8, 0),
+    Column::new("part", "part", 9, 0),
     Column::new("bytes", "bytes", 8, 1).right(),
     Column::new("share", "share", 5, 0).right(),
     Column::new("rate", "rate", 10, 2).right(),
@@ -130,10 +130,10 @@ fn rates(model: &Model, transfer: &Transfer) -> String {
 fn part(transfer: &Transfer, peer: &TransferPeer) -> &'static str {
     let over = transfer.ended_at.is_some();
     match (&transfer.id, peer.part) {
-        (TransferId::Fetch { .. }, Part::Giving | Part::Idle) if over && peer.bytes > 0 => "gave",
+        (TransferId::Fetch { .. }, Part::Giving | Part::Idle) if over && peer.bytes > 0 => "sent",
         (TransferId::Fetch { .. }, part) => part.label(),
-        (TransferId::Serve { .. }, _) if over => "took",
-        (TransferId::Serve { .. }, _) => "takes",
+        (TransferId::Serve { .. }, _) if over => "received",
+        (TransferId::Serve { .. }, _) => "receiving",
     }
 }
 
@@ -183,7 +183,10 @@ fn peers(page: &mut Page, model: &Model, transfer: &Transfer) {
         match key {
             "peer" => (short_id(&peer.peer), theme.strong()),
             "handle" => (
-                model.peers.get(&peer.peer).map_or(String::new(), called),
+                model
+                    .peers
+                    .get(&peer.peer)
+                    .map_or(String::new(), name_and_key),
                 theme.text(),
             ),
             "part" => (part(transfer, peer).to_owned(), style),

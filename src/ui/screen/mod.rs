@@ -265,12 +265,12 @@ fn filter(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
         theme,
     );
     if areas.field.height > 0 {
-        let beside = Rect {
+        let room = Rect {
             x: areas.field.x + width,
             width: areas.field.width - width,
             ..areas.field
         };
-        line(frame, beside, vec![Span::styled(problem, theme.fair())]);
+        line(frame, room, vec![Span::styled(problem, theme.fair())]);
     }
 }
 
@@ -300,7 +300,7 @@ fn footer(frame: &mut Frame<'_>, model: &Model, theme: Theme, area: Rect) {
             // A question names its own way back.
             Action::Back => place != KeyPlace::Confirm && (in_window || filtered),
             Action::Zoom { .. } | Action::Pan(_) | Action::Fit => is_drawn(model),
-            Action::GoOn => model.publish.form.is_some(),
+            Action::ContinueDraft => model.publish.form.is_some(),
             Action::NewRelease | Action::Yank => !model.publish.mine.is_empty(),
             Action::Trust | Action::Distrust | Action::Evidence => model.shown_conflict().is_some(),
             Action::NextKey => model

@@ -250,7 +250,7 @@ fn trust_and_distrust_are_confirmed_and_name_the_key_that_was_chosen() {
         panic!("{effects:?}")
     };
     assert_eq!((*key, called.as_str()), (publisher(6), "carol"));
-    let said = EffectResult::Said {
+    let said = EffectResult::Trust {
         what: what.clone(),
         publisher: *key,
         handle: Some(called.clone()),

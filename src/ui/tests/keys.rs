@@ -161,7 +161,7 @@ fn only_t_pins_a_handle_and_asks_with_the_fingerprint() {
         panic!("{effects:?}")
     };
     assert_eq!((*key, handle.as_str()), (publisher(1), "team-1"));
-    let said = EffectResult::Said {
+    let said = EffectResult::Trust {
         what: what.clone(),
         publisher: *key,
         handle: Some(handle.clone()),
@@ -205,7 +205,7 @@ fn t_pins_the_publisher_of_the_row_and_the_lists_say_so() {
         picture(&model).contains(&key.fingerprint()),
         "an unpinned handle is shown with its key's fingerprint"
     );
-    let said = EffectResult::Said {
+    let said = EffectResult::Trust {
         what: what.clone(),
         publisher: *key,
         handle: Some(handle.clone()),

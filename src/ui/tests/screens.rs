@@ -1,5 +1,7 @@
 //! Snapshots of every screen and window, at every size, without colour and in ASCII.
 
+use std::collections::BTreeSet;
+
 use ratatui::style::Color;
 
 use super::*;
@@ -308,6 +310,27 @@ fn screens_look_as_they_should() {
             assert!(strange.is_empty(), "{name} in ASCII has {strange:?}");
         }
     }
+}
+
+#[test]
+fn every_window_has_snapshots() {
+    let windows = ALL
+        .iter()
+        .flat_map(|(_, build)| build((120, 36)).popups)
+        .map(|popup| popup.window.type_name());
+    let drawn: BTreeSet<String> = windows
+        .filter_map(|name| name.rsplit("::").nth(1))
+        .map(str::to_owned)
+        .collect();
+    let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ui/popup");
+    let files = std::fs::read_dir(files).unwrap().map(|file| {
+        let path = file.unwrap().path();
+        path.file_stem().unwrap().to_str().unwrap().to_owned()
+    });
+    let files: BTreeSet<String> = files
+        .filter(|file| file != "mod" && file != "page")
+        .collect();
+    assert_eq!(files, drawn);
 }
 
 #[test]

@@ -27,7 +27,7 @@ pub fn on_tick(model: &mut Model) -> Vec<Effect> {
 }
 
 /// Returns the opened conflict, or else the selected one; shows a message if there is none.
-fn meant(model: &mut Model) -> Option<Case> {
+fn selected(model: &mut Model) -> Option<Case> {
     let case = model.shown_conflict().cloned();
     if case.is_none() {
         model.answer(Level::Info, "no conflict is selected".to_owned());
@@ -36,7 +36,7 @@ fn meant(model: &mut Model) -> Option<Case> {
 }
 
 pub fn next_key(model: &mut Model) {
-    let Some(case) = meant(model) else { return };
+    let Some(case) = selected(model) else { return };
     if !model.conflicts.next_key(case.id) {
         return model.answer(Level::Info, "there is only one key".to_owned());
     }
@@ -54,7 +54,7 @@ pub fn next_key(model: &mut Model) {
 }
 
 pub fn ask_to_trust(model: &mut Model) {
-    let Some(case) = meant(model) else { return };
+    let Some(case) = selected(model) else { return };
     let Some(side) = model.conflicts.key(&case) else {
         return;
     };
@@ -95,7 +95,7 @@ pub fn ask_to_trust(model: &mut Model) {
 }
 
 pub fn ask_to_distrust(model: &mut Model) {
-    let Some(case) = meant(model) else { return };
+    let Some(case) = selected(model) else { return };
     let Some(side) = model.conflicts.key(&case) else {
         return;
     };
@@ -131,7 +131,7 @@ pub fn ask_to_distrust(model: &mut Model) {
 
 /// Opens the prompt for the file with evidence, with a proposed name.
 pub fn export(model: &mut Model) {
-    let Some(case) = meant(model) else { return };
+    let Some(case) = selected(model) else { return };
     if !case.is_provable() {
         let why = "one-sided: this node no longer has what was signed first, so a file would prove \
                    nothing";
@@ -157,7 +157,7 @@ pub fn on_message(model: &mut Model, message: EffectResult) -> Vec<Effect> {
             // The state of the connection is shown elsewhere if this lasts.
             Err(error) => tracing::debug!(%error, "the conflicts could not be read"),
         },
-        EffectResult::Said {
+        EffectResult::Trust {
             what,
             publisher,
             handle,
@@ -167,7 +167,12 @@ pub fn on_message(model: &mut Model, message: EffectResult) -> Vec<Effect> {
             let mut effects = vec![Effect::Conflicts];
             match *result {
                 Ok(()) => {
-                    effects.extend(super::trust::said(model, publisher, handle.as_ref(), trust));
+                    effects.extend(super::trust::changed(
+                        model,
+                        publisher,
+                        handle.as_ref(),
+                        trust,
+                    ));
                     model.answer(Level::Info, what);
                 }
                 Err(error) => model.answer(Level::Error, error.to_string()),

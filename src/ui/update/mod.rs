@@ -50,7 +50,7 @@ use crate::{
 
 pub fn on_key(model: &mut Model, chord: Chord, now: Timestamp) -> Vec<Effect> {
     model.now = now;
-    model.notices.go_on(now);
+    model.notices.dismiss_answer(now);
     model.table_mut().touched(now);
     let typing = model.typing();
     let effects = match model.keymap.find(chord, typing, model.place()) {
@@ -109,7 +109,7 @@ pub fn on_message(model: &mut Model, message: EffectResult, now: Timestamp) -> V
             }
             Vec::new()
         }
-        EffectResult::Package { generation, result } => looked(model, generation, *result),
+        EffectResult::Package { generation, result } => package_found(model, generation, *result),
         EffectResult::Exported { path, result } => {
             windows::exported(model, &path, result);
             Vec::new()
@@ -137,8 +137,8 @@ pub fn on_message(model: &mut Model, message: EffectResult, now: Timestamp) -> V
             model.dirty = true;
             Vec::new()
         }
-        EffectResult::Told(level, text) => {
-            model.notices.tell(
+        EffectResult::Notice(level, text) => {
+            model.notices.push(
                 Notice {
                     at: now,
                     level,
@@ -149,8 +149,12 @@ pub fn on_message(model: &mut Model, message: EffectResult, now: Timestamp) -> V
             model.dirty = true;
             Vec::new()
         }
-        EffectResult::Peer { name, deed, result } => {
-            peers::done(model, &name, deed, *result);
+        EffectResult::Peer {
+            name,
+            action,
+            result,
+        } => {
+            peers::done(model, &name, action, *result);
             Vec::new()
         }
         EffectResult::Served(served) => {
@@ -167,7 +171,7 @@ pub fn on_message(model: &mut Model, message: EffectResult, now: Timestamp) -> V
             windows::exported_evidence(model, &path, result);
             Vec::new()
         }
-        EffectResult::Conflicts(_) | EffectResult::Said { .. } => {
+        EffectResult::Conflicts(_) | EffectResult::Trust { .. } => {
             conflicts::on_message(model, message)
         }
         message => publish::on_message(model, message),
@@ -224,7 +228,7 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::About => model.open(AboutWindow),
         Action::NewPackage => return publish::new_form(model, Replacement::New),
         Action::NewRelease => return publish::new_release(model),
-        Action::GoOn => return publish::go_on(model),
+        Action::ContinueDraft => return publish::continue_draft(model),
         Action::Yank => publish::ask_to_yank(model),
         Action::Download => return transfers::download(model),
         Action::Buckets => {
@@ -261,7 +265,7 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
             Some(path) => return vec![Effect::Pager(path.clone())],
             None => model.answer(Level::Warning, "there is no log file yet".to_owned()),
         },
-        Action::Offer => return vec![Effect::Offer],
+        Action::Reannounce => return vec![Effect::Reannounce],
         Action::BanPeer => return peers::ban(model),
         Action::ProtectPeer => return peers::protect(model),
         Action::DisconnectPeer => peers::disconnect(model),
@@ -444,7 +448,7 @@ fn open(model: &mut Model) -> Vec<Effect> {
     Vec::new()
 }
 
-fn looked(
+fn package_found(
     model: &mut Model,
     generation: u64,
     result: crate::Result<crate::registry::Package>,
@@ -459,7 +463,7 @@ fn looked(
             window.title = package.title();
             window.state = PackageState::Found(Box::new(package));
             release.map_or_else(Vec::new, |release| {
-                transfers::look_at_content(model, generation, &release)
+                transfers::check_content(model, generation, &release)
             })
         }
         Err(error) => {

@@ -40,7 +40,7 @@ pub fn restore(model: &mut Model, texts: &BTreeMap<String, String>) {
     let text = format!(
         "{what} (press {}, then {})",
         model.key(Action::Go(Screen::Publish), model.screen),
-        model.key(Action::GoOn, Screen::Publish)
+        model.key(Action::ContinueDraft, Screen::Publish)
     );
     model.answer(Level::Info, text);
 }
@@ -144,12 +144,12 @@ pub fn fill_form(model: &mut Model, with: Replacement) -> Vec<Effect> {
     model.publish.form = Some(form);
     model.publish.typing = true;
     model.publish.found = false;
-    let mut effects = ask_who_claims_it(model, false);
-    effects.push(keep(model));
+    let mut effects = ask_for_claims(model, false);
+    effects.push(save_draft(model));
     effects
 }
 
-pub fn go_on(model: &mut Model) -> Vec<Effect> {
+pub fn continue_draft(model: &mut Model) -> Vec<Effect> {
     if model.publish.form.is_none() {
         model.answer(Level::Info, no_draft(model));
         return Vec::new();
@@ -160,8 +160,8 @@ pub fn go_on(model: &mut Model) -> Vec<Effect> {
         .progress
         .take()
         .filter(|progress| progress.ended.is_none());
-    let mut effects = look_at_file(model);
-    effects.extend(ask_who_claims_it(model, false));
+    let mut effects = check_file(model);
+    effects.extend(ask_for_claims(model, false));
     effects
 }
 
@@ -175,13 +175,13 @@ fn no_draft(model: &Model) -> String {
 }
 
 /// Returns the effect that saves the current draft.
-fn keep(model: &Model) -> Effect {
+fn save_draft(model: &Model) -> Effect {
     let form = model.publish.form.as_ref().filter(|form| !form.is_empty());
     Effect::SaveDraft(form.map(ReleaseForm::to_texts))
 }
 
 /// Checks the file that the path names, and other publishers' claims to the handle.
-fn look_at_file(model: &mut Model) -> Vec<Effect> {
+fn check_file(model: &mut Model) -> Vec<Effect> {
     let generation = model.next_generation();
     model.publish.stat = generation;
     let Some(form) = &mut model.publish.form else {
@@ -197,7 +197,7 @@ fn look_at_file(model: &mut Model) -> Vec<Effect> {
 }
 
 /// Asks who else claims the handle: this node at every key, and its peers before signing.
-fn ask_who_claims_it(model: &mut Model, ask: bool) -> Vec<Effect> {
+fn ask_for_claims(model: &mut Model, ask: bool) -> Vec<Effect> {
     let Some(form) = &mut model.publish.form else {
         return Vec::new();
     };
@@ -218,11 +218,11 @@ pub fn edited(model: &mut Model) -> Vec<Effect> {
     let field = form.focused();
     model.publish.found = false;
     let mut effects = match field {
-        Field::File => look_at_file(model),
-        Field::Handle => ask_who_claims_it(model, false),
+        Field::File => check_file(model),
+        Field::Handle => ask_for_claims(model, false),
         _ => Vec::new(),
     };
-    effects.push(keep(model));
+    effects.push(save_draft(model));
     effects
 }
 
@@ -235,7 +235,7 @@ pub fn step_field(model: &mut Model, forward: bool) -> Vec<Effect> {
     let input = form.focused_input();
     *input = tui_input::Input::new(input.value().to_owned());
     if form.focused() == Field::File {
-        look_at_file(model)
+        check_file(model)
     } else {
         Vec::new()
     }
@@ -249,11 +249,11 @@ pub fn leave_form(model: &mut Model) -> Vec<Effect> {
             Level::Info,
             format!(
                 "draft saved ({}: continue)",
-                model.key(Action::GoOn, Screen::Publish)
+                model.key(Action::ContinueDraft, Screen::Publish)
             ),
         ),
     }
-    vec![keep(model)]
+    vec![save_draft(model)]
 }
 
 /// Accepts the completion of the path, if the cursor is at its end.
@@ -362,7 +362,7 @@ pub fn review(model: &mut Model) -> Vec<Effect> {
         path,
         draft,
     }];
-    effects.extend(ask_who_claims_it(model, true));
+    effects.extend(ask_for_claims(model, true));
     effects
 }
 
@@ -599,7 +599,7 @@ fn published(
             if progress.is_stored() {
                 model.publish.form = None;
             }
-            vec![keep(model), Effect::Own]
+            vec![save_draft(model), Effect::Own]
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// A text that stays unchanged for this long is remembered.
-const MEANT: Duration = Duration::from_secs(1);
+const SETTLED: Duration = Duration::from_secs(1);
 
 /// Starts a new search, in place of the running one.
 pub fn start(model: &mut Model) -> Vec<Effect> {
@@ -57,8 +57,8 @@ pub fn remember(model: &mut Model, ended: bool) -> Vec<Effect> {
 
 /// Handles the passing of a second.
 pub fn on_tick(model: &mut Model, now: Timestamp) -> Vec<Effect> {
-    let meant = model.screen == Screen::Search && now.since(model.search.edited_at) >= MEANT;
-    if meant {
+    let settled = model.screen == Screen::Search && now.since(model.search.edited_at) >= SETTLED;
+    if settled {
         remember(model, false)
     } else {
         Vec::new()

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Asks for the state of an opened package's content, and for its readme.
-pub fn look_at_content(model: &mut Model, generation: u64, release: &Release) -> Vec<Effect> {
+pub fn check_content(model: &mut Model, generation: u64, release: &Release) -> Vec<Effect> {
     let manifest = &release.manifest;
     let mut effects = vec![Effect::Held {
         generation,
@@ -45,7 +45,7 @@ pub fn look_at_content(model: &mut Model, generation: u64, release: &Release) ->
     }
     let readme = Wanted::beside(release)
         .into_iter()
-        .find(|beside| Some(beside.content) == manifest.readme);
+        .find(|other| Some(other.content) == manifest.readme);
     let Some(wanted) = readme else { return effects };
     if let Some(window) = model.package_window(generation) {
         window.readme = ReadmeState::Loading;
@@ -110,7 +110,7 @@ pub fn pause(model: &mut Model) -> Vec<Effect> {
         return Vec::new();
     };
     let what = printable(&transfer.what);
-    let told = match (&transfer.id, &transfer.state) {
+    let order = match (&transfer.id, &transfer.state) {
         (TransferId::Serve { .. }, _) => Err("only the other side can stop an upload".to_owned()),
         (_, TransferState::Waiting | TransferState::Running) => Ok(Order::Pause),
         (_, TransferState::Paused | TransferState::Failed(_)) => Ok(Order::Resume),
@@ -120,7 +120,7 @@ pub fn pause(model: &mut Model) -> Vec<Effect> {
             model.key(Action::Download, Screen::Search)
         )),
     };
-    match told {
+    match order {
         Ok(order) => vec![Effect::Direct {
             id: transfer.id,
             order,
@@ -256,7 +256,7 @@ fn found(model: &mut Model, release: &Release, missing: &[Wanted], looks_like: O
     model.transfers.keep_quiet(
         Wanted::beside(release)
             .iter()
-            .map(|beside| beside.content.root),
+            .map(|other| other.content.root),
     );
     let text = if missing.is_empty() {
         format!("{what} is on this node already")

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Returns the publisher of the selected or opened package, with its handle and trust.
-fn meant(model: &Model) -> Option<(PublisherId, Option<Handle>, Trust)> {
+fn selected(model: &Model) -> Option<(PublisherId, Option<Handle>, Trust)> {
     if !model.popups.is_empty() {
         let PackageState::Found(package) = &model.window::<PackageWindow>()?.state else {
             return None;
@@ -42,7 +42,7 @@ fn meant(model: &Model) -> Option<(PublisherId, Option<Handle>, Trust)> {
 }
 
 pub fn ask(model: &mut Model) {
-    let Some((publisher, handle, trust)) = meant(model) else {
+    let Some((publisher, handle, trust)) = selected(model) else {
         return model.answer(Level::Info, "select a package first".to_owned());
     };
     let short = publisher.fingerprint();
@@ -74,17 +74,17 @@ pub fn ask(model: &mut Model) {
 }
 
 /// Shows a key's new trust in all lists, and reloads an opened package of that key.
-pub fn said(
+pub fn changed(
     model: &mut Model,
     of: PublisherId,
     handle: Option<&Handle>,
-    said: Trust,
+    to: Trust,
 ) -> Vec<Effect> {
     let now = model.now;
-    let trust = |publisher: PublisherId, called: Option<&Handle>, before: Trust| match said {
-        Trust::Pinned if called.is_some() && called == handle && publisher == of => Trust::Pinned,
+    let trust = |publisher: PublisherId, claim: Option<&Handle>, before: Trust| match to {
+        Trust::Pinned if claim.is_some() && claim == handle && publisher == of => Trust::Pinned,
         // The handle was pinned to this key until now.
-        Trust::Pinned if called.is_some() && called == handle && before == Trust::Pinned => {
+        Trust::Pinned if claim.is_some() && claim == handle && before == Trust::Pinned => {
             Trust::Unknown
         }
         Trust::Distrusted if publisher == of => Trust::Distrusted,

@@ -88,7 +88,7 @@ fn peers(
 
 /// Rounds down, so that 100 % is shown only if nothing is missing.
 fn percent(share: f64) -> String {
-    format!("~{} %", (share.clamp(0.0, 1.0) * 100.0).floor())
+    format!("~{} % searched", (share.clamp(0.0, 1.0) * 100.0).floor())
 }
 
 fn millis(duration: Duration) -> String {
