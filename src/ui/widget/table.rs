@@ -27,7 +27,10 @@ pub type Cell = (String, Style);
 /// Cuts the title of a package to `columns`: first its owner, and its end only if the name is too
 /// long. A text of another form is cut at its end.
 fn fit_title(text: &str, columns: usize) -> String {
-    let Some(at) = text.rfind('/').filter(|_| text.width() > columns) else {
+    let Some(at) = text
+        .rfind('/')
+        .filter(|_| columns > 0 && text.width() > columns)
+    else {
         return fit(text, columns);
     };
     let (owner, name) = text.split_at(at);
