@@ -28,10 +28,7 @@ const SIGNS: [(&str, &str); 10] = [
         "used by",
         "number of packages that need it, or else of peers that have it",
     ),
-    (
-        "~98 % searched",
-        "estimated share of all packages that was searched",
-    ),
+    ("~98 %", "estimated share of all packages that was searched"),
     (
         "score",
         "reliability of a peer, from 0 to 1; open a peer for the reasons",
