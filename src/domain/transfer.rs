@@ -100,7 +100,7 @@ impl Part {
     pub fn label(self) -> &'static str {
         match self {
             Self::Asked => "asked",
-            Self::Giving => "giving",
+            Self::Giving => "sending",
             Self::Idle => "idle",
             Self::Slow => "too slow",
             Self::Lost => "lost",

@@ -97,45 +97,36 @@ impl From<Screen> for KeyPlace {
 }
 
 impl KeyPlace {
+    /// The places beside screens, by the names that the help gives them.
+    const NAMED: [(Self, &'static str); 15] = [
+        (Self::Form, "form"),
+        (Self::Window, "window"),
+        (Self::Peer, "peer"),
+        (Self::Package, "package"),
+        (Self::Transfer, "transfer"),
+        (Self::Conflict, "conflict"),
+        (Self::Lookup, "lookup"),
+        (Self::Columns, "columns"),
+        (Self::Palette, "palette"),
+        (Self::Confirm, "question"),
+        (Self::Review, "review"),
+        (Self::Picker, "files"),
+        (Self::Export, "export"),
+        (Self::Facets, "facets"),
+        (Self::Recent, "recent searches"),
+    ];
+
     pub fn all() -> impl Iterator<Item = Self> {
-        let windows = [
-            Self::Form,
-            Self::Window,
-            Self::Peer,
-            Self::Package,
-            Self::Transfer,
-            Self::Conflict,
-            Self::Lookup,
-            Self::Columns,
-            Self::Palette,
-            Self::Confirm,
-            Self::Review,
-            Self::Picker,
-            Self::Export,
-            Self::Facets,
-            Self::Recent,
-        ];
-        Screen::ALL.into_iter().map(Self::Screen).chain(windows)
+        let named = Self::NAMED.into_iter().map(|(place, _)| place);
+        Screen::ALL.into_iter().map(Self::Screen).chain(named)
     }
 
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Screen(screen) => screen.name(),
-            Self::Form => "form",
-            Self::Window => "window",
-            Self::Peer => "peer",
-            Self::Package => "package",
-            Self::Transfer => "transfer",
-            Self::Conflict => "conflict",
-            Self::Lookup => "lookup",
-            Self::Columns => "columns",
-            Self::Palette => "palette",
-            Self::Confirm => "question",
-            Self::Review => "review",
-            Self::Picker => "files",
-            Self::Export => "export",
-            Self::Facets => "facets",
-            Self::Recent => "recent searches",
+        let mut named = Self::NAMED.into_iter();
+        match (self, named.find(|(place, _)| *place == self)) {
+            (Self::Screen(screen), _) => screen.name(),
+            (_, Some((_, name))) => name,
+            (_, None) => "window",
         }
     }
 }
@@ -199,7 +190,7 @@ pub enum Action {
     /// Opens the form: for a new package, for the next release, or with the saved draft.
     NewPackage,
     NewRelease,
-    GoOn,
+    ContinueDraft,
     Yank,
     /// Downloads the selected or opened release.
     Download,
@@ -225,8 +216,9 @@ pub enum Action {
     /// Chooses the selected entry of the file picker, directories included.
     TakeDirectory,
     Review,
-    /// Answers the open window with yes.
+    /// Answers the open window with yes; the next one with no.
     Accept,
+    Decline,
     /// Shows or hides a column, in the window of columns.
     ToggleColumn,
     ShiftColumn {
@@ -257,7 +249,7 @@ pub enum Action {
     LogLevel,
     OpenLog,
     /// Announces this node's own content again.
-    Offer,
+    Reannounce,
     /// Opens the history of health verdicts.
     Changes,
     Edit(Edit),

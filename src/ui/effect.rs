@@ -7,7 +7,7 @@ use libp2p::PeerId;
 use super::{
     model::{
         form::FileState,
-        peers::{Deed, PeerPackages},
+        peers::{PeerAction, PeerPackages},
         picker::PickerEntry,
         publish::Hashed,
         readme::ReadmeText,
@@ -41,7 +41,7 @@ pub enum Effect {
         generation: u64,
         text: String,
     },
-    Look {
+    GetPackage {
         generation: u64,
         package: PackageId,
     },
@@ -119,7 +119,7 @@ pub enum Effect {
     Peer {
         id: PeerId,
         name: String,
-        deed: Deed,
+        action: PeerAction,
     },
     /// Looks up the packages of a peer's publisher in the local catalogue.
     PackagesOf {
@@ -127,7 +127,7 @@ pub enum Effect {
         publisher: PublisherId,
     },
     /// Announces this node's own content again.
-    Offer,
+    Reannounce,
     Export {
         path: String,
         sheet: ExportSheet,
@@ -174,7 +174,7 @@ pub enum EffectResult {
         update: SearchUpdate,
         after: Duration,
     },
-    Looked {
+    Package {
         generation: u64,
         result: Box<Result<Package>>,
     },
@@ -198,7 +198,7 @@ pub enum EffectResult {
     },
     Peer {
         name: String,
-        deed: Deed,
+        action: PeerAction,
         result: Box<Result<bool>>,
     },
     Served(PeerPackages),
@@ -253,7 +253,7 @@ pub enum EffectResult {
         result: Result<(), String>,
     },
     /// A key was pinned or unpinned.
-    Said {
+    Trust {
         what: String,
         publisher: PublisherId,
         handle: Option<Handle>,
@@ -264,7 +264,7 @@ pub enum EffectResult {
     /// The connection to the node was lost or restored.
     Link(Link),
     /// A message for the status row.
-    Told(Level, String),
+    Notice(Level, String),
 }
 
 /// The progress of a download that was asked for.

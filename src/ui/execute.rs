@@ -11,7 +11,7 @@ use super::{
     effect::{Download, Effect, EffectResult},
     files::{self, Stamp},
     model::{
-        peers::{Deed, PeerPackages},
+        peers::{PeerAction, PeerPackages},
         picker::{self},
         publish::Hashed,
         readme::ReadmeText,
@@ -43,7 +43,7 @@ pub struct Executor {
     /// The release that was read or packed last, ready to be published.
     ready: Arc<Mutex<Option<Ready>>>,
     /// Saves drafts, searches and columns to disk.
-    pub keeper: Option<files::Keeper>,
+    pub saver: Option<files::Saver>,
     /// The node's own directories, which are never packed.
     pub of_the_node: Vec<PathBuf>,
 }
@@ -55,7 +55,7 @@ impl Executor {
             messages,
             search: None,
             ready: Arc::default(),
-            keeper: None,
+            saver: None,
             of_the_node: Vec::new(),
         }
     }
@@ -76,18 +76,18 @@ impl Executor {
     pub fn run(&mut self, effect: Effect) {
         match effect {
             Effect::SaveDraft(draft) => {
-                if let Some(keeper) = &self.keeper {
-                    keeper.keep_draft(draft);
+                if let Some(saver) = &self.saver {
+                    saver.save_draft(draft);
                 }
             }
             Effect::SaveSearches(texts) => {
-                if let Some(keeper) = &self.keeper {
-                    keeper.keep_searches(texts);
+                if let Some(saver) = &self.saver {
+                    saver.save_searches(texts);
                 }
             }
             Effect::SaveColumns { table, words } => {
-                if let Some(keeper) = &self.keeper {
-                    keeper.keep_columns(table, words);
+                if let Some(saver) = &self.saver {
+                    saver.save_columns(table, words);
                 }
             }
             Effect::Stat { generation, path } => self.blocking(move || {
@@ -143,13 +143,13 @@ impl Executor {
                     }
                 }));
             }
-            Effect::Look {
+            Effect::GetPackage {
                 generation,
                 package,
             } => drop(tokio::spawn(async move {
                 let result = Box::new(registry.get_package(&PackageRef::of(&package)).await);
                 messages
-                    .send(EffectResult::Looked { generation, result })
+                    .send(EffectResult::Package { generation, result })
                     .await
             })),
             Effect::Files {
@@ -213,15 +213,15 @@ impl Executor {
                     })
                     .await
             })),
-            Effect::Peer { id, name, deed } => drop(tokio::spawn(async move {
-                let result = match deed {
-                    Deed::Judge(ruling) => control.judge(id, ruling).await,
-                    Deed::Disconnect => control.disconnect(id).await,
+            Effect::Peer { id, name, action } => drop(tokio::spawn(async move {
+                let result = match action {
+                    PeerAction::Rule(ruling) => control.judge(id, ruling).await,
+                    PeerAction::Disconnect => control.disconnect(id).await,
                 };
                 messages
                     .send(EffectResult::Peer {
                         name,
-                        deed,
+                        action,
                         result: Box::new(result),
                     })
                     .await
@@ -251,7 +251,7 @@ impl Executor {
                     }))
                     .await;
             })),
-            Effect::Offer => drop(tokio::spawn(async move {
+            Effect::Reannounce => drop(tokio::spawn(async move {
                 let (level, text) = match contents.offer_again().await {
                     Ok(()) => (
                         Level::Info,
@@ -259,7 +259,7 @@ impl Executor {
                     ),
                     Err(error) => (Level::Error, format!("not re-announced: {error}")),
                 };
-                messages.send(EffectResult::Told(level, text)).await
+                messages.send(EffectResult::Notice(level, text)).await
             })),
             Effect::Own => drop(tokio::spawn(async move {
                 let result = Box::new(registry.own().await);
@@ -305,7 +305,7 @@ impl Executor {
                     Trust::Unknown
                 };
                 messages
-                    .send(EffectResult::Said {
+                    .send(EffectResult::Trust {
                         what,
                         publisher,
                         handle,
@@ -318,7 +318,7 @@ impl Executor {
                 let result = Box::new(registry.distrust(publisher).await);
                 let (handle, trust) = (None, Trust::Distrusted);
                 messages
-                    .send(EffectResult::Said {
+                    .send(EffectResult::Trust {
                         what,
                         publisher,
                         handle,
@@ -401,7 +401,7 @@ impl Executor {
             self.of_the_node.clone(),
         );
         tokio::task::spawn_blocking(move || {
-            let tell =
+            let progress =
                 |hashed| drop(messages.try_send(EffectResult::Hashed { generation, hashed }));
             // The listing is sent once and must arrive, so wait for room in the channel.
             let list = |listing: &PackListing| {
@@ -412,19 +412,19 @@ impl Executor {
                 }));
             };
             let read = match draft {
-                Some(draft) if path.is_dir() => pack(&path, *draft, &own, list, tell),
+                Some(draft) if path.is_dir() => pack(&path, *draft, &own, list, progress),
                 draft => {
                     // Any other problem with the file comes up when it is hashed.
-                    let looked = draft
+                    let checked = draft
                         .filter(|_| path.is_file())
                         .map(|draft| prepare::file(&path, *draft, &own))
                         .transpose();
-                    let hashed = looked
+                    let hashed = checked
                         .map_err(|error| error.to_string())
                         .and_then(|prepared| {
                             prepared.iter().for_each(|prepared| list(&prepared.listing));
                             let hashed = files::hash(&path, |done, size| {
-                                tell(Hashed::Reading { done, size })
+                                progress(Hashed::Reading { done, size })
                             });
                             hashed.map_err(|why| format!("the file {why}"))
                         });
@@ -476,7 +476,7 @@ async fn download(
             missing.push(file);
         }
     }
-    let beside = Wanted::beside(&release);
+    let others = Wanted::beside(&release);
     // Send `Found` first, or the end of the download could overtake it.
     let looks_like = registry
         .look_alike(&package.name, Some(package.owner))
@@ -488,7 +488,7 @@ async fn download(
         looks_like,
     };
     let _ = messages.send(EffectResult::Download(found)).await;
-    for one in missing.into_iter().chain(beside) {
+    for one in missing.into_iter().chain(others) {
         contents.start_fetch(one).await?;
     }
     Ok(())
@@ -507,10 +507,10 @@ fn pack(
     draft: Draft,
     own: &[PathBuf],
     list: impl Fn(&PackListing),
-    tell: impl Fn(Hashed),
+    progress: impl Fn(Hashed),
 ) -> Result<(Content, Ready), String> {
-    let told = |at: crate::archive::pack::PackProgress| {
-        tell(Hashed::Packing {
+    let packed = |at: crate::archive::pack::PackProgress| {
+        progress(Hashed::Packing {
             done: at.bytes_done,
             size: at.bytes,
         })
@@ -518,10 +518,10 @@ fn pack(
     let planned =
         prepare::plan_as(path, draft, MAX_CONTENT, own).map_err(|error| error.to_string())?;
     list(planned.listing());
-    let mut prepared = planned.pack(told).map_err(|error| error.to_string())?;
+    let mut prepared = planned.pack(packed).map_err(|error| error.to_string())?;
     let size = prepared.size;
     let content = prepared
-        .hash(|done| tell(Hashed::Reading { done, size }))
+        .hash(|done| progress(Hashed::Reading { done, size }))
         .map_err(|error| error.to_string())?;
     Ok((content, Ready::Packed(Box::new(prepared))))
 }
@@ -548,11 +548,11 @@ async fn publish(
         None => return files::unchanged(&path, None).and(Err(crate::RegistryError::Closed)),
     };
     prepared.expect(content);
-    let (told, size) = (messages.clone(), content.size);
+    let (sender, size) = (messages.clone(), content.size);
     let mut done = 0;
     let taken = move |bytes: usize| {
         done += bytes as u64;
-        drop(told.try_send(EffectResult::Putting {
+        drop(sender.try_send(EffectResult::Putting {
             generation,
             taken: (done, size),
         }));

@@ -18,7 +18,7 @@ use crate::{RegistryError, Result, disk, registry::Content};
 /// Bytes read at a time.
 const CHUNK: usize = 1 << 20;
 /// Bytes between two reports of progress.
-const TELL_EVERY: u64 = 16 << 20;
+const PROGRESS_EVERY: u64 = 16 << 20;
 /// Saves are delayed by this long, so that quick changes are written once.
 const SETTLE: Duration = Duration::from_millis(200);
 
@@ -66,7 +66,7 @@ fn cannot(error: &io::Error) -> String {
 ///
 /// # Errors
 /// A sentence if it cannot be read, is not a file, or changes while it is being read.
-pub fn hash(path: &Path, mut tell: impl FnMut(u64, u64)) -> Result<(Content, Stamp), String> {
+pub fn hash(path: &Path, mut progress: impl FnMut(u64, u64)) -> Result<(Content, Stamp), String> {
     match state_of(path) {
         FileState::Wrong(why) => return Err(why),
         FileState::Directory => return Err("is a directory".to_owned()),
@@ -76,7 +76,7 @@ pub fn hash(path: &Path, mut tell: impl FnMut(u64, u64)) -> Result<(Content, Sta
     let before = stamp(&file.metadata().map_err(|error| cannot(&error))?);
     let mut hasher = blake3::Hasher::new();
     let mut buffer = vec![0; CHUNK];
-    let (mut done, mut told) = (0u64, 0u64);
+    let (mut done, mut reported) = (0u64, 0u64);
     loop {
         let read = file.read(&mut buffer).map_err(|error| cannot(&error))?;
         if read == 0 {
@@ -87,9 +87,9 @@ pub fn hash(path: &Path, mut tell: impl FnMut(u64, u64)) -> Result<(Content, Sta
         if done > before.size {
             return Err(changed());
         }
-        if done - told >= TELL_EVERY {
-            told = done;
-            tell(done, before.size);
+        if done - reported >= PROGRESS_EVERY {
+            reported = done;
+            progress(done, before.size);
         }
     }
     let after = fs::metadata(path)
@@ -193,12 +193,12 @@ struct Unsaved {
 }
 
 /// Saves state in the background. Only the newest state is written, one write at a time.
-pub struct Keeper {
+pub struct Saver {
     wanted: watch::Sender<Unsaved>,
     task: JoinHandle<()>,
 }
 
-impl Keeper {
+impl Saver {
     /// Starts saving; `failed` is called with a sentence for each failed write.
     pub fn start(kept: SavedPaths, failed: impl Fn(String) + Send + Sync + 'static) -> Self {
         let (wanted, mut changes) = watch::channel(Unsaved::default());
@@ -214,16 +214,16 @@ impl Keeper {
         Self { wanted, task }
     }
 
-    pub fn keep_draft(&self, draft: Option<Texts>) {
+    pub fn save_draft(&self, draft: Option<Texts>) {
         self.wanted.send_modify(|wanted| wanted.draft = Some(draft));
     }
 
-    pub fn keep_searches(&self, texts: Vec<String>) {
+    pub fn save_searches(&self, texts: Vec<String>) {
         self.wanted
             .send_modify(|wanted| wanted.searches = Some(texts));
     }
 
-    pub fn keep_columns(&self, table: &'static str, words: Vec<String>) {
+    pub fn save_columns(&self, table: &'static str, words: Vec<String>) {
         self.wanted
             .send_modify(|wanted| drop(wanted.columns.insert(table, words)));
     }
@@ -335,7 +335,7 @@ mod tests {
     fn a_file_that_grows_while_it_is_read_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
-        fs::write(&path, vec![1; (TELL_EVERY + 1) as usize]).unwrap();
+        fs::write(&path, vec![1; (PROGRESS_EVERY + 1) as usize]).unwrap();
         let grow = |_, _| {
             let mut file = File::options().append(true).open(&path).unwrap();
             file.write_all(b"more").unwrap();
@@ -378,22 +378,22 @@ mod tests {
             searches: searches.clone(),
             settings: None,
         };
-        let start = || Keeper::start(kept.clone(), |why| panic!("{why}"));
+        let start = || Saver::start(kept.clone(), |why| panic!("{why}"));
         let texts = |name: &str| Texts::from([("name".to_owned(), name.to_owned())]);
-        let keeper = start();
-        keeper.keep_draft(Some(texts("w")));
-        keeper.keep_draft(Some(texts("web")));
-        keeper.keep_searches(vec!["tag:cli".to_owned(), "web".to_owned()]);
-        keeper.end().await;
+        let saver = start();
+        saver.save_draft(Some(texts("w")));
+        saver.save_draft(Some(texts("web")));
+        saver.save_searches(vec!["tag:cli".to_owned(), "web".to_owned()]);
+        saver.end().await;
         assert_eq!(read_searches(&searches), ["tag:cli", "web"]);
         let mode = std::os::unix::fs::PermissionsExt::mode(
             &fs::metadata(&searches).unwrap().permissions(),
         );
         assert_eq!(mode & 0o077, 0, "nobody else reads it");
         assert_eq!(read_draft(&draft), Some(texts("web")));
-        let keeper = start();
-        keeper.keep_draft(None);
-        keeper.end().await;
+        let saver = start();
+        saver.save_draft(None);
+        saver.end().await;
         assert_eq!(read_draft(&draft), None);
         fs::write(&searches, "{}").unwrap();
         assert!(

@@ -9,11 +9,11 @@ use crate::domain::health::HealthVerdict;
 use super::{
     action::{Action, Screen},
     model::{
-        Model, Popup,
+        Model,
         form::{Checked, DependencyColumn, Field, ReleaseForm},
         map,
     },
-    popup, screen,
+    screen,
     widget::wrap::wrap,
 };
 
@@ -56,7 +56,9 @@ pub fn areas(model: &Model) -> Areas {
     let header = if height >= TALL { 2 } else { 1 };
     let field = match model.screen {
         // Messages take at most a sixth of the height; results need the rest.
-        Screen::Search => 1 + (model.search.said(usize::from(width)).len() as u16).min(height / 6),
+        Screen::Search => {
+            1 + (model.search.messages(usize::from(width)).len() as u16).min(height / 6)
+        }
         _ => u16::from(model.table().filter().is_shown()),
     };
     let row = |y: u16, height: u16| Rect {
@@ -125,7 +127,7 @@ pub fn areas(model: &Model) -> Areas {
             }
             if model.search.is_blank() && height >= TAUGHT {
                 top = Rect {
-                    height: screen::search::taught(body.width).min(rest / 2),
+                    height: screen::search::lesson_height(body.width).min(rest / 2),
                     ..body
                 };
                 body = Rect {
@@ -136,19 +138,19 @@ pub fn areas(model: &Model) -> Areas {
             }
         }
         Screen::Lookups => {
-            let said = model.lookups.said(usize::from(width)).len() as u16;
-            let said = if height >= TALL {
-                said.min(rest / 4)
+            let summary = model.lookups.summary(usize::from(width)).len() as u16;
+            let summary = if height >= TALL {
+                summary.min(rest / 4)
             } else {
                 0
             };
             top = Rect {
-                height: said,
+                height: summary,
                 ..body
             };
             body = Rect {
                 y: top.bottom(),
-                height: rest.saturating_sub(said),
+                height: rest.saturating_sub(summary),
                 ..body
             };
         }
@@ -234,78 +236,6 @@ pub fn tabs(model: &Model) -> Vec<(Screen, String, Rect)> {
     out
 }
 
-/// Returns the area of a window: a drawer for text to read, a centred box for the others.
-pub fn window(model: &Model, popup: &Popup) -> Rect {
-    let rows = |count: usize| u16::try_from(count).unwrap_or(u16::MAX).saturating_add(2);
-    match popup {
-        Popup::Columns { .. } => boxed(model, 64, rows(model.table().columns().slots().len() + 5)),
-        Popup::Palette(_) => boxed(model, 84, 24),
-        Popup::Confirm(_) => boxed(model, 64, 10),
-        Popup::Export(_) => boxed(model, 64, 10),
-        Popup::Picker(_) => boxed(model, 84, 32),
-        Popup::Recent(_) => boxed(
-            model,
-            64,
-            rows(popup::recent::ABOVE + model.search.recent.len().clamp(3, 12)),
-        ),
-        // If the pane of facets is visible, the focus moves there.
-        Popup::Facets => match areas(model).side {
-            side if side.height > 0 => side,
-            // Leave the search field visible: it changes along with the facets.
-            _ => {
-                let Areas { field, status, .. } = areas(model);
-                let (width, height) =
-                    (44.min(field.width), status.y.saturating_sub(field.bottom()));
-                let height = height.min(rows(popup::facets::all(model).len().max(3)));
-                Rect {
-                    x: field.right() - width,
-                    y: field.bottom(),
-                    width,
-                    height,
-                }
-            }
-        },
-        _ => drawer(model),
-    }
-}
-
-/// Returns the area between the tabs and the status row.
-fn inner(model: &Model) -> Rect {
-    let Areas { tabs, status, .. } = areas(model);
-    Rect {
-        y: tabs.bottom(),
-        height: status.y.saturating_sub(tabs.bottom()),
-        ..tabs
-    }
-}
-
-/// Returns the area of a drawer: the right part of the body if it is wide enough, else all of it.
-pub fn drawer(model: &Model) -> Rect {
-    let body = inner(model);
-    if body.width < WIDE {
-        return body;
-    }
-    let width = (body.width * 3 / 5).max(64);
-    Rect {
-        x: body.right().saturating_sub(width),
-        width,
-        ..body
-    }
-}
-
-fn boxed(model: &Model, width: u16, height: u16) -> Rect {
-    let body = inner(model);
-    let (width, height) = (width.min(body.width), height.min(body.height));
-    let x = body.x + (body.width - width) / 2;
-    let y = body.y + (body.height - height) / 3;
-    Rect {
-        x,
-        y,
-        width,
-        height,
-    }
-}
-
 /// One line of the form.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FormLine {
@@ -331,10 +261,13 @@ pub fn form_lines(
     let mut lines = Vec::new();
     let focused = typing.then(|| form.focused());
     let say = |lines: &mut Vec<FormLine>, field: Field| {
-        let said = form.tried || !form.text(field).is_empty();
+        let is_shown = form.tried || !form.text(field).is_empty();
         // A path that can be completed is not wrong yet.
         let goes_on = field == Field::File && focused == Some(field) && form.proposed().is_some();
-        let problem = checked.problems.get(&field).filter(|_| said && !goes_on);
+        let problem = checked
+            .problems
+            .get(&field)
+            .filter(|_| is_shown && !goes_on);
         let named = match field {
             Field::Needs(..) => format!("{}: ", field.name()),
             _ => String::new(),

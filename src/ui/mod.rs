@@ -9,7 +9,6 @@ mod files;
 mod input;
 mod keymap;
 mod layout;
-mod lines;
 mod marks;
 mod measure;
 mod model;
@@ -179,11 +178,11 @@ pub async fn run(
     model.search.recent = RecentSearches::from_texts(files::read_searches(&options.kept.searches));
     let mut executor = Executor::new(sender.clone());
     executor.of_the_node.clone_from(&model.places.of_the_node);
-    let told = sender.clone();
-    executor.keeper = Some(files::Keeper::start(options.kept, move |why| {
+    let notices = sender.clone();
+    executor.saver = Some(files::Saver::start(options.kept, move |why| {
         tracing::error!("{why}");
         // If the channel is full or closed, the message is still in the log.
-        let _ = told.try_send(EffectResult::Told(Level::Error, why));
+        let _ = notices.try_send(EffectResult::Notice(Level::Error, why));
     }));
     let mut explorer = Explorer {
         model,
@@ -208,10 +207,10 @@ pub async fn run(
         next_tick: Instant::now(),
     };
     let ended = explorer.run(&mut sources).await;
-    let keeper = explorer.executor.keeper.take();
+    let saver = explorer.executor.saver.take();
     drop(explorer);
-    if let Some(keeper) = keeper {
-        keeper.end().await;
+    if let Some(saver) = saver {
+        saver.end().await;
     }
     // Wait for a node that is still starting, so that it can be shut down properly.
     drop(sources);

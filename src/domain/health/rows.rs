@@ -41,7 +41,7 @@ pub fn row(measure: Measure, sample: &Sample) -> MeasureRow {
     let count = |value: usize| plain(value as f64, value.to_string());
     match measure {
         Measure::Identity => {
-            let row = plain(f64::NAN, "one node".to_owned()).good_when("one node a key");
+            let row = plain(f64::NAN, "one node".to_owned()).good_when("one node per key");
             if let Some(how) = &sample.twin {
                 let row = MeasureRow { shown: "two nodes".to_owned(), ..row };
                 return row.is(
@@ -333,7 +333,7 @@ pub fn row(measure: Measure, sample: &Sample) -> MeasureRow {
                 return plain(f64::NAN, "nothing yet".to_owned());
             }
             let here = share(memory + disk, all) * 100.0;
-            plain(here, format!("here {here:.0} %, dht {dht}, peers {peer}"))
+            plain(here, format!("here {here:.0} %, DHT {dht}, peers {peer}"))
         }
         Measure::Duplicates => match sample.duplicates {
             Some(share) => plain(share * 100.0, format!("{:.0} %", share * 100.0)),
@@ -344,7 +344,7 @@ pub fn row(measure: Measure, sample: &Sample) -> MeasureRow {
                 0 => String::new(),
                 dead => format!(", {dead} without a word"),
             };
-            let row = plain(sample.left as f64, format!("{} came, {} went{silent}", sample.joined, sample.left));
+            let row = plain(sample.left as f64, format!("{} joined, {} left{silent}", sample.joined, sample.left));
             if sample.running_for < SETTLING {
                 return row;
             }
@@ -389,7 +389,7 @@ pub fn row(measure: Measure, sample: &Sample) -> MeasureRow {
                     row.is(
                         HealthState::Degraded,
                         format!("{first}{others} would be lost with this node"),
-                        "offer them again (P on the explorer's Health); a node that fetches or pins them keeps them too",
+                        "re-announce them (P on the explorer's Health screen); a node that fetches or pins them keeps them too",
                     )
                 }
             }
@@ -397,17 +397,17 @@ pub fn row(measure: Measure, sample: &Sample) -> MeasureRow {
         Measure::Copies => {
             let CopyFigures { waiting, kept, room } = sample.copies;
             let shown = match room {
-                0 if kept == 0 => format!("{waiting} wait, none kept"),
+                0 if kept == 0 => format!("{waiting} waiting, none kept"),
                 room => {
                     let (kept, room) = (size(kept as f64), size(room as f64));
-                    format!("{waiting} wait, {kept} of {room}")
+                    format!("{waiting} waiting, {kept} of {room}")
                 }
             };
             let row = plain(waiting as f64, shown);
             if peers == 0 {
                 return row;
             }
-            let row = row.good_when("none wait");
+            let row = row.good_when("none waiting");
             match waiting {
                 0 => row.good(),
                 waiting => row.is(

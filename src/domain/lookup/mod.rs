@@ -22,9 +22,8 @@ use super::{
 };
 
 /// An explanation of the distance, for display.
-pub const DISTANCE: &str = "XOR distance: the positions of key and peer (hashes of 256 bits) laid \
-    over one another; its bits are 256 less the leading bits that agree. One bit less is half as \
-    far.";
+pub const DISTANCE: &str = "Bits: the length of the XOR distance, from key to peer, both as 256-bit \
+    hashes. One bit less is half as far.";
 
 /// Returns the bits of the XOR distance of two positions: 256 less the length of their common
 /// prefix. It ranges from 0 for the same position to 256 for the other half of the key space.
@@ -253,7 +252,7 @@ impl Hop {
             HopAnswer::Providers(1) => with("1 PROVIDER".to_owned()),
             HopAnswer::Providers(count) => with(format!("{count} PROVIDERS")),
             HopAnswer::Stored => "STORED".to_owned(),
-            HopAnswer::Told => "TOLD".to_owned(),
+            HopAnswer::Told => "ANNOUNCED".to_owned(),
             HopAnswer::Nothing => "nothing".to_owned(),
             HopAnswer::Failed(why) => format!("error: {}", why.label()),
             HopAnswer::NotAwaited => "not waited for".to_owned(),
@@ -322,7 +321,7 @@ impl Trace {
             (LookupState::Running, _) => "running",
             (LookupState::Done, LookupKind::Get | LookupKind::Providers) => "found",
             (LookupState::Done, LookupKind::Put) => "stored",
-            (LookupState::Done, LookupKind::Provide) => "told",
+            (LookupState::Done, LookupKind::Provide) => "announced",
             (LookupState::Done, LookupKind::Closest | LookupKind::Bootstrap) => "done",
             (LookupState::Missing, LookupKind::Put) => "not kept",
             (LookupState::Missing, _) => "missing",

@@ -179,7 +179,7 @@ impl Basis {
         match part {
             "success" if self.successes + self.failures < 0.05 => "no recent requests".to_owned(),
             "success" => format!(
-                "{:.1} right, {:.1} wrong of late, so {:.0} % right or better",
+                "{:.1} right, {:.1} wrong lately: at least {:.0} % right",
                 self.successes,
                 self.failures,
                 self.success() * 100.0
@@ -206,7 +206,7 @@ impl Basis {
                         "answers in",
                         &millis,
                     ),
-                    against(self.rate, self.population.rate, "gives", &rate),
+                    against(self.rate, self.population.rate, "sends", &rate),
                 ];
                 let parts: Vec<String> = parts.into_iter().flatten().collect();
                 if parts.is_empty() {
@@ -222,7 +222,7 @@ impl Basis {
                     self.served
                 )
             }
-            "recency" if self.unseen.as_secs() == 0 => "here now".to_owned(),
+            "recency" if self.unseen.as_secs() == 0 => "connected now".to_owned(),
             "recency" => format!("seen {} ago", Ago(self.unseen)),
             _ => match self.distance_km {
                 Some(km) => format!("{km:.0} km from here"),

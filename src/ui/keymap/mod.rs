@@ -30,24 +30,8 @@ pub enum KeyScope {
     ScreensBut(&'static [Screen]),
     /// Any screen, and these windows.
     ScreensAnd(&'static [KeyPlace]),
-    /// Any place with something to move in or scroll.
-    Lists,
     In(&'static [KeyPlace]),
 }
-
-const LISTS: &[KeyPlace] = &[
-    KeyPlace::Window,
-    KeyPlace::Peer,
-    KeyPlace::Package,
-    KeyPlace::Transfer,
-    KeyPlace::Conflict,
-    KeyPlace::Lookup,
-    KeyPlace::Columns,
-    KeyPlace::Palette,
-    KeyPlace::Picker,
-    KeyPlace::Review,
-    KeyPlace::Facets,
-];
 
 impl KeyScope {
     pub fn holds(self, place: KeyPlace) -> bool {
@@ -59,7 +43,6 @@ impl KeyScope {
                 matches!(place, KeyPlace::Screen(screen) if !but.contains(&screen))
             }
             Self::ScreensAnd(places) => screen || places.contains(&place),
-            Self::Lists => screen || LISTS.contains(&place),
             Self::In(places) => places.contains(&place),
         }
     }
@@ -271,6 +254,10 @@ mod tests {
         assert_eq!(ids.len(), KEYS.len(), "an id twice");
         for row in KEYS {
             assert!(!row.help.is_empty());
+            if let KeyScope::In(places) | KeyScope::ScreensAnd(places) = row.on {
+                let known = |place| KeyPlace::all().any(|other| other == place);
+                assert!(places.iter().copied().all(known), "{}", row.id);
+            }
             let mut reached = false;
             for place in KeyPlace::all().filter(|place| row.on.holds(*place)) {
                 for typing in [false, true] {

@@ -4,7 +4,7 @@ use crossterm::event::KeyCode;
 
 use super::{
     Chord, KeyRow,
-    KeyScope::{self, All, In, Lists, Screens, ScreensAnd, ScreensBut},
+    KeyScope::{self, All, In, Screens, ScreensAnd, ScreensBut},
     When::{self, Anywhere, Browsing, Typing},
 };
 use crate::ui::action::{
@@ -369,7 +369,7 @@ pub static KEYS: &[KeyRow] = &[
         Browsing,
         PUBLISH,
         &[c('d')],
-        GoOn,
+        ContinueDraft,
         "draft",
         "Continue the draft",
     ),
@@ -486,7 +486,7 @@ pub static KEYS: &[KeyRow] = &[
         Browsing,
         HEALTH,
         &[c('P')],
-        Offer,
+        Reannounce,
         "re-announce",
         "Re-announce all content, and check its replicas",
     ),
@@ -511,7 +511,7 @@ pub static KEYS: &[KeyRow] = &[
     row(
         "down",
         Browsing,
-        Lists,
+        All,
         &[c('j'), key(KeyCode::Down)],
         Move(Down),
         "",
@@ -520,7 +520,7 @@ pub static KEYS: &[KeyRow] = &[
     row(
         "up",
         Browsing,
-        Lists,
+        All,
         &[c('k'), key(KeyCode::Up)],
         Move(Up),
         "",
@@ -529,7 +529,7 @@ pub static KEYS: &[KeyRow] = &[
     row(
         "first",
         Browsing,
-        Lists,
+        All,
         &[c('g'), key(KeyCode::Home)],
         Move(First),
         "",
@@ -538,7 +538,7 @@ pub static KEYS: &[KeyRow] = &[
     row(
         "last",
         Browsing,
-        Lists,
+        All,
         &[c('G'), key(KeyCode::End)],
         Move(Last),
         "",
@@ -547,7 +547,7 @@ pub static KEYS: &[KeyRow] = &[
     row(
         "half-page-down",
         Browsing,
-        Lists,
+        All,
         &[ctrl('d')],
         Move(HalfDown),
         "",
@@ -556,7 +556,7 @@ pub static KEYS: &[KeyRow] = &[
     row(
         "half-page-up",
         Browsing,
-        Lists,
+        All,
         &[ctrl('u')],
         Move(HalfUp),
         "",
@@ -565,7 +565,7 @@ pub static KEYS: &[KeyRow] = &[
     row(
         "page-down",
         Browsing,
-        Lists,
+        All,
         &[key(KeyCode::PageDown)],
         Move(PageDown),
         "",
@@ -574,7 +574,7 @@ pub static KEYS: &[KeyRow] = &[
     row(
         "page-up",
         Browsing,
-        Lists,
+        All,
         &[key(KeyCode::PageUp)],
         Move(PageUp),
         "",
@@ -938,7 +938,7 @@ pub static KEYS: &[KeyRow] = &[
         "Choose the selected file or directory; on .., the current directory",
     ),
     row("yes", Browsing, CONFIRM, &[c('y')], Accept, "yes", "Yes"),
-    row("no", Browsing, CONFIRM, &[c('n')], Back, "no", "No"),
+    row("no", Browsing, CONFIRM, &[c('n')], Decline, "no", "No"),
     row(
         "publish-now",
         Browsing,

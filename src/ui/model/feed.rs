@@ -21,7 +21,9 @@ impl TableEntry for ReceivedAnnouncement {
     const COLUMNS: &'static [Column] = &[
         Column::new("time", "time", 8, 1),
         Column::new("verified", "", 1, 0).picture(),
-        Column::new("package", "package", 20, 0).up_to(40),
+        Column::new("package", "package", 20, 0)
+            .up_to(40)
+            .title_of_package(),
         Column::new("version", "version", 10, 1).up_to(16),
         Column::new("delay", "delay", 8, 2).right().unit("ms"),
         Column::new("via", "via", 12, 3),

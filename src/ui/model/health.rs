@@ -98,7 +98,7 @@ impl Health {
             })
             .collect();
         if changes.is_empty() {
-            "None since this explorer started.".to_owned()
+            "No change since this explorer started.".to_owned()
         } else {
             changes.join("\n\n")
         }

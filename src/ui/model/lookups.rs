@@ -86,7 +86,7 @@ pub struct LookupsView {
 
 impl LookupsView {
     /// Summarises the lookups of each kind in lines of `width` columns.
-    pub fn said(&self, width: usize) -> Vec<String> {
+    pub fn summary(&self, width: usize) -> Vec<String> {
         let say = |of: &LookupFigures| {
             let LookupFigures {
                 kind, ended, done, ..

@@ -10,6 +10,7 @@ pub mod health;
 pub mod logs;
 pub mod lookups;
 pub mod map;
+pub mod messages;
 pub mod notices;
 pub mod package;
 pub mod palette;
@@ -18,14 +19,10 @@ pub mod picker;
 pub mod publish;
 pub mod readme;
 pub mod recent;
-pub mod said;
 pub mod search;
 pub mod transfers;
 
 use std::{collections::VecDeque, path::PathBuf, time::Duration};
-
-use libp2p::PeerId;
-use tui_input::Input;
 
 use self::{
     clients::{ClientRun, Clients},
@@ -35,31 +32,28 @@ use self::{
     lookups::LookupsView,
     map::MapView,
     notices::NoticeQueue,
-    package::PackageView,
-    palette::Palette,
-    peers::{Deed, PeerPackages},
-    picker::Picker,
-    publish::{PublishView, Review},
-    recent::RecentWindow,
+    peers::PeerPackages,
+    publish::PublishView,
     search::SearchView,
     transfers::Transfers,
 };
 use super::{
     action::{Action, KeyPlace, Screen},
     keymap::Keymap,
+    popup::{
+        Popup, Window, conflict::ConflictWindow, package::PackageWindow, transfer::TransferWindow,
+    },
     table::{AnyTable, Table, TableEntry, column::Column},
 };
 use crate::{
     bus::{Batch, Counters, Level, NodeSnapshot, Notice, PeerSnapshot},
     control::Link,
     domain::{
-        conflict::{Case, ConflictId},
+        conflict::Case,
         health::HealthState,
         lookup::Trace,
-        name::{Handle, PackageRef, PublisherId},
         time::Timestamp,
         transfer::{Transfer, TransferId, TransferState},
-        version::VersionText,
     },
     registry::{Hit, OwnPackage, ReceivedAnnouncement},
 };
@@ -82,169 +76,6 @@ pub const TABLES: [(&str, &[Column]); 10] = [
     (Case::NAME, Case::COLUMNS),
     (LogLine::NAME, LogLine::COLUMNS),
 ];
-
-/// The action that a yes confirms.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Consent {
-    Yank {
-        package: PackageRef,
-        version: VersionText,
-        yank: bool,
-        name: String,
-    },
-    /// Replaces the current draft with another form.
-    Replace(Box<Replacement>),
-    Peer {
-        id: PeerId,
-        name: String,
-        deed: Deed,
-    },
-    CancelFetch {
-        id: TransferId,
-        what: String,
-    },
-    /// Pins a key, under its handle if it has one; `name` is for the message about it.
-    Trust {
-        publisher: PublisherId,
-        handle: Option<Handle>,
-        name: String,
-    },
-    Distrust {
-        publisher: PublisherId,
-        name: String,
-    },
-    Quit,
-}
-
-/// The content of a form that replaces a draft.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Replacement {
-    New,
-    Following(crate::domain::name::PackageId),
-}
-
-/// A question that is answered with yes or no.
-#[derive(Clone, Debug)]
-pub struct YesNoQuestion {
-    pub title: &'static str,
-    pub text: String,
-    pub consent: Consent,
-}
-
-/// The prompt for the name of an exported file.
-#[derive(Clone, Debug)]
-pub struct Export {
-    pub input: Input,
-    pub rows: usize,
-    /// If set, the evidence of this conflict is exported instead of rows.
-    pub evidence: Option<ConflictId>,
-    /// The reason why this name could not be used.
-    pub problem: Option<String>,
-}
-
-/// A window over a screen.
-#[derive(Clone, Debug)]
-pub enum Popup {
-    Help {
-        scroll: usize,
-    },
-    About {
-        scroll: usize,
-    },
-    /// A text to read.
-    Text {
-        title: String,
-        text: String,
-        scroll: usize,
-    },
-    Peer {
-        id: PeerId,
-        scroll: usize,
-    },
-    Package(Box<PackageView>),
-    Transfer {
-        id: TransferId,
-        scroll: usize,
-    },
-    Conflict {
-        id: ConflictId,
-        scroll: usize,
-    },
-    Lookup {
-        id: u64,
-        scroll: usize,
-    },
-    /// A run of a package manager.
-    Run {
-        id: u64,
-        scroll: usize,
-    },
-    /// The routing table.
-    Buckets {
-        scroll: usize,
-    },
-    Columns {
-        at: usize,
-    },
-    Palette(Palette),
-    Confirm(Box<YesNoQuestion>),
-    Review(Box<Review>),
-    Picker(Picker),
-    Export(Export),
-    /// The facets of the search results: a window, or the pane beside the list while it has the
-    /// focus.
-    Facets,
-    Recent(RecentWindow),
-}
-
-impl Popup {
-    /// Returns the scroll position of a window that is read.
-    pub fn scroll_mut(&mut self) -> Option<&mut usize> {
-        match self {
-            Self::Help { scroll }
-            | Self::About { scroll }
-            | Self::Text { scroll, .. }
-            | Self::Peer { scroll, .. }
-            | Self::Transfer { scroll, .. }
-            | Self::Conflict { scroll, .. }
-            | Self::Lookup { scroll, .. }
-            | Self::Run { scroll, .. }
-            | Self::Buckets { scroll } => Some(scroll),
-            Self::Package(view) => Some(&mut view.scroll),
-            Self::Review(review) => Some(&mut review.scroll),
-            Self::Columns { .. }
-            | Self::Palette(_)
-            | Self::Confirm(_)
-            | Self::Picker(_)
-            | Self::Export(_)
-            | Self::Facets
-            | Self::Recent(_) => None,
-        }
-    }
-
-    pub fn place(&self) -> KeyPlace {
-        match self {
-            Self::Help { .. }
-            | Self::About { .. }
-            | Self::Text { .. }
-            | Self::Run { .. }
-            | Self::Buckets { .. } => KeyPlace::Window,
-            Self::Peer { .. } => KeyPlace::Peer,
-            Self::Lookup { .. } => KeyPlace::Lookup,
-            Self::Package(_) => KeyPlace::Package,
-            Self::Transfer { .. } => KeyPlace::Transfer,
-            Self::Conflict { .. } => KeyPlace::Conflict,
-            Self::Columns { .. } => KeyPlace::Columns,
-            Self::Palette(_) => KeyPlace::Palette,
-            Self::Confirm(_) => KeyPlace::Confirm,
-            Self::Review(_) => KeyPlace::Review,
-            Self::Picker(_) => KeyPlace::Picker,
-            Self::Export(_) => KeyPlace::Export,
-            Self::Facets => KeyPlace::Facets,
-            Self::Recent(_) => KeyPlace::Recent,
-        }
-    }
-}
 
 /// Paths on this machine, for the About window and for exports.
 #[derive(Clone, Debug, Default)]
@@ -378,18 +209,18 @@ impl Model {
 
     /// Returns the opened transfer, or else the selected one.
     pub fn shown_transfer(&self) -> Option<&Transfer> {
-        match self.popups.last() {
-            Some(Popup::Transfer { id, .. }) => self.transfers.table.get(id),
-            _ if self.clients.shown => None,
-            _ => self.transfers.table.current(),
+        match self.window::<TransferWindow>() {
+            Some(window) => self.transfers.table.get(&window.id),
+            None if self.clients.shown => None,
+            None => self.transfers.table.current(),
         }
     }
 
     /// Returns the opened conflict, or else the selected one.
     pub fn shown_conflict(&self) -> Option<&Case> {
-        match self.popups.last() {
-            Some(Popup::Conflict { id, .. }) => self.conflicts.table.get(id),
-            _ => self.conflicts.table.current(),
+        match self.window::<ConflictWindow>() {
+            Some(window) => self.conflicts.table.get(&window.id),
+            None => self.conflicts.table.current(),
         }
     }
 
@@ -401,7 +232,7 @@ impl Model {
     /// Returns the place that receives keys.
     pub fn place(&self) -> KeyPlace {
         match self.popups.last() {
-            Some(popup) => popup.place(),
+            Some(popup) => popup.window.place(),
             None if self.screen == Screen::Publish
                 && self.publish.typing
                 && self.publish.form.is_some() =>
@@ -414,22 +245,38 @@ impl Model {
 
     /// Returns true if a text field has the focus.
     pub fn typing(&self) -> bool {
-        match self.place() {
-            KeyPlace::Form | KeyPlace::Palette | KeyPlace::Export | KeyPlace::Recent => true,
-            KeyPlace::Screen(Screen::Search) if self.search.typing => true,
-            KeyPlace::Screen(_) => self.table().filter().typing,
-            _ => false,
+        match (self.popups.last(), self.place()) {
+            (Some(popup), _) => popup.window.cursor().is_some(),
+            (None, KeyPlace::Form) => true,
+            (None, _) if self.screen == Screen::Search && self.search.typing => true,
+            (None, _) => self.table().filter().typing,
         }
     }
 
+    /// Opens a window over the others.
+    pub fn open(&mut self, window: impl Window) {
+        self.popups.push(Popup {
+            window: Box::new(window),
+            at: 0,
+        });
+    }
+
+    /// Returns the top window if it is of this type.
+    pub fn window<W: Window>(&self) -> Option<&W> {
+        self.popups.last()?.get()
+    }
+
+    pub fn window_mut<W: Window>(&mut self) -> Option<&mut W> {
+        self.popups.last_mut()?.get_mut()
+    }
+
     /// Returns the window of the package opened under this number, if it is still open.
-    pub fn package_view(&mut self, generation: u64) -> Option<&mut PackageView> {
-        let view = self.popups.iter_mut().find_map(|popup| match popup {
-            Popup::Package(view) if view.generation == generation => Some(&mut **view),
-            _ => None,
-        })?;
+    pub fn package_window(&mut self, generation: u64) -> Option<&mut PackageWindow> {
+        let mut packages = self.popups.iter_mut().filter_map(Popup::get_mut);
+        let window =
+            packages.find(|window: &&mut PackageWindow| window.generation == generation)?;
         self.dirty = true;
-        Some(view)
+        Some(window)
     }
 
     pub fn next_generation(&mut self) -> u64 {
@@ -452,7 +299,7 @@ impl Model {
         batch
             .notices
             .into_iter()
-            .for_each(|notice| self.notices.tell(notice, now));
+            .for_each(|notice| self.notices.push(notice, now));
         self.notices.pass(now);
         self.peers.remove(&batch.gone);
         self.peers.put(batch.peers, now);
@@ -461,14 +308,14 @@ impl Model {
         self.clients.put(batch.requests, now);
         for case in &batch.conflicts {
             let key = self.key(Action::Go(Screen::Conflicts), self.screen);
-            self.notices.tell(conflicts::notice(case, &key, now), now);
+            self.notices.push(conflicts::notice(case, &key, now), now);
             self.conflicts.ask_again();
         }
         self.lookups.table.put(batch.lookups, now);
         if let Some(sample) = &batch.health {
             let first = self.health.history.verdict().is_none();
             if self.health.apply(sample, now) {
-                self.tell_verdict(now);
+                self.notify_verdict(now);
             }
             self.dirty |= first;
         }
@@ -499,15 +346,12 @@ impl Model {
     }
 
     fn shows_lookups(&self) -> bool {
-        self.screen == Screen::Lookups || matches!(self.popups.last(), Some(Popup::Lookup { .. }))
+        self.screen == Screen::Lookups
     }
 
     fn shows_transfers(&self) -> bool {
         matches!(self.screen, Screen::Transfers | Screen::Map)
-            || matches!(
-                self.popups.last(),
-                Some(Popup::Package(_) | Popup::Transfer { .. })
-            )
+            || self.window::<PackageWindow>().is_some()
     }
 
     fn take_transfers(&mut self, transfers: Vec<Transfer>, now: Timestamp) {
@@ -518,18 +362,15 @@ impl Model {
             let TransferId::Fetch { root } = transfer.id else {
                 continue;
             };
-            for popup in &mut self.popups {
-                if let Popup::Package(view) = popup {
-                    view.came(root);
-                }
-            }
+            let packages = self.popups.iter_mut().filter_map(Popup::get_mut);
+            packages.for_each(|window: &mut PackageWindow| window.downloaded(root));
         }
         let key = self.key(Action::Go(Screen::Transfers), self.screen);
         for (notice, answers) in self.transfers.put(transfers, &key, now) {
             if answers {
                 self.notices.answer(notice, now);
             } else {
-                self.notices.tell(notice, now);
+                self.notices.push(notice, now);
             }
             self.dirty = true;
         }
@@ -563,7 +404,7 @@ impl Model {
     }
 
     /// Reports a change of the verdict, whatever screen is open.
-    fn tell_verdict(&mut self, now: Timestamp) {
+    fn notify_verdict(&mut self, now: Timestamp) {
         let Some(verdict) = self.health.history.verdict() else {
             return;
         };
@@ -578,7 +419,7 @@ impl Model {
             verdict.cause,
             self.key(Action::Go(Screen::Health), self.screen)
         );
-        self.notices.tell(
+        self.notices.push(
             Notice {
                 at: now,
                 level,

@@ -19,7 +19,7 @@ pub struct NoticeQueue {
     /// The answer to the user's last action, and when it was given.
     answer: Option<(Notice, Timestamp)>,
     /// Notices of the node in order of arrival, and the time since when the first is shown.
-    told: VecDeque<Notice>,
+    queue: VecDeque<Notice>,
     since: Option<Timestamp>,
 }
 
@@ -32,17 +32,17 @@ impl NoticeQueue {
     }
 
     /// Queues a notice.
-    pub fn tell(&mut self, notice: Notice, now: Timestamp) {
-        if self.told.len() >= MOST {
-            self.told.pop_front();
+    pub fn push(&mut self, notice: Notice, now: Timestamp) {
+        if self.queue.len() >= MOST {
+            self.queue.pop_front();
             self.since = None;
         }
-        self.told.push_back(notice);
+        self.queue.push_back(notice);
         self.pass(now);
     }
 
     /// Clears an answer that has been shown long enough, because the user pressed another key.
-    pub fn go_on(&mut self, now: Timestamp) {
+    pub fn dismiss_answer(&mut self, now: Timestamp) {
         if self
             .answer
             .as_ref()
@@ -66,23 +66,23 @@ impl NoticeQueue {
             }
             self.answer = None;
         }
-        let time = if self.told.len() > 1 {
+        let time = if self.queue.len() > 1 {
             SHOWN_WITH_OTHERS
         } else {
             SHOWN
         };
         match self.since {
             Some(since) if now.since(since) < time => return,
-            Some(_) => drop(self.told.pop_front()),
+            Some(_) => drop(self.queue.pop_front()),
             None => {}
         }
-        self.since = (!self.told.is_empty()).then_some(now);
+        self.since = (!self.queue.is_empty()).then_some(now);
     }
 
     pub fn shown(&self) -> Option<&Notice> {
         match &self.answer {
             Some((notice, _)) => Some(notice),
-            None => self.told.front(),
+            None => self.queue.front(),
         }
     }
 }
@@ -108,18 +108,18 @@ mod tests {
     fn an_answer_comes_at_once_and_the_rest_waits_for_it() {
         let mut notices = NoticeQueue::default();
         let at = |seconds: u64| Timestamp(seconds * 1_000);
-        notices.tell(notice("told"), at(0));
+        notices.push(notice("queued"), at(0));
         notices.answer(notice("first"), at(1));
         notices.answer(notice("second"), at(1));
         assert_eq!(shown(&notices), Some("second"));
-        notices.go_on(at(2));
+        notices.dismiss_answer(at(2));
         assert_eq!(shown(&notices), Some("second"), "nobody reads that fast");
-        notices.go_on(at(3));
-        assert_eq!(shown(&notices), Some("told"));
+        notices.dismiss_answer(at(3));
+        assert_eq!(shown(&notices), Some("queued"));
         notices.pass(at(14));
         assert_eq!(
             shown(&notices),
-            Some("told"),
+            Some("queued"),
             "its time begins when it is seen"
         );
         notices.pass(at(15));
@@ -133,7 +133,7 @@ mod tests {
     fn what_waits_makes_room_sooner_and_is_bounded() {
         let mut notices = NoticeQueue::default();
         for number in 0..MOST + 3 {
-            notices.tell(notice(&number.to_string()), Timestamp(0));
+            notices.push(notice(&number.to_string()), Timestamp(0));
         }
         assert_eq!(shown(&notices), Some("3"));
         for second in 1..=3 {

@@ -1,10 +1,7 @@
-//! The window of a package.
+//! The states of the parts of an opened package, which are looked up one after the other.
 
 use super::readme::ReadmeText;
-use crate::{
-    domain::{hash::ContentRoot, name::PackageId},
-    registry::{Held, Package, ReleaseFile},
-};
+use crate::registry::{Held, Package, ReleaseFile};
 
 #[derive(Clone, Debug)]
 pub enum PackageState {
@@ -42,35 +39,4 @@ pub enum ReleaseFiles {
     /// The files, and the number of manifests that could not be fetched.
     Are(Vec<ReleaseFile>, usize),
     Failed(String),
-}
-
-#[derive(Clone, Debug)]
-pub struct PackageView {
-    pub id: PackageId,
-    /// The title, as the package was called where it was opened.
-    pub title: String,
-    pub generation: u64,
-    pub state: PackageState,
-    /// Files of the latest release, once all its manifests were looked up; `None` if the first
-    /// manifest lists them all.
-    pub files: Option<ReleaseFiles>,
-    pub content: ContentState,
-    pub readme: ReadmeState,
-    pub scroll: usize,
-}
-
-impl PackageView {
-    /// Notes that a content is on this node now.
-    pub fn came(&mut self, root: ContentRoot) {
-        let PackageState::Found(package) = &self.state else {
-            return;
-        };
-        if package
-            .latest
-            .as_ref()
-            .is_some_and(|manifest| manifest.content().root == root)
-        {
-            self.content = ContentState::Here(None);
-        }
-    }
 }

@@ -1,7 +1,5 @@
 //! The command palette: every action, found by fuzzy matching.
 
-use tui_input::Input;
-
 use crate::ui::{
     action::{Action, KeyPlace},
     keymap::{self, Keymap, When},
@@ -9,7 +7,7 @@ use crate::ui::{
 
 /// An action in the palette.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Offer {
+pub struct Command {
     pub action: Action,
     pub text: &'static str,
     /// Other words to match: the name in the settings and the footer's word.
@@ -17,7 +15,7 @@ pub struct Offer {
     pub keys: String,
 }
 
-impl Offer {
+impl Command {
     fn score(&self, typed: &str) -> Option<i32> {
         self.words
             .iter()
@@ -29,24 +27,22 @@ impl Offer {
 
 #[derive(Clone, Debug)]
 pub struct Palette {
-    pub input: Input,
-    pub at: usize,
-    offers: Vec<Offer>,
+    commands: Vec<Command>,
 }
 
 impl Palette {
     /// Lists every action that has a key at `place`.
     pub fn new(keymap: &Keymap, place: KeyPlace) -> Self {
-        let mut offers: Vec<Offer> = Vec::new();
+        let mut commands: Vec<Command> = Vec::new();
         // Moving the cursor makes no sense from the palette.
         let about =
             |action: Action| matches!(action, Action::Palette | Action::Move(_) | Action::Back);
         for row in keymap::rows(false, place)
             .filter(|row| row.when == When::Browsing && !about(row.action))
         {
-            if offers.iter().all(|offer| offer.action != row.action) {
+            if commands.iter().all(|command| command.action != row.action) {
                 let words = [row.id, row.short];
-                offers.push(Offer {
+                commands.push(Command {
                     action: row.action,
                     text: row.help,
                     words,
@@ -54,32 +50,24 @@ impl Palette {
                 });
             }
         }
-        Self {
-            input: Input::default(),
-            at: 0,
-            offers,
-        }
+        Self { commands }
     }
 
     /// Returns the actions that match, best first.
-    pub fn found(&self) -> Vec<&Offer> {
-        let mut found: Vec<(i32, usize, &Offer)> = (self.offers.iter().enumerate())
-            .filter_map(|(index, offer)| Some((offer.score(self.input.value())?, index, offer)))
+    pub fn matching(&self, typed: &str) -> Vec<&Command> {
+        let mut found: Vec<(i32, usize, &Command)> = (self.commands.iter().enumerate())
+            .filter_map(|(index, command)| Some((command.score(typed)?, index, command)))
             .collect();
         // Of two equal matches, the shorter text matches more of itself.
-        let length = |offer: &Offer| {
-            if self.input.value().is_empty() {
+        let length = |command: &Command| {
+            if typed.is_empty() {
                 0
             } else {
-                offer.text.len()
+                command.text.len()
             }
         };
-        found.sort_by_key(|(score, index, offer)| (-score, length(offer), *index));
-        found.into_iter().map(|(_, _, offer)| offer).collect()
-    }
-
-    pub fn chosen(&self) -> Option<Action> {
-        self.found().get(self.at).map(|offer| offer.action)
+        found.sort_by_key(|(score, index, command)| (-score, length(command), *index));
+        found.into_iter().map(|(_, _, command)| command).collect()
     }
 }
 
@@ -136,27 +124,20 @@ mod tests {
         for (word, action) in [
             ("freeze", Action::Freeze),
             ("reverse", Action::Reverse),
-            ("draft", Action::GoOn),
+            ("draft", Action::ContinueDraft),
         ] {
             let palette = Palette::new(&Keymap::default(), KeyPlace::Screen(Screen::Publish));
-            let found = Palette {
-                input: Input::new(word.to_owned()),
-                ..palette
-            };
-            assert_eq!(found.chosen(), Some(action), "{word}");
+            assert_eq!(palette.matching(word)[0].action, action, "{word}");
         }
     }
 
     #[test]
-    fn every_offer_is_found_by_its_own_words() {
+    fn every_command_is_found_by_its_own_words() {
         let palette = Palette::new(&Keymap::default(), KeyPlace::Screen(Screen::Publish));
-        assert!(palette.offers.len() > 25);
-        for offer in palette.offers.clone() {
-            let found = Palette {
-                input: Input::new(offer.text.to_owned()),
-                ..palette.clone()
-            };
-            assert_eq!(found.chosen(), Some(offer.action), "{}", offer.text);
+        assert!(palette.commands.len() > 25);
+        for command in &palette.commands {
+            let found = palette.matching(command.text);
+            assert_eq!(found[0].action, command.action, "{}", command.text);
         }
     }
 }

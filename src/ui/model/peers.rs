@@ -28,8 +28,9 @@ pub struct PeerPackages {
 
 /// An action on a peer.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Deed {
-    Judge(Ruling),
+pub enum PeerAction {
+    /// Bans, unbans, protects or unprotects it.
+    Rule(Ruling),
     Disconnect,
 }
 
@@ -65,7 +66,7 @@ impl TableEntry for PeerSnapshot {
         match column {
             "state" => CellValue::text(state(self, now)),
             "peer" => CellValue::text(short_id(&self.id)),
-            "handle" => CellValue::text(called(self)),
+            "handle" => CellValue::text(name_and_key(self)),
             // A round trip measured before the connection ended is out of date.
             "rtt" if self.connection.is_none() => CellValue::Nothing,
             "rtt" => CellValue::number(self.rtts_ms.last().map(|ms| f64::from(*ms))),
@@ -145,17 +146,17 @@ pub fn handle(peer: &PeerSnapshot) -> &str {
 }
 
 /// Returns the handle and the fingerprint of its key. A long handle is cut, the fingerprint never.
-pub fn called(peer: &PeerSnapshot) -> String {
+pub fn name_and_key(peer: &PeerSnapshot) -> String {
     /// Width of a handle, in columns.
     const LONGEST: usize = 12;
-    let told = |owner: &NodeOwner| {
+    let text = |owner: &NodeOwner| {
         format!(
             "{} {}",
             fit(owner.handle.as_str(), LONGEST),
             owner.publisher.fingerprint()
         )
     };
-    peer.owner.as_ref().map_or(String::new(), told)
+    peer.owner.as_ref().map_or(String::new(), text)
 }
 
 pub fn direction(peer: &PeerSnapshot) -> &'static str {

@@ -1,6 +1,6 @@
-//! The file picker.
+//! Directories, for the file picker and the completion of paths.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Most entries shown of one directory.
 pub const MAX_ENTRIES: usize = 5_000;
@@ -10,38 +10,6 @@ pub struct PickerEntry {
     pub name: String,
     pub is_dir: bool,
     pub size: u64,
-}
-
-#[derive(Clone, Debug)]
-pub struct Picker {
-    pub generation: u64,
-    pub dir: PathBuf,
-    /// `None` until the directory was read.
-    pub entries: Option<Result<Vec<PickerEntry>, String>>,
-    pub at: usize,
-}
-
-impl Picker {
-    /// Returns the selected path, and true if it is a directory. The first row is the parent
-    /// directory.
-    pub fn chosen(&self) -> Option<(PathBuf, bool)> {
-        if self.at == 0 {
-            return Some((self.dir.parent().unwrap_or(&self.dir).to_owned(), true));
-        }
-        let Some(Ok(entries)) = &self.entries else {
-            return None;
-        };
-        entries
-            .get(self.at - 1)
-            .map(|entry| (self.dir.join(&entry.name), entry.is_dir))
-    }
-
-    pub fn len(&self) -> usize {
-        1 + match &self.entries {
-            Some(Ok(entries)) => entries.len(),
-            _ => 0,
-        }
-    }
 }
 
 /// Lists a directory: directories first, then by name. Names that are not UTF-8 are left out
@@ -115,19 +83,6 @@ mod tests {
 
         let entries = list(dir.path()).unwrap();
         assert!(entries[0].is_dir && entries[0].name == "sub");
-        let mut picker = Picker {
-            generation: 1,
-            dir: dir.path().to_owned(),
-            entries: Some(Ok(entries)),
-            at: 1,
-        };
-        assert_eq!(picker.chosen(), Some((dir.path().join("sub"), true)));
-        picker.at = 0;
-        assert_eq!(
-            picker.chosen(),
-            Some((dir.path().parent().unwrap().to_owned(), true))
-        );
-        assert_eq!(picker.len(), 5);
         assert!(
             list(Path::new("/no/such"))
                 .unwrap_err()

@@ -4,7 +4,6 @@ use std::{path::PathBuf, time::Duration};
 
 use super::form::{Checked, Previous, ReleaseForm};
 use crate::{
-    archive::pack::PackListing,
     domain::{
         name::{PackageId, PublisherId, short_id},
         text::printable,
@@ -18,7 +17,9 @@ impl TableEntry for OwnPackage {
     type Id = PackageId;
     const NAME: &'static str = "publish";
     const COLUMNS: &'static [Column] = &[
-        Column::new("package", "package", 16, 0).up_to(34),
+        Column::new("package", "package", 16, 0)
+            .up_to(34)
+            .title_of_package(),
         Column::new("version", "latest", 8, 0).up_to(16),
         Column::new("state", "state", 17, 1).up_to(40),
         Column::new("replicas", "replicas", 8, 2).right(),
@@ -125,16 +126,11 @@ pub enum Hashed {
     Wrong(String),
 }
 
-/// The manifest, shown for a last review before it is signed.
-#[derive(Clone, Debug)]
-pub struct Review {
-    pub generation: u64,
-    pub checked: Checked,
-    pub path: PathBuf,
-    pub hashed: Hashed,
-    /// The files of the release, once known.
-    pub listing: Option<Box<PackListing>>,
-    pub scroll: usize,
+/// The content of a form that replaces a draft.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Replacement {
+    New,
+    Following(PackageId),
 }
 
 #[derive(Default)]

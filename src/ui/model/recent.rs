@@ -2,8 +2,6 @@
 
 use std::collections::VecDeque;
 
-use tui_input::Input;
-
 use crate::domain::text::printable;
 
 /// Most searches kept.
@@ -76,13 +74,6 @@ impl RecentSearches {
             .filter(has_all)
             .collect()
     }
-}
-
-/// The window to choose a recent search from.
-#[derive(Clone, Debug, Default)]
-pub struct RecentWindow {
-    pub input: Input,
-    pub at: usize,
 }
 
 #[cfg(test)]

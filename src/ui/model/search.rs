@@ -32,7 +32,8 @@ impl TableEntry for Hit {
     const COLUMNS: &'static [Column] = &[
         Column::new("package", "package", 20, 0)
             .rather(24)
-            .up_to(34),
+            .up_to(34)
+            .title_of_package(),
         Column::new("version", "version", 8, 1).up_to(10),
         Column::new("summary", "description", 20, 2).up_to(200),
         Column::new("category", "category", 12, 6),
@@ -234,7 +235,7 @@ impl SearchView {
     }
 
     /// Returns the message that something else was searched for.
-    pub fn said_instead(&self) -> Option<String> {
+    pub fn message_instead(&self) -> Option<String> {
         let instead = printable(self.instead.as_deref()?).replace(&format!(" {OR} "), "\" or \"");
         let asked = self
             .terms

@@ -23,7 +23,10 @@ impl TableEntry for Transfer {
     const COLUMNS: &'static [Column] = &[
         Column::new("sign", "", 1, 0).picture(),
         Column::new("dir", "dir", 5, 6),
-        Column::new("package", "package", 16, 0).up_to(40),
+        Column::new("package", "package", 16, 0)
+            .rather(22)
+            .up_to(40)
+            .title_of_package(),
         Column::new("progress", "progress", BAR + 6, 1).unit("percent"),
         Column::new("size", "size", 8, 4)
             .right()

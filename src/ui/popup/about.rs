@@ -2,83 +2,52 @@
 
 use std::path::Path;
 
-use ratatui::text::{Line, Span};
-
-use super::{field, heading};
-use crate::ui::{model::Model, theme::Theme, widget::wrap::wrap};
+use super::{Page, Window};
+use crate::ui::model::Model;
 
 /// Embedded data and its licences.
 const NOTICE: &str = include_str!("../../../NOTICE");
 
-pub fn lines(model: &Model, width: usize, theme: Theme) -> Vec<Line<'static>> {
-    let mut lines = vec![Line::from(Span::styled(
-        concat!(
+pub struct AboutWindow;
+
+impl Window for AboutWindow {
+    fn title(&self) -> &str {
+        "About"
+    }
+
+    fn lines(&self, model: &Model, page: &mut Page) {
+        page.title(concat!(
             "Swarmdex ",
             env!("CARGO_PKG_VERSION"),
             ": a package registry without a server"
-        ),
-        theme.title(),
-    ))];
-    field(
-        &mut lines,
-        "licence",
-        "MIT or Apache-2.0, at your option",
-        theme.text(),
-        width,
-        theme,
-    );
-    heading(&mut lines, "This node", theme);
-    if let Some(node) = &model.node {
-        field(
-            &mut lines,
-            "peer id",
-            &node.peer_id.to_string(),
-            theme.text(),
-            width,
-            theme,
-        );
-        field(
-            &mut lines,
-            "network",
-            &node.network,
-            theme.text(),
-            width,
-            theme,
-        );
-        for address in &node.addresses {
-            field(&mut lines, "address", address, theme.text(), width, theme);
+        ));
+        page.field("licence", "MIT or Apache-2.0, at your option");
+        page.heading("This node");
+        if let Some(node) = &model.node {
+            page.field("peer id", &node.peer_id.to_string());
+            page.field("network", &node.network);
+            for address in &node.addresses {
+                page.field("address", address);
+            }
+        }
+        page.heading("Paths");
+        let paths = &model.places;
+        let key = model.publish.key.as_deref();
+        // In a demo, the node's data is in the directory of its key.
+        let data = key.and_then(Path::parent).filter(|_| model.demo);
+        for (label, path) in [
+            ("settings", Some(paths.config.as_path())),
+            ("data", Some(data.unwrap_or(&paths.data))),
+            ("logs", Some(&paths.logs)),
+            ("your key", key),
+        ] {
+            if let Some(path) = path {
+                page.field(label, &path.to_string_lossy());
+            }
+        }
+        page.heading("Embedded data and licences");
+        for line in NOTICE.lines() {
+            page.text(line, page.theme.text());
         }
     }
-    heading(&mut lines, "Paths", theme);
-    let places = &model.places;
-    let own = [
-        ("settings", &places.config),
-        ("data", &places.data),
-        ("logs", &places.logs),
-    ];
-    let (key, demo) = (model.publish.key.as_ref(), model.demo);
-    // In a demo, the node's data is in the directory of its key.
-    let data = key
-        .and_then(|key| key.parent())
-        .filter(|_| demo)
-        .map(Path::to_owned);
-    for (label, path) in own.into_iter().chain(key.map(|key| ("your key", key))) {
-        let path = data.as_ref().filter(|_| label == "data").unwrap_or(path);
-        field(
-            &mut lines,
-            label,
-            &path.to_string_lossy(),
-            theme.text(),
-            width,
-            theme,
-        );
-    }
-    heading(&mut lines, "Embedded data and licences", theme);
-    lines.extend(
-        NOTICE
-            .lines()
-            .flat_map(|line| wrap(line, width))
-            .map(Line::from),
-    );
-    lines
 }

@@ -1,45 +1,74 @@
-//! A yes-or-no question.
+//! A question that is answered with yes or no.
 
-use ratatui::text::{Line, Span};
+use ratatui::{layout::Rect, text::Span};
 
+use super::{Page, Reply, Window, fitting};
 use crate::ui::{
     action::{Action, KeyPlace},
-    keymap,
-    model::{Model, YesNoQuestion},
-    theme::Theme,
-    widget::wrap::wrap,
+    effect::Effect,
+    model::{Model, publish::Replacement},
+    update::publish,
 };
 
-/// Returns the keys for yes and no.
-pub fn keys(model: &Model) -> [String; 2] {
-    let no = keymap::rows(false, KeyPlace::Confirm).find(|row| row.id == "no");
-    let no = no.and_then(|row| model.keymap.keys(row).first());
-    [
-        model.key(Action::Accept, KeyPlace::Confirm),
-        no.map_or_else(
-            || model.key(Action::Back, KeyPlace::Confirm),
-            |chord| chord.label(),
-        ),
-    ]
+pub struct ConfirmWindow {
+    pub title: &'static str,
+    pub text: String,
+    pub on_yes: OnYes,
 }
 
-pub fn lines(
-    model: &Model,
-    question: &YesNoQuestion,
-    width: usize,
-    theme: Theme,
-) -> Vec<Line<'static>> {
-    let mut lines: Vec<Line<'static>> = wrap(&question.text, width)
-        .into_iter()
-        .map(Line::from)
-        .collect();
-    let [yes, no] = keys(model);
-    lines.push(Line::default());
-    lines.push(Line::from(vec![
-        Span::styled(yes, theme.key()),
-        Span::raw(format!(": {}    ", question.title.to_lowercase())),
-        Span::styled(no, theme.key()),
-        Span::raw(": no"),
-    ]));
-    lines
+/// What a yes does.
+#[derive(Clone, Debug)]
+pub enum OnYes {
+    Run(Effect),
+    /// Replaces the current draft with another form.
+    Replace(Replacement),
+    Quit,
+}
+
+impl Window for ConfirmWindow {
+    fn place(&self) -> KeyPlace {
+        KeyPlace::Confirm
+    }
+
+    fn title(&self) -> &str {
+        self.title
+    }
+
+    fn lines(&self, model: &Model, page: &mut Page) {
+        let key = |action| Span::styled(model.key(action, KeyPlace::Confirm), page.theme.key());
+        let (yes, no) = (key(Action::Accept), key(Action::Decline));
+        page.text(&self.text, page.theme.text());
+        page.blank();
+        page.line(vec![
+            yes,
+            Span::raw(format!(": {}    ", self.title.to_lowercase())),
+            no,
+            Span::raw(": no"),
+        ]);
+    }
+
+    fn area(&self, model: &Model) -> Rect {
+        fitting(model, self, 64)
+    }
+
+    fn keys(&self) -> &'static [(Action, &'static str)] {
+        &[(Action::Accept, "yes"), (Action::Decline, "no")]
+    }
+
+    fn act(&mut self, model: &mut Model, _at: &mut usize, action: Action) -> Reply {
+        if action == Action::Decline {
+            return Reply::Close(Vec::new());
+        }
+        if action != Action::Accept {
+            return Reply::Pass;
+        }
+        Reply::Close(match self.on_yes.clone() {
+            OnYes::Run(effect) => vec![effect],
+            OnYes::Replace(with) => publish::fill_form(model, with),
+            OnYes::Quit => {
+                model.quit = true;
+                Vec::new()
+            }
+        })
+    }
 }

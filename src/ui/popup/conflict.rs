@@ -1,16 +1,12 @@
 //! The window of a conflict: both sides, the node's decision with its reason, and advice.
 
-use ratatui::{
-    style::Style,
-    text::{Line, Span},
-};
+use ratatui::text::{Line, Span};
 
-use super::{field, heading};
+use super::{Page, Window};
 use crate::{
     clock,
     domain::{
         conflict::{Case, ConflictId, ConflictSide, Kind},
-        hash::Hash,
         time::Ago,
         trust::Trust,
     },
@@ -18,220 +14,145 @@ use crate::{
         action::{Action, KeyPlace},
         model::Model,
         screen::conflicts::{sign, style},
-        theme::Theme,
-        widget::wrap::wrap,
     },
 };
 
 /// Width in columns from which two sides are shown side by side.
-const BESIDE: usize = 88;
+const SIDE_BY_SIDE: usize = 88;
 /// Columns between two sides.
 const GAP: usize = 3;
 
-pub fn lines(model: &Model, id: &ConflictId, width: usize, theme: Theme) -> Vec<Line<'static>> {
-    let Some(case) = model.conflicts.table.get(id) else {
-        return vec![Line::from("This conflict is no longer known.")];
-    };
-    let mut lines = Vec::new();
-    let head = format!("{} {}: {}", sign(case), case.kind.label(), case.about());
-    lines.extend(
-        wrap(&head, width)
-            .into_iter()
-            .map(|line| Line::from(Span::styled(line, style(case, theme)))),
-    );
-    // Show the differences first: the explanation is read only once.
-    if let [one] = case.keys().as_slice() {
-        key(&mut lines, one, width, theme);
-    }
-    if case.sides.len() == 2 && width >= BESIDE {
-        beside(
-            &mut lines,
-            [0, 1].map(|at| side(model, case, at, (width - GAP) / 2, theme)),
-            width,
-        );
-    } else {
-        lines.extend((0..case.sides.len()).flat_map(|at| side(model, case, at, width, theme)));
-    }
-    if case.more > 0 {
-        lines.push(Line::default());
-        lines.push(Line::from(Span::styled(
-            format!("and {} more keys", case.more),
-            theme.dim(),
-        )));
-    }
-    lines.push(Line::default());
-    lines.extend(
-        wrap(&case.meaning(), width)
-            .into_iter()
-            .map(|line| Line::from(Span::styled(line, theme.text()))),
-    );
-    lines.push(Line::default());
-    field(
-        &mut lines,
-        "what to do",
-        case.remedy(),
-        theme.strong(),
-        width,
-        theme,
-    );
-    field(
-        &mut lines,
-        "in force",
-        &case.why_in_force(),
-        theme.text(),
-        width,
-        theme,
-    );
-    let write = model.key(Action::Evidence, KeyPlace::Conflict);
-    let (evidence, looks) = match (
-        case.is_provable(),
-        case.sides.iter().filter(|side| side.manifest).count(),
-    ) {
-        (false, _) => (
-            "one-sided: this node no longer has what was signed first, so it proves nothing to \
-             others"
-                .to_owned(),
-            theme.fair(),
-        ),
-        (true, 2) => (
-            format!(
-                "both signed sides with their manifests, which anyone can verify ({write}: \
-                     export)"
-            ),
-            theme.text(),
-        ),
-        (true, _) => (
-            format!("both signed sides, which anyone can verify ({write}: export)"),
-            theme.text(),
-        ),
-    };
-    field(&mut lines, "evidence", &evidence, looks, width, theme);
-    let seen = format!(
-        "{} ({} ago)",
-        clock::day(case.seen_at),
-        Ago(model.now.since(case.seen_at))
-    );
-    field(&mut lines, "seen here", &seen, theme.text(), width, theme);
-    field(
-        &mut lines,
-        "id",
-        &case.id.to_string(),
-        theme.dim(),
-        width,
-        theme,
-    );
-    lines
+pub struct ConflictWindow {
+    pub id: ConflictId,
 }
 
-fn key(lines: &mut Vec<Line<'static>>, side: &ConflictSide, width: usize, theme: Theme) {
+impl Window for ConflictWindow {
+    fn place(&self) -> KeyPlace {
+        KeyPlace::Conflict
+    }
+
+    fn title(&self) -> &str {
+        "Conflict"
+    }
+
+    fn lines(&self, model: &Model, page: &mut Page) {
+        let theme = page.theme;
+        let Some(case) = model.conflicts.table.get(&self.id) else {
+            return page.line("This conflict is no longer known.");
+        };
+        let head = format!("{} {}: {}", sign(case), case.kind.label(), case.about());
+        page.text(&head, style(case, theme));
+        // Show the differences first: the explanation is read only once.
+        if let [one] = case.keys().as_slice() {
+            key(page, one);
+        }
+        sides(page, model, case);
+        if case.more > 0 {
+            page.blank();
+            page.styled(format!("and {} more keys", case.more), theme.dim());
+        }
+        page.blank();
+        page.text(&case.meaning(), theme.text());
+        page.blank();
+        page.field_in("what to do", case.remedy(), theme.strong());
+        page.field("in force", &case.why_in_force());
+        let (evidence, looks) = evidence(model, case);
+        let looks = if looks { theme.text() } else { theme.fair() };
+        page.field_in("evidence", &evidence, looks);
+        let (day, ago) = (clock::day(case.seen_at), model.now.since(case.seen_at));
+        page.field("seen here", &format!("{day} ({} ago)", Ago(ago)));
+        page.field_in("id", &case.id.to_string(), theme.dim());
+    }
+}
+
+/// Describes the evidence, and returns true if it proves something.
+fn evidence(model: &Model, case: &Case) -> (String, bool) {
+    if !case.is_provable() {
+        let why = "one-sided: this node no longer has what was signed first, so it proves nothing \
+                   to others";
+        return (why.to_owned(), false);
+    }
+    let export = model.key(Action::Evidence, KeyPlace::Conflict);
+    let manifests = case.sides.iter().filter(|side| side.manifest).count();
+    let with = if manifests == 2 {
+        " with their manifests"
+    } else {
+        ""
+    };
+    let text = format!("both signed sides{with}, which anyone can verify ({export}: export)");
+    (text, true)
+}
+
+fn key(page: &mut Page, side: &ConflictSide) {
     let looks = match side.trust {
-        Trust::Pinned | Trust::Own => theme.good(),
-        Trust::Unknown => theme.strong(),
-        Trust::Distrusted => theme.bad(),
+        Trust::Pinned | Trust::Own => page.theme.good(),
+        Trust::Unknown => page.theme.strong(),
+        Trust::Distrusted => page.theme.bad(),
     };
     let short = format!("{}, {}", side.publisher.fingerprint(), side.trust.label());
-    field(lines, "fingerprint", &short, looks, width, theme);
-    field(
-        lines,
-        "key",
-        &side.publisher.to_string(),
-        theme.text(),
-        width,
-        theme,
-    );
+    page.field_in("fingerprint", &short, looks);
+    page.field("key", &side.publisher.to_string());
 }
 
-/// Joins two texts side by side.
-fn beside(lines: &mut Vec<Line<'static>>, [left, right]: [Vec<Line<'static>>; 2], width: usize) {
+/// Adds the sides: two of them side by side if there is room.
+fn sides(page: &mut Page, model: &Model, case: &Case) {
+    let (theme, width) = (page.theme, page.width);
+    if case.sides.len() != 2 || width < SIDE_BY_SIDE {
+        (0..case.sides.len()).for_each(|at| side(page, model, case, at));
+        return;
+    }
     let half = (width - GAP) / 2;
+    let [left, right] = [0, 1].map(|at| {
+        let mut page = Page::new(half, theme);
+        side(&mut page, model, case, at);
+        page.lines
+    });
     let rows = left.len().max(right.len());
     let (mut left, mut right) = (left.into_iter(), right.into_iter());
     for _ in 0..rows {
-        let mut line = left.next().unwrap_or_default();
+        let mut line: Line<'static> = left.next().unwrap_or_default();
         let room = half.saturating_sub(line.width()) + GAP;
         line.push_span(Span::raw(" ".repeat(room)));
         line.extend(right.next().unwrap_or_default().spans);
-        lines.push(line);
+        page.line(line);
     }
 }
 
-fn side(model: &Model, case: &Case, at: usize, width: usize, theme: Theme) -> Vec<Line<'static>> {
+fn side(page: &mut Page, model: &Model, case: &Case, at: usize) {
+    let theme = page.theme;
     let Some(one) = case.sides.get(at) else {
-        return Vec::new();
+        return;
     };
-    let mut lines = Vec::new();
     let several = case.keys().len() > 1;
-    let meant = several
+    let selected = several
         && model
             .conflicts
             .key(case)
             .is_some_and(|key| key.publisher == one.publisher);
-    let mark = if meant { "▸ " } else { "" };
-    heading(&mut lines, &format!("{mark}{}", title(case, at)), theme);
+    let mark = if selected { "▸ " } else { "" };
+    page.heading(&format!("{mark}{}", title(case, at)));
     if several {
-        key(&mut lines, one, width, theme);
+        key(page, one);
     }
     if let Some(since) = one.since {
-        field(
-            &mut lines,
-            "first seen",
-            &clock::day(since),
-            theme.text(),
-            width,
-            theme,
-        );
+        page.field("first seen", &clock::day(since));
     }
     if let Some(package) = &one.package {
-        field(
-            &mut lines,
-            "package",
-            package.as_str(),
-            theme.text(),
-            width,
-            theme,
-        );
+        page.field("package", package.as_str());
     }
     let (label, looks) = match case.kind {
         Kind::Version | Kind::File | Kind::Removed => ("manifest", theme.strong()),
         Kind::Fork => ("head", theme.strong()),
         Kind::Handle => ("head", theme.text()),
     };
-    hash(&mut lines, label, &one.hash, looks, width, theme);
+    page.hash(label, &one.hash.to_string(), looks);
     let signed = match (one.seq, one.signed_at) {
         (Some(seq), Some(at)) => format!("revision {seq}, {}", clock::day(at)),
         (Some(seq), None) => format!("revision {seq}"),
         (None, _) if one.held => "in a page of older releases".to_owned(),
         (None, _) => "no longer on this node".to_owned(),
     };
-    field(&mut lines, "signed in", &signed, theme.text(), width, theme);
-    lines
-}
-
-/// Shows a whole hash, in two halves if it does not fit beside its label.
-fn hash(
-    lines: &mut Vec<Line<'static>>,
-    label: &str,
-    hash: &Hash,
-    looks: Style,
-    width: usize,
-    theme: Theme,
-) {
-    let text = hash.to_string();
-    let halves = text.split_at_checked(32).unwrap_or((&text, ""));
-    let spaced = format!("{} {}", halves.0, halves.1);
-    match width {
-        // The label takes 13 columns.
-        77.. => field(lines, label, &text, looks, width, theme),
-        45..77 => field(lines, label, &spaced, looks, width, theme),
-        _ => {
-            lines.push(Line::from(Span::styled(label.to_owned(), theme.dim())));
-            let rows = wrap(&spaced, width.saturating_sub(2));
-            lines.extend(
-                rows.into_iter()
-                    .map(|row| Line::from(Span::styled(format!("  {row}"), looks))),
-            );
-        }
-    }
+    page.field("signed in", &signed);
 }
 
 fn title(case: &Case, at: usize) -> String {

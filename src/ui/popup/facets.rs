@@ -2,31 +2,105 @@
 
 use ratatui::{
     Frame,
-    layout::Rect,
+    layout::{Position, Rect},
     text::{Line, Span},
-    widgets::{Block, BorderType, Padding, Paragraph},
+    widgets::Paragraph,
 };
 use unicode_width::UnicodeWidthStr;
 
+use super::{Page, Reply, Window, frame, inside};
 use crate::{
     domain::text::fit,
     ui::{
-        action::Action,
-        lines::inside,
+        action::{Action, KeyPlace},
+        layout::{self, Areas},
         model::{
             Model,
             facets::{self, FacetId, FacetLine, FacetMode},
         },
         theme::Theme,
+        update::search,
         widget::number::grouped,
     },
 };
 
+const TITLE: &str = "Narrow by";
 /// Least values shown of each facet in the pane.
 const LEAST: usize = 2;
 
+/// The facets with the focus: a window, or the pane if it is visible. The selection is in the
+/// model, because the facets change with every result.
+pub struct FacetsWindow;
+
+impl Window for FacetsWindow {
+    fn place(&self) -> KeyPlace {
+        KeyPlace::Facets
+    }
+
+    fn title(&self) -> &str {
+        TITLE
+    }
+
+    fn lines(&self, model: &Model, page: &mut Page) {
+        write(model, &all(model), page);
+    }
+
+    fn area(&self, model: &Model) -> Rect {
+        let Areas {
+            side,
+            field,
+            status,
+            ..
+        } = layout::areas(model);
+        if side.height > 0 {
+            return side;
+        }
+        // Leave the search field visible: it changes along with the facets.
+        let lines = u16::try_from(all(model).len().max(3)).unwrap_or(u16::MAX);
+        let room = status.y.saturating_sub(field.bottom());
+        let width = 44.min(field.width);
+        Rect {
+            x: field.right() - width,
+            y: field.bottom(),
+            width,
+            height: room.min(lines.saturating_add(2)),
+        }
+    }
+
+    fn keys(&self) -> &'static [(Action, &'static str)] {
+        &[(Action::ToggleFacet, "select"), (Action::Back, "back")]
+    }
+
+    fn rows(&self, model: &Model) -> Option<Vec<usize>> {
+        let lines = all(model).into_iter().enumerate();
+        let values = lines.filter(|(_, line)| line.id().is_some());
+        Some(values.map(|(number, _)| number).collect())
+    }
+
+    fn selected(&self, model: &Model, _at: usize) -> usize {
+        model.search.facet.index(&ids(model)).unwrap_or(0)
+    }
+
+    fn select(&self, model: &mut Model, row: usize) -> usize {
+        model.search.facet.selected = ids(model).get(row).cloned();
+        row
+    }
+
+    fn click(&self, _again: bool) -> Option<Action> {
+        Some(Action::ToggleFacet)
+    }
+
+    fn act(&mut self, model: &mut Model, _at: &mut usize, action: Action) -> Reply {
+        if action != Action::ToggleFacet {
+            return Reply::Pass;
+        }
+        let selected = model.search.facet.current(&ids(model));
+        Reply::Stay(selected.map_or_else(Vec::new, |id| search::toggle(model, id)))
+    }
+}
+
 /// Returns all lines, for the facets that have the focus.
-pub fn all(model: &Model) -> Vec<FacetLine> {
+fn all(model: &Model) -> Vec<FacetLine> {
     facets::lines(&model.search.facets, &model.search.terms, usize::MAX)
 }
 
@@ -40,7 +114,7 @@ pub fn ids(model: &Model) -> Vec<FacetId> {
 }
 
 /// Returns as many values of each facet as fit in `height` lines, for the pane without the focus.
-pub fn at_a_glance(model: &Model, height: usize) -> Vec<FacetLine> {
+fn at_a_glance(model: &Model, height: usize) -> Vec<FacetLine> {
     let fitting = |most: &usize| {
         facets::lines(&model.search.facets, &model.search.terms, *most).len() <= height
     };
@@ -48,97 +122,65 @@ pub fn at_a_glance(model: &Model, height: usize) -> Vec<FacetLine> {
     facets::lines(&model.search.facets, &model.search.terms, most)
 }
 
-/// Returns the first visible line, such that the selected one is in view.
-pub fn offset(model: &Model, lines: &[FacetLine], height: usize) -> usize {
-    let at = selected(model, lines).unwrap_or(0);
-    (at + 1)
-        .saturating_sub(height)
-        .min(lines.len().saturating_sub(height))
-}
-
-/// Returns the line of the selected value.
-fn selected(model: &Model, lines: &[FacetLine]) -> Option<usize> {
-    let ids: Vec<FacetId> = lines.iter().filter_map(FacetLine::id).cloned().collect();
-    let selected = model.search.facet.current(&ids)?;
-    lines.iter().position(|line| line.id() == Some(&selected))
-}
-
-/// Renders the lines of the window.
-pub fn lines(model: &Model, width: usize, theme: Theme) -> Vec<Line<'static>> {
-    let lines = all(model);
-    let selected = selected(model, &lines);
-    written(model, &lines, selected, width, theme)
+/// Returns the line of the pane without the focus at a position.
+pub fn pane_line(model: &Model, side: Rect, at: Position) -> Option<FacetLine> {
+    let (_, height) = inside(side);
+    let row = usize::from(at.y.checked_sub(side.y + 1)?);
+    let lines = at_a_glance(model, height).into_iter();
+    lines.take(height).nth(row)
 }
 
 /// Draws the pane beside the results, with the same frame as the window.
 pub fn pane(frame: &mut Frame<'_>, model: &Model, theme: Theme, area: Rect) {
-    let (width, height) = inside(area.width, area.height);
-    let lines = written(model, &at_a_glance(model, height), None, width, theme);
+    let (width, height) = inside(area);
+    let mut page = Page::new(width, theme);
+    write(model, &at_a_glance(model, height), &mut page);
     let key = model
         .keymap
         .key_for(Action::Facets, model.typing(), model.place());
     let hint = key.map_or(String::new(), |key| format!(" {key}: narrow "));
-    let block = Block::bordered()
-        .border_type(BorderType::Rounded)
-        .border_style(theme.dim())
-        .title(Span::styled(" Narrow by ", theme.dim()))
-        .title_bottom(Line::from(Span::styled(fit(&hint, width), theme.dim())).right_aligned())
-        .padding(Padding::horizontal(1));
-    frame.render_widget(Paragraph::new(lines).block(block), area);
+    let title = Span::styled(format!(" {TITLE} "), theme.dim());
+    let block = self::frame(title, &hint, width, theme);
+    frame.render_widget(Paragraph::new(page.lines).block(block), area);
 }
 
-fn written(
-    model: &Model,
-    lines: &[FacetLine],
-    selected: Option<usize>,
-    width: usize,
-    theme: Theme,
-) -> Vec<Line<'static>> {
+fn write(model: &Model, lines: &[FacetLine], page: &mut Page) {
+    let theme = page.theme;
     if lines.is_empty() {
-        return vec![Line::from(Span::styled("no facets", theme.dim()))];
+        return page.styled("no results to narrow", theme.dim());
     }
     let about = if model.search.facets.sampled { "~" } else { "" };
-    let line = |(number, line): (usize, &FacetLine)| match line {
-        FacetLine::Heading(facet) => Line::from(Span::styled(facets::name(*facet), theme.title())),
-        FacetLine::More(more) => Line::from(Span::styled(
-            format!("  {} more", grouped(*more as u64)),
-            theme.dim(),
-        )),
-        FacetLine::Value {
-            shown,
-            packages,
-            asked,
-            ..
-        } => {
-            let count = packages.map_or("none".to_owned(), |packages| {
-                format!("{about}{}", grouped(packages))
-            });
-            let (sign, style) = match asked {
-                FacetMode::No => ("○", theme.text()),
-                FacetMode::Yes => ("●", theme.strong()),
-                FacetMode::Not => ("✗", theme.strong()),
-            };
-            let room = width.saturating_sub(count.width() + 3);
-            let name = fit(shown, room);
-            let pad = " ".repeat(room.saturating_sub(name.width()));
-            if selected == Some(number) {
-                return Line::from(Span::styled(
-                    format!("{sign} {name}{pad} {count}"),
-                    theme.selected(),
-                ));
+    for line in lines {
+        page.line(match line {
+            FacetLine::Heading(facet) => {
+                Line::from(Span::styled(facets::name(*facet), theme.title()))
             }
-            Line::from(vec![
-                Span::styled(format!("{sign} {name}{pad} "), style),
-                Span::styled(
-                    count,
-                    if *asked == FacetMode::No {
-                        theme.dim()
-                    } else {
-                        style
-                    },
-                ),
-            ])
-        }
-    };
-    lines.iter().enumerate().map(line).collect()
+            FacetLine::More(more) => Line::from(Span::styled(
+                format!("  {} more", grouped(*more as u64)),
+                theme.dim(),
+            )),
+            FacetLine::Value {
+                shown,
+                packages,
+                asked,
+                ..
+            } => {
+                let count = packages.map_or("none".to_owned(), |packages| {
+                    format!("{about}{}", grouped(packages))
+                });
+                let (sign, style, count_style) = match asked {
+                    FacetMode::No => ("○", theme.text(), theme.dim()),
+                    FacetMode::Yes => ("●", theme.strong(), theme.strong()),
+                    FacetMode::Not => ("✗", theme.strong(), theme.strong()),
+                };
+                let room = page.width.saturating_sub(count.width() + 3);
+                let name = fit(shown, room);
+                let pad = " ".repeat(room.saturating_sub(name.width()));
+                Line::from(vec![
+                    Span::styled(format!("{sign} {name}{pad} "), style),
+                    Span::styled(count, count_style),
+                ])
+            }
+        });
+    }
 }

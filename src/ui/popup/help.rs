@@ -1,15 +1,13 @@
 //! The help: every key from the table of keys, and the meaning of signs.
 
-use ratatui::text::{Line, Span};
+use ratatui::text::Span;
 
-use super::heading;
+use super::{Page, Reply, Window};
 use crate::ui::{
     action::Action,
     keymap::{self, KEYS, When},
     model::Model,
     screen::search::LANGUAGE,
-    theme::Theme,
-    widget::wrap::wrap,
 };
 
 const SIGNS: [(&str, &str); 10] = [
@@ -57,64 +55,60 @@ const MOUSE: [(&str, &str); 3] = [
     ("wheel", "scrolls"),
 ];
 
-pub fn lines(model: &Model, width: usize, theme: Theme) -> Vec<Line<'static>> {
-    let mut lines = Vec::new();
-    for (title, when) in [
-        ("Browsing: letters are commands", When::Browsing),
-        ("Typing: letters are text", When::Typing),
-        ("Anywhere", When::Anywhere),
-    ] {
-        if lines.is_empty() {
-            lines.push(Line::from(Span::styled(title, theme.title())));
-        } else {
-            heading(&mut lines, title, theme);
+pub struct HelpWindow;
+
+impl Window for HelpWindow {
+    fn title(&self) -> &str {
+        "Keys"
+    }
+
+    fn lines(&self, model: &Model, page: &mut Page) {
+        for (title, when) in [
+            ("Browsing: letters are commands", When::Browsing),
+            ("Typing: letters are text", When::Typing),
+            ("Anywhere", When::Anywhere),
+        ] {
+            if page.lines.is_empty() {
+                page.title(title);
+            } else {
+                page.heading(title);
+            }
+            for row in KEYS.iter().filter(|row| row.when == when) {
+                let on = match keymap::places(row) {
+                    places if places.is_empty() => places,
+                    places => format!(" ({places})"),
+                };
+                let meaning = format!("{}{on}", row.help);
+                entry(page, &model.keymap.labels(row), &meaning);
+            }
         }
-        for row in KEYS.iter().filter(|row| row.when == when) {
-            let on = match keymap::places(row) {
-                places if places.is_empty() => places,
-                places => format!(" ({places})"),
-            };
-            entry(
-                &mut lines,
-                &model.keymap.labels(row),
-                &format!("{}{on}", row.help),
-                width,
-                theme,
-            );
+        entries(page, "Searches", &LANGUAGE);
+        entries(page, "Filters of lists", &FILTERS);
+        entries(page, "Mouse", &MOUSE);
+        let mouse = model.key(Action::Mouse, model.screen);
+        let meaning = "turns the mouse on or off; off, the terminal selects text (or hold Shift)";
+        entry(page, &mouse, meaning);
+        entries(page, "Signs", &SIGNS);
+    }
+
+    /// Help for the help would be the same again.
+    fn act(&mut self, _model: &mut Model, _at: &mut usize, action: Action) -> Reply {
+        match action {
+            Action::Help => Reply::Stay(Vec::new()),
+            _ => Reply::Pass,
         }
     }
-    heading(&mut lines, "Searches", theme);
-    for (words, meaning) in LANGUAGE {
-        entry(&mut lines, words, meaning, width, theme);
-    }
-    heading(&mut lines, "Filters of lists", theme);
-    for (words, meaning) in FILTERS {
-        entry(&mut lines, words, meaning, width, theme);
-    }
-    heading(&mut lines, "Mouse", theme);
-    for (what, meaning) in MOUSE {
-        entry(&mut lines, what, meaning, width, theme);
-    }
-    let mouse = model.key(Action::Mouse, model.screen);
-    let meaning = "turns the mouse on or off; off, the terminal selects text (or hold Shift)";
-    entry(&mut lines, &mouse, meaning, width, theme);
-    heading(&mut lines, "Signs", theme);
-    for (sign, meaning) in SIGNS {
-        entry(&mut lines, sign, meaning, width, theme);
-    }
-    lines
 }
 
-fn entry(lines: &mut Vec<Line<'static>>, key: &str, text: &str, width: usize, theme: Theme) {
-    const KEY: usize = 15;
-    for (number, part) in wrap(text, width.saturating_sub(KEY).max(8))
-        .into_iter()
-        .enumerate()
-    {
-        let key = if number == 0 { key } else { "" };
-        lines.push(Line::from(vec![
-            Span::styled(format!("{key:<KEY$}"), theme.key()),
-            Span::raw(part),
-        ]));
+fn entries(page: &mut Page, title: &str, entries: &[(&str, &str)]) {
+    page.heading(title);
+    for (head, meaning) in entries {
+        entry(page, head, meaning);
     }
+}
+
+fn entry(page: &mut Page, head: &str, text: &str) {
+    const HEAD: usize = 15;
+    let head = Span::styled(head.to_owned(), page.theme.key());
+    page.entry(HEAD, head, text, page.theme.text());
 }

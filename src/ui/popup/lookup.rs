@@ -1,29 +1,20 @@
-//! The window of a lookup, request by request, and the window of the routing table.
+//! The window of a lookup, request by request.
 
-use ratatui::{
-    style::Style,
-    text::{Line, Span},
-};
+use ratatui::style::Style;
 
-use super::{field, heading};
+use super::{Page, Window};
 use crate::{
     domain::{
-        lookup::{
-            Bucket, DISTANCE, Hop, HopAnswer, HopFailure, LookupKind, RoutingTable, Trace, span,
-        },
+        lookup::{DISTANCE, Hop, HopAnswer, HopFailure, LookupKind, Trace, span},
         name::short_id,
-        text::{fit, printable},
+        text::printable,
     },
     ui::{
-        model::{
-            Model,
-            lookups::{ago, hops},
-            peers::called,
-        },
+        action::{Action, KeyPlace},
+        model::{Model, lookups::hops, peers::name_and_key},
         screen::lookups::style,
-        table::column::{Column, columns_in},
+        table::column::Column,
         theme::Theme,
-        widget::{bar::bar, wrap::wrap},
     },
 };
 
@@ -39,165 +30,125 @@ const HOPS: [Column; 8] = [
     Column::new("answer", "answer", 20, 0).rather(34).up_to(48),
 ];
 
-/// Columns of the routing table.
-const BUCKETS: [Column; 6] = [
-    Column::new("bits", "bits", 4, 0).right(),
-    Column::new("fill", "fill", 20, 2),
-    Column::new("peers", "peers", 9, 0).right(),
-    Column::new("connected", "here", 4, 1).right(),
-    Column::new("contact", "oldest contact", 14, 0).right(),
-    Column::new("refresh", "last lookup", 11, 0).right(),
-];
-
-pub fn lines(model: &Model, id: u64, width: usize, theme: Theme) -> Vec<Line<'static>> {
-    let Some(trace) = model.lookups.table.get(&id) else {
-        return vec![Line::from("This lookup is no longer kept.")];
-    };
-    let mut lines = Vec::new();
-    let mut say =
-        |label: &str, text: &str, style: Style| field(&mut lines, label, text, style, width, theme);
-    say(
-        trace.kind.label(),
-        &printable(trace.title()),
-        theme.strong(),
-    );
-    if trace.what.is_some() {
-        say("key", &printable(&trace.key), theme.text());
-    }
-    let came = trace.came();
-    let state = if came.is_empty() {
-        trace.word().to_owned()
-    } else {
-        format!("{}: {came}", trace.word())
-    };
-    say("state", &state, style(trace, theme));
-    if trace.own {
-        say("here", "this node has a copy itself", theme.text());
-    }
-    let began = crate::clock::here(trace.started_at);
-    let time = trace.took_us.map_or_else(
-        || format!("began at {began}"),
-        |took| format!("{}, began at {began}", span(took)),
-    );
-    say("time", &time, theme.text());
-    let failed = match trace.failed() {
-        0 => String::new(),
-        failed => format!(", {failed} failed"),
-    };
-    say(
-        "requests",
-        &format!(
-            "{} sent, {} answered{failed}",
-            hops(trace),
-            trace.answered()
-        ),
-        theme.text(),
-    );
-    heading(&mut lines, "Peers asked, in order", theme);
-    if trace.hops.is_empty() {
-        lines.push(Line::from(Span::styled(
-            "none yet: no known peer to ask",
-            theme.dim(),
-        )));
-        return lines;
-    }
-    table_of_hops(&mut lines, model, trace, width, theme);
-    if trace.more_hops > 0 {
-        let text = format!("and {} more, which were not kept", trace.more_hops);
-        lines.push(Line::from(Span::styled(text, theme.dim())));
-    }
-    lines.push(Line::default());
-    let target = match trace.kind {
-        LookupKind::Bootstrap => {
-            " A bootstrap looks up this node first, then a random key in each farther bucket, so \
-             the bits rise again."
-        }
-        _ => "",
-    };
-    let text = format!("v: the closest peer so far. {DISTANCE}{target}").replacen('v', "↓", 1);
-    lines.extend(
-        wrap(&text, width)
-            .into_iter()
-            .map(|line| Line::from(Span::styled(line, theme.dim()))),
-    );
-    lines
+pub struct LookupWindow {
+    pub id: u64,
 }
 
-fn row(
-    columns: &[(Column, usize)],
-    cell: &dyn Fn(&'static str, usize) -> (String, Style),
-) -> Line<'static> {
-    let mut spans = Vec::new();
-    for (column, width) in columns {
-        let (text, style) = cell(column.key, *width);
-        let text = fit(&text, *width);
-        let text = if column.right {
-            format!("{text:>width$}")
-        } else {
-            format!("{text:<width$}")
+impl Window for LookupWindow {
+    fn place(&self) -> KeyPlace {
+        KeyPlace::Lookup
+    }
+
+    fn title(&self) -> &str {
+        "Lookup"
+    }
+
+    fn lines(&self, model: &Model, page: &mut Page) {
+        let theme = page.theme;
+        let Some(trace) = model.lookups.table.get(&self.id) else {
+            return page.line("This lookup is no longer kept.");
         };
-        spans.extend([Span::styled(text, style), Span::raw(" ")]);
+        let title = printable(trace.title());
+        page.field_in(trace.kind.label(), &title, theme.strong());
+        if trace.what.is_some() {
+            page.hash("key", &printable(&trace.key), theme.text());
+        }
+        let result = trace.came();
+        let state = if result.is_empty() {
+            trace.word().to_owned()
+        } else {
+            format!("{}: {result}", trace.word())
+        };
+        page.field_in("state", &state, style(trace, theme));
+        if trace.own {
+            page.field("here", "this node has a copy itself");
+        }
+        let began = crate::clock::here(trace.started_at);
+        let time = trace.took_us.map_or_else(
+            || format!("began at {began}"),
+            |took| format!("{}, began at {began}", span(took)),
+        );
+        page.field("time", &time);
+        let failed = match trace.failed() {
+            0 => String::new(),
+            failed => format!(", {failed} failed"),
+        };
+        let (sent, answered) = (hops(trace), trace.answered());
+        page.field(
+            "requests",
+            &format!("{sent} sent, {answered} answered{failed}"),
+        );
+        page.heading("Peers asked, in order");
+        if trace.hops.is_empty() {
+            return page.styled("none yet: no known peer to ask", theme.dim());
+        }
+        table_of_hops(page, model, trace);
+        if trace.more_hops > 0 {
+            let text = format!("and {} more, which were not kept", trace.more_hops);
+            page.styled(text, theme.dim());
+        }
+        page.blank();
+        let target = match trace.kind {
+            LookupKind::Bootstrap => {
+                " A bootstrap looks up this node first, then a random key in each farther bucket, \
+                 so the bits rise again."
+            }
+            _ => "",
+        };
+        let text = format!("↓: the closest peer so far. {DISTANCE}{target}");
+        page.text(&text, theme.dim());
     }
-    spans.pop();
-    Line::from(spans)
+
+    fn keys(&self) -> &'static [(Action, &'static str)] {
+        &[(Action::Buckets, "routing table"), (Action::Back, "back")]
+    }
 }
 
-fn head(columns: &[(Column, usize)], theme: Theme) -> Line<'static> {
-    row(columns, &|key, _| {
-        let title = columns
-            .iter()
-            .find(|(column, _)| column.key == key)
-            .map_or("", |(column, _)| column.title);
-        (title.to_owned(), theme.dim())
-    })
-}
-
-fn table_of_hops(
-    lines: &mut Vec<Line<'static>>,
-    model: &Model,
-    trace: &Trace,
-    width: usize,
-    theme: Theme,
-) {
-    let handle_of = |hop: &Hop| model.peers.get(&hop.peer).map_or(String::new(), called);
+fn table_of_hops(page: &mut Page, model: &Model, trace: &Trace) {
+    let theme = page.theme;
+    let handle_of = |hop: &Hop| {
+        model
+            .peers
+            .get(&hop.peer)
+            .map_or(String::new(), name_and_key)
+    };
     let named = trace.hops.iter().any(|hop| !handle_of(hop).is_empty());
     let columns: Vec<Column> = HOPS
         .into_iter()
         .filter(|column| named || column.key != "handle")
         .collect();
-    let columns = columns_in(&columns, width);
-    lines.push(head(&columns, theme));
     let now = trace.took_us.unwrap_or_else(|| {
         let since = model.now.since(trace.started_at).as_micros();
         u32::try_from(since).unwrap_or(u32::MAX)
     });
     let mut least = u16::MAX;
-    for hop in &trace.hops {
-        let closer = hop.bits < least;
+    let hops = trace.hops.iter().map(|hop| {
+        let is_closer = hop.bits < least;
         least = least.min(hop.bits);
-        lines.push(row(&columns, &|key, width| match key {
-            "at" => (span(hop.after_us), theme.dim()),
-            "peer" => (short_id(&hop.peer), theme.strong()),
-            "handle" => (handle_of(hop), theme.text()),
-            "bits" if closer => (format!("↓ {}", hop.bits), theme.good()),
-            "bits" => (hop.bits.to_string(), theme.text()),
-            "ask" => (hop.ask.label().to_owned(), theme.text()),
-            "took" => (
-                hop.took_us.map_or_else(|| "-".to_owned(), span),
-                theme.text(),
-            ),
-            "time" => (timeline(hop, now, width), theme.link()),
-            _ => (said(hop), answer_style(hop.answer, theme)),
-        }));
-    }
+        (hop, is_closer)
+    });
+    page.table(&columns, hops, |(hop, is_closer), key, width| match key {
+        "at" => (span(hop.after_us), theme.dim()),
+        "peer" => (short_id(&hop.peer), theme.strong()),
+        "handle" => (handle_of(hop), theme.text()),
+        "bits" if *is_closer => (format!("↓ {}", hop.bits), theme.good()),
+        "bits" => (hop.bits.to_string(), theme.text()),
+        "ask" => (hop.ask.label().to_owned(), theme.text()),
+        "took" => (
+            hop.took_us.map_or_else(|| "-".to_owned(), span),
+            theme.text(),
+        ),
+        "time" => (timeline(hop, now, width), theme.link()),
+        _ => (answer_text(hop), answer_style(hop.answer, theme)),
+    });
 }
 
-fn said(hop: &Hop) -> String {
-    let says_so = matches!(
+fn answer_text(hop: &Hop) -> String {
+    let is_known_from_text = matches!(
         hop.answer,
         HopAnswer::Waiting | HopAnswer::Failed(HopFailure::Unreachable)
     );
-    if hop.dialled && !says_so {
+    if hop.dialled && !is_known_from_text {
         format!("dialled; {}", hop.said())
     } else {
         hop.said()
@@ -240,105 +191,4 @@ fn timeline(hop: &Hop, all: u32, width: usize) -> String {
         under_way.repeat(to - from),
         "·".repeat(width.saturating_sub(to))
     )
-}
-
-pub fn buckets(model: &Model, width: usize, theme: Theme) -> Vec<Line<'static>> {
-    let table = match &model.lookups.routing {
-        None => return vec![Line::from("Asking the node…")],
-        Some(Err(why)) => {
-            let text = format!("Cannot show the routing table: {}", printable(why));
-            return wrap(&text, width)
-                .into_iter()
-                .map(|line| Line::from(Span::styled(line, theme.bad())))
-                .collect();
-        }
-        Some(Ok(table)) => table,
-    };
-    let mut lines = Vec::new();
-    let peers = |count: usize| {
-        if count == 1 {
-            "1 peer".to_owned()
-        } else {
-            format!("{count} peers")
-        }
-    };
-    let buckets = if table.buckets.len() == 1 {
-        "1 bucket".to_owned()
-    } else {
-        format!("{} buckets", table.buckets.len())
-    };
-    let text = format!(
-        "{} in {buckets}, by distance from this node. A bucket holds up to {}. The farthest half \
-         of all \
-         peers is at 256 bits, the next quarter at 255, and so on, so near buckets stay empty.",
-        peers(table.peers()),
-        table.room
-    );
-    lines.extend(wrap(&text, width).into_iter().map(Line::from));
-    if table.buckets.is_empty() {
-        lines.push(Line::default());
-        lines.push(Line::from(Span::styled(
-            "Empty: no peer that serves the DHT is known.",
-            theme.fair(),
-        )));
-        return lines;
-    }
-    lines.push(Line::default());
-    let columns = columns_in(&BUCKETS, width);
-    lines.push(head(&columns, theme));
-    for bucket in &table.buckets {
-        lines.push(row(&columns, &|key, width| {
-            bucket_cell(model, table, bucket, key, width, theme)
-        }));
-    }
-    lines.push(Line::default());
-    let text = format!(
-        "oldest contact: the last connection of the peer that has been away for longest. \
-         last lookup: of a key in this bucket since the node started. +: replacement waiting. \
-         {DISTANCE}"
-    );
-    lines.extend(
-        wrap(&text, width)
-            .into_iter()
-            .map(|line| Line::from(Span::styled(line, theme.dim()))),
-    );
-    lines
-}
-
-fn bucket_cell(
-    model: &Model,
-    table: &RoutingTable,
-    bucket: &Bucket,
-    key: &str,
-    width: usize,
-    theme: Theme,
-) -> (String, Style) {
-    let full = bucket.peers >= table.room;
-    match key {
-        "bits" => (bucket.bits.to_string(), theme.strong()),
-        "fill" => {
-            let share = f64::from(bucket.peers) / f64::from(table.room.max(1));
-            (
-                bar(share, width),
-                if full { theme.good() } else { theme.link() },
-            )
-        }
-        "peers" => {
-            let pending = if bucket.pending { "+" } else { "" };
-            (
-                format!("{}{pending} of {}", bucket.peers, table.room),
-                theme.text(),
-            )
-        }
-        "connected" => (bucket.connected.to_string(), theme.text()),
-        "contact" => (ago(bucket.oldest_contact, model.now), theme.text()),
-        _ => (
-            ago(bucket.refreshed, model.now),
-            if bucket.refreshed.is_none() {
-                theme.fair()
-            } else {
-                theme.text()
-            },
-        ),
-    }
 }

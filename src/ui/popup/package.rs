@@ -2,17 +2,14 @@
 
 use std::time::Duration;
 
-use ratatui::{
-    style::{Modifier, Style},
-    text::{Line, Span},
-};
+use ratatui::{style::Style, text::Span};
 
-use super::{field, heading};
+use super::{Page, Reply, Window};
 use crate::{
     domain::{
         hash::ContentRoot,
         manifest::{File, Manifest},
-        name::short_id,
+        name::{PackageId, short_id},
         release::{self, ReleaseEntry},
         size::Size,
         text::{fit, printable},
@@ -23,48 +20,112 @@ use crate::{
     registry::{Held, Package, ReleaseFile, ReleaseState, Source},
     ui::{
         action::{Action, KeyPlace},
+        effect::Effect,
         model::{
             Model,
-            package::{ContentState, PackageState, PackageView, ReadmeState, ReleaseFiles},
+            package::{ContentState, PackageState, ReadmeState, ReleaseFiles},
             readme::{ReadmeBlock, ReadmeText},
             transfers::percent,
         },
         theme::Theme,
-        widget::wrap::wrap,
     },
 };
 
-pub fn lines(model: &Model, view: &PackageView, width: usize, theme: Theme) -> Vec<Line<'static>> {
-    match &view.state {
-        PackageState::Looking => vec![Line::from(
-            "looking on this node, in the DHT, and at other peers…",
-        )],
-        PackageState::Failed(why) => {
-            let mut lines = vec![Line::from(Span::styled(
-                "Cannot load this package",
-                theme.bad(),
-            ))];
-            lines.extend(wrap(why, width).into_iter().map(Line::from));
-            lines.push(Line::default());
-            lines.push(Line::from(Span::styled(
-                format!("{}: retry", again(model)),
-                theme.dim(),
-            )));
-            lines
+pub struct PackageWindow {
+    pub id: PackageId,
+    /// The title, as the package was called where it was opened.
+    pub title: String,
+    pub generation: u64,
+    pub state: PackageState,
+    /// Files of the latest release, once all its manifests were looked up; `None` if the first
+    /// manifest lists them all.
+    pub files: Option<ReleaseFiles>,
+    pub content: ContentState,
+    pub readme: ReadmeState,
+}
+
+impl PackageWindow {
+    /// Opens the window of a package, and returns the effect that looks it up.
+    pub fn open(model: &mut Model, package: PackageId, title: String) -> Vec<Effect> {
+        let generation = model.next_generation();
+        model.open(Self {
+            id: package.clone(),
+            title,
+            generation,
+            state: PackageState::Looking,
+            files: None,
+            content: ContentState::default(),
+            readme: ReadmeState::default(),
+        });
+        vec![Effect::GetPackage {
+            generation,
+            package,
+        }]
+    }
+
+    /// Notes that a content is on this node now.
+    pub fn downloaded(&mut self, root: ContentRoot) {
+        let PackageState::Found(package) = &self.state else {
+            return;
+        };
+        if package
+            .latest
+            .as_ref()
+            .is_some_and(|manifest| manifest.content().root == root)
+        {
+            self.content = ContentState::Here(None);
         }
-        PackageState::Found(package) => found(model, view, package, width, theme),
     }
 }
 
-fn found(
-    model: &Model,
-    view: &PackageView,
-    package: &Package,
-    width: usize,
-    theme: Theme,
-) -> Vec<Line<'static>> {
-    let now = model.now;
-    let mut lines = Vec::new();
+impl Window for PackageWindow {
+    fn place(&self) -> KeyPlace {
+        KeyPlace::Package
+    }
+
+    fn title(&self) -> &str {
+        &self.title
+    }
+
+    fn lines(&self, model: &Model, page: &mut Page) {
+        let theme = page.theme;
+        match &self.state {
+            PackageState::Looking => {
+                page.line("looking on this node, in the DHT, and at other peers…");
+            }
+            PackageState::Failed(why) => {
+                page.styled("Cannot load this package", theme.bad());
+                page.text(why, theme.text());
+                page.blank();
+                page.styled(format!("{}: retry", again(model)), theme.dim());
+            }
+            PackageState::Found(package) => {
+                release(page, model, self, package);
+                publisher(page, model, package);
+                source(page, model, package);
+                releases(page, model, package);
+                dependencies(page, package);
+                conflicts(page, package);
+                readme(page, model, &self.readme);
+            }
+        }
+    }
+
+    fn keys(&self) -> &'static [(Action, &'static str)] {
+        &[(Action::Refresh, "reload"), (Action::Back, "back")]
+    }
+
+    fn act(&mut self, model: &mut Model, _at: &mut usize, action: Action) -> Reply {
+        if action != Action::Refresh {
+            return Reply::Pass;
+        }
+        Reply::Close(Self::open(model, self.id.clone(), self.title.clone()))
+    }
+}
+
+/// Adds the latest release, with the state of its content.
+fn release(page: &mut Page, model: &Model, window: &PackageWindow, package: &Package) {
+    let theme = page.theme;
     match &package.latest {
         Some(manifest) => {
             for (label, text) in [
@@ -82,17 +143,10 @@ fn found(
                 ("homepage", manifest.homepage.clone().unwrap_or_default()),
             ] {
                 if !text.is_empty() {
-                    field(
-                        &mut lines,
-                        label,
-                        &printable(&text),
-                        theme.text(),
-                        width,
-                        theme,
-                    );
+                    page.field(label, &printable(&text));
                 }
             }
-            content(&mut lines, model, view, manifest, width, theme);
+            content(page, model, window, manifest);
         }
         None => {
             let yanked = package.releases.iter().all(|entry| entry.is_yanked()) && package.complete;
@@ -102,32 +156,25 @@ fn found(
             } else {
                 format!("its manifest was not found ({}: retry)", again(model))
             };
-            field(&mut lines, "latest", &text, theme.fair(), width, theme);
+            page.field_in("latest", &text, theme.fair());
         }
     }
+}
 
-    heading(&mut lines, "Publisher", theme);
+fn publisher(page: &mut Page, model: &Model, package: &Package) {
+    let theme = page.theme;
+    page.heading("Publisher");
     let handle = package
         .handle
         .as_ref()
         .map_or("none", |handle| handle.as_str());
-    field(&mut lines, "handle", handle, theme.strong(), width, theme);
-    field(
-        &mut lines,
+    page.field_in("handle", handle, theme.strong());
+    page.field_in(
         "fingerprint",
         &package.id.owner.fingerprint(),
         theme.strong(),
-        width,
-        theme,
     );
-    field(
-        &mut lines,
-        "id",
-        &package.id.owner.to_string(),
-        theme.text(),
-        width,
-        theme,
-    );
+    page.field("id", &package.id.owner.to_string());
     let pin = model.key(Action::TrustPublisher, KeyPlace::Package);
     let unpinned = format!("unpinned: anyone may claim the handle ({pin}: pin it to this key)");
     let (trust, style) = match package.trust {
@@ -140,55 +187,47 @@ fn found(
         Trust::Unknown => ("unpinned: it has no handle", theme.text()),
         Trust::Distrusted => ("distrusted: its releases are hidden", theme.bad()),
     };
-    field(&mut lines, "trust", trust, style, width, theme);
+    page.field_in("trust", trust, style);
+}
 
-    heading(&mut lines, "Source and freshness", theme);
+fn source(page: &mut Page, model: &Model, package: &Package) {
+    let (theme, now) = (page.theme, model.now);
+    page.heading("Source and freshness");
     let source = match package.source {
         Source::Cache => "this node's cache".to_owned(),
         Source::Local => "this node's own catalogue".to_owned(),
         Source::Dht => "the DHT".to_owned(),
         Source::Peer(peer) => format!("peer {}", short_id(&peer)),
     };
-    field(&mut lines, "found in", &source, theme.text(), width, theme);
+    page.field("found in", &source);
     let signed = format!(
         "{} ago, revision {}",
         Ago(now.since(package.signed_at)),
         package.seq
     );
-    field(&mut lines, "signed", &signed, theme.text(), width, theme);
+    page.field("signed", &signed);
     let style = if package.freshness.is_fresh(now) {
         theme.text()
     } else {
         theme.fair()
     };
-    field(
-        &mut lines,
-        "state",
-        &package.freshness.describe(now).to_string(),
-        style,
-        width,
-        theme,
-    );
+    page.field_in("state", &package.freshness.describe(now).to_string(), style);
+}
 
-    heading(
-        &mut lines,
-        &format!("Releases ({})", package.releases.len()),
-        theme,
-    );
+fn releases(page: &mut Page, model: &Model, package: &Package) {
+    page.heading(&format!("Releases ({})", package.releases.len()));
     let mut releases = release::read(package.id.name.ecosystem(), &package.releases);
     releases.sort_by(|(a, _), (b, _)| b.cmp(a));
-    lines.extend(
-        releases
-            .into_iter()
-            .flat_map(|(_, entry)| release_lines(package, entry, width, theme)),
-    );
-    if !package.complete {
-        lines.push(Line::from(Span::styled(
-            format!("older ones could not be loaded ({}: retry)", again(model)),
-            theme.fair(),
-        )));
+    for (_, entry) in releases {
+        release_entry(page, package, entry);
     }
+    if !package.complete {
+        let text = format!("older ones could not be loaded ({}: retry)", again(model));
+        page.styled(text, page.theme.fair());
+    }
+}
 
+fn dependencies(page: &mut Page, package: &Package) {
     let needs = package
         .latest
         .iter()
@@ -203,45 +242,27 @@ fn found(
             ))
         })
         .collect();
-    heading(
-        &mut lines,
-        &format!("Dependencies ({})", needs.len()),
-        theme,
-    );
-    lines.extend(
-        needs
-            .iter()
-            .flat_map(|needed| wrap(needed, width))
-            .map(Line::from),
-    );
-
-    if !package.conflicts.is_empty() {
-        heading(
-            &mut lines,
-            "Conflicts: changed manifests that were refused",
-            theme,
-        );
-        for conflict in &package.conflicts {
-            let (kept, offered) = (conflict.kept.fingerprint(), conflict.offered.fingerprint());
-            let text = format!("{}: kept {kept}, refused {offered}", conflict.version);
-            lines.extend(
-                wrap(&text, width)
-                    .into_iter()
-                    .map(|line| Line::from(Span::styled(line, theme.bad()))),
-            );
-        }
+    page.heading(&format!("Dependencies ({})", needs.len()));
+    for needed in needs {
+        page.text(&needed, page.theme.text());
     }
-    readme(&mut lines, model, &view.readme, width, theme);
-    lines
+}
+
+fn conflicts(page: &mut Page, package: &Package) {
+    if package.conflicts.is_empty() {
+        return;
+    }
+    page.heading("Conflicts: changed manifests that were refused");
+    for conflict in &package.conflicts {
+        let (kept, offered) = (conflict.kept.fingerprint(), conflict.offered.fingerprint());
+        let text = format!("{}: kept {kept}, refused {offered}", conflict.version);
+        page.text(&text, page.theme.bad());
+    }
 }
 
 /// Adds a release in one line, and below it the owner's notice about it.
-fn release_lines(
-    package: &Package,
-    entry: &ReleaseEntry,
-    width: usize,
-    theme: Theme,
-) -> Vec<Line<'static>> {
+fn release_entry(page: &mut Page, package: &Package, entry: &ReleaseEntry) {
+    let theme = page.theme;
     let manifest = entry
         .first()
         .map_or_else(|| "unknown".to_owned(), |first| first.fingerprint());
@@ -262,33 +283,21 @@ fn release_lines(
     ];
     let marks = marks.into_iter().filter(|(is_so, ..)| *is_so);
     spans.extend(marks.map(|(_, word, style)| Span::styled(format!("  {word}"), style)));
-    let warnings = if state.has_words() {
-        state.warnings()
-    } else {
-        Vec::new()
-    };
-    let warnings = warnings
-        .iter()
-        .flat_map(|warning| wrap(warning, width.saturating_sub(2)));
-    let warnings = warnings.map(|line| Line::from(Span::styled(format!("  {line}"), theme.fair())));
-    std::iter::once(Line::from(spans)).chain(warnings).collect()
+    page.line(spans);
+    if state.has_words() {
+        for warning in state.warnings() {
+            page.entry(2, Span::raw(""), &warning, theme.fair());
+        }
+    }
 }
 
 /// Adds the state of the latest release's content.
-fn content(
-    lines: &mut Vec<Line<'static>>,
-    model: &Model,
-    view: &PackageView,
-    manifest: &Manifest,
-    width: usize,
-    theme: Theme,
-) {
-    let mut say =
-        |label: &str, text: &str, style: Style| field(lines, label, text, style, width, theme);
+fn content(page: &mut Page, model: &Model, window: &PackageWindow, manifest: &Manifest) {
+    let theme = page.theme;
     if !manifest.ecosystem.is_generic() {
-        say("ecosystem", manifest.ecosystem.as_str(), theme.text());
+        page.field("ecosystem", manifest.ecosystem.as_str());
     }
-    match &view.files {
+    match &window.files {
         Some(ReleaseFiles::Are(files, missing)) => {
             for one in files {
                 let style = if one.yanked.is_some() {
@@ -296,10 +305,10 @@ fn content(
                 } else {
                     theme.text()
                 };
-                say("file", &file_text(&one.file, Some((one, model.now))), style);
+                page.field_in("file", &file_text(&one.file, Some((one, model.now))), style);
             }
             if *missing > 0 {
-                say(
+                page.field_in(
                     "",
                     &format!(
                         "{missing} of its manifests could not be loaded, so files are missing ({}: \
@@ -314,22 +323,24 @@ fn content(
             manifest
                 .files
                 .iter()
-                .for_each(|file| say("file", &file_text(file, None), theme.text()));
+                .for_each(|file| page.field("file", &file_text(file, None)));
             match others {
-                Some(ReleaseFiles::Failed(why)) => say(
+                Some(ReleaseFiles::Failed(why)) => page.field_in(
                     "",
                     &format!("other files could not be loaded: {}", printable(why)),
                     theme.fair(),
                 ),
-                Some(_) => say("", "looking for files that were added later…", theme.dim()),
+                Some(_) => {
+                    page.field_in("", "looking for files that were added later…", theme.dim())
+                }
                 None => {}
             }
         }
     }
     let root = manifest.content().root;
-    say("content", &root.to_string(), theme.text());
-    let (text, style) = presence(model, &view.content, root, theme);
-    say("here", &text, style);
+    page.field("content", &root.to_string());
+    let (text, style) = presence(model, &window.content, root, theme);
+    page.field_in("here", &text, style);
 }
 
 /// Describes a file in a line. A file that was added after the release has its time and the owner's
@@ -364,7 +375,7 @@ fn presence(
     if let ContentState::Here(held) = presence {
         return (
             held.as_deref()
-                .map_or_else(|| "yes, verified".to_owned(), came),
+                .map_or_else(|| "yes, verified".to_owned(), sources),
             theme.good(),
         );
     }
@@ -398,7 +409,7 @@ fn presence(
 }
 
 /// Describes who sent a content that is here, the biggest sender first.
-fn came(held: &Held) -> String {
+fn sources(held: &Held) -> String {
     let Some(origin) = held
         .origin
         .as_ref()
@@ -418,12 +429,12 @@ fn came(held: &Held) -> String {
         .collect();
     shares.sort_by_key(|share| (std::cmp::Reverse(share.bytes), share.peer));
     let all = held.content.size.max(1);
-    let givers: Vec<String> = shares
+    let senders: Vec<String> = shares
         .iter()
         .map(|share| format!("{} ({} %)", short_id(&share.peer), share.bytes * 100 / all))
         .collect();
     let time = Took(Duration::from_millis(origin.millis));
-    format!("yes, verified: from {} in {time}", givers.join(", "))
+    format!("yes, verified: from {} in {time}", senders.join(", "))
 }
 
 /// Returns the key that reloads the window.
@@ -431,61 +442,41 @@ fn again(model: &Model) -> String {
     model.key(Action::Refresh, KeyPlace::Package)
 }
 
-fn readme(
-    lines: &mut Vec<Line<'static>>,
-    model: &Model,
-    readme: &ReadmeState,
-    width: usize,
-    theme: Theme,
-) {
+fn readme(page: &mut Page, model: &Model, readme: &ReadmeState) {
+    let theme = page.theme;
     if matches!(readme, ReadmeState::None) {
         return;
     }
-    heading(lines, "Readme", theme);
+    page.heading("Readme");
     match readme {
         ReadmeState::None => {}
-        ReadmeState::Loading => lines.push(Line::from(Span::styled("downloading…", theme.dim()))),
+        ReadmeState::Loading => page.styled("downloading…", theme.dim()),
         ReadmeState::Failed(why) => {
             let text = format!("{} ({}: retry)", printable(why), again(model));
-            lines.extend(
-                wrap(&text, width)
-                    .into_iter()
-                    .map(|line| Line::from(Span::styled(line, theme.fair()))),
-            );
+            page.text(&text, theme.fair());
         }
         ReadmeState::Is(ReadmeText { blocks, cut }) => {
             if blocks.is_empty() {
-                lines.push(Line::from(Span::styled("empty", theme.dim())));
+                page.styled("empty", theme.dim());
             }
-            lines.extend(blocks.iter().flat_map(|one| block(one, width, theme)));
+            blocks.iter().for_each(|one| block(page, one));
             if *cut {
-                let text = "… the rest is not shown";
-                lines.push(Line::from(Span::styled(text, theme.dim())));
+                page.styled("… the rest is not shown", theme.dim());
             }
         }
     }
 }
 
-fn block(block: &ReadmeBlock, width: usize, theme: Theme) -> Vec<Line<'static>> {
-    let styled = |text: &str, style: Style| -> Vec<Line<'static>> {
-        wrap(text, width)
-            .into_iter()
-            .map(|line| Line::from(Span::styled(line, style)))
-            .collect()
-    };
+fn block(page: &mut Page, block: &ReadmeBlock) {
+    let theme = page.theme;
     match block {
-        ReadmeBlock::Gap => vec![Line::default()],
-        ReadmeBlock::Heading(text) => styled(text, theme.text().add_modifier(Modifier::BOLD)),
-        ReadmeBlock::Text(text) => styled(text, theme.text()),
-        ReadmeBlock::Code(text) => vec![Line::from(Span::styled(fit(text, width), theme.dim()))],
+        ReadmeBlock::Gap => page.blank(),
+        ReadmeBlock::Heading(text) => page.text(text, theme.strong()),
+        ReadmeBlock::Text(text) => page.text(text, theme.text()),
+        ReadmeBlock::Code(text) => page.styled(fit(text, page.width), theme.dim()),
         ReadmeBlock::Bullet(indent, text) => {
-            let set_in = " ".repeat(*indent);
-            let room = width.saturating_sub(indent + 2).max(8);
-            let mark = |number: usize| if number == 0 { "• " } else { "  " };
-            let lines = wrap(text, room).into_iter().enumerate();
-            lines
-                .map(|(number, line)| Line::from(format!("{set_in}{}{line}", mark(number))))
-                .collect()
+            let bullet = format!("{}• ", " ".repeat(*indent));
+            page.entry(indent + 2, Span::raw(bullet), text, theme.text());
         }
     }
 }

@@ -1,12 +1,9 @@
 //! The window of a peer.
 
 use libp2p::PeerId;
-use ratatui::{
-    style::Style,
-    text::{Line, Span},
-};
+use ratatui::{style::Style, text::Span};
 
-use super::{field, heading};
+use super::{Page, Reply, Window};
 use crate::{
     bus::{Direction, PeerSnapshot, PeerTraffic},
     domain::{
@@ -18,79 +15,89 @@ use crate::{
         transfer::TransferId,
     },
     ui::{
+        action::{Action, KeyPlace},
+        effect::Effect,
         model::Model,
-        theme::Theme,
-        widget::{bar::sparkline, wrap::wrap},
+        table::TableEntry,
+        widget::bar::sparkline,
     },
 };
 
-pub fn lines(model: &Model, id: &PeerId, width: usize, theme: Theme) -> Vec<Line<'static>> {
-    let Some(peer) = model.peers.get(id) else {
-        return wrap(&format!("{id} is no longer known"), width)
-            .into_iter()
-            .map(Line::from)
-            .collect();
-    };
-    let mut lines = Vec::new();
-    score(&mut lines, peer, width, theme);
-    faults(&mut lines, model, peer, width, theme);
-    heading(&mut lines, "Identity and location", theme);
-    let mut say =
-        |label: &str, text: &str| field(&mut lines, label, text, theme.text(), width, theme);
-    say("peer id", &peer.id.to_string());
+pub struct PeerWindow {
+    pub id: PeerId,
+}
+
+impl Window for PeerWindow {
+    fn place(&self) -> KeyPlace {
+        KeyPlace::Peer
+    }
+
+    fn title(&self) -> &str {
+        "Peer"
+    }
+
+    fn lines(&self, model: &Model, page: &mut Page) {
+        let Some(peer) = model.peers.get(&self.id) else {
+            let text = format!("{} is no longer known", self.id);
+            return page.text(&text, page.theme.text());
+        };
+        score(page, peer);
+        faults(page, model, peer);
+        identity(page, model, peer);
+        rtt(page, peer);
+        gossip(page, peer);
+        traffic(page, model, peer);
+        packages(page, model, peer);
+        evidence(page, model, peer);
+        addresses(page, peer);
+    }
+
+    fn act(&mut self, model: &mut Model, _at: &mut usize, action: Action) -> Reply {
+        if action != Action::Copy {
+            return Reply::Pass;
+        }
+        let text = model.peers.get(&self.id).map(TableEntry::copied);
+        let copy = |text| Effect::Copy { text, things: 1 };
+        Reply::Stay(text.into_iter().map(copy).collect())
+    }
+}
+
+fn identity(page: &mut Page, model: &Model, peer: &PeerSnapshot) {
+    let ago = |at| format!("{} ago", Ago(model.now.since(at)));
+    page.heading("Identity and location");
+    page.field("peer id", &peer.id.to_string());
     match &peer.owner {
         Some(owner) => {
-            say("handle", owner.handle.as_str());
-            say("publisher", &owner.publisher.to_string());
+            page.field("handle", owner.handle.as_str());
+            page.field("publisher", &owner.publisher.to_string());
         }
-        None => say("handle", "none: no publisher claims this node"),
+        None => page.field("handle", "none: no publisher claims this node"),
     }
-    say("agent", peer.agent.as_deref().unwrap_or("not known yet"));
-    match &peer.connection {
+    page.field("agent", peer.agent.as_deref().unwrap_or("not known yet"));
+    let connection = match &peer.connection {
         Some(connection) => {
             let from = match connection.direction {
                 Direction::Inbound => "inbound",
                 Direction::Outbound => "outbound",
             };
-            let since = Ago(model.now.since(connection.since));
-            say(
-                "connection",
-                &format!("{} ({from}, {since} ago)", connection.address),
-            );
+            format!("{} ({from}, {})", connection.address, ago(connection.since))
         }
-        None => say(
-            "connection",
-            &format!(
-                "none; last seen {} ago",
-                Ago(model.now.since(peer.last_seen))
-            ),
-        ),
-    }
-    say(
-        "known since",
-        &format!("{} ago", Ago(model.now.since(peer.first_seen))),
-    );
-    say("location", &place(peer));
-    say(
-        "packages",
-        &peer.packages.map_or("unknown".to_owned(), |count| {
-            format!("{count} (self-reported)")
-        }),
-    );
-    rtt(&mut lines, peer, width, theme);
-    gossip(&mut lines, peer, width, theme);
-    traffic(&mut lines, model, peer, width, theme);
-    packages(&mut lines, model, peer, width, theme);
-    evidence(&mut lines, model, peer, width, theme);
-    addresses(&mut lines, peer, width, theme);
-    lines
+        None => format!("none; last seen {}", ago(peer.last_seen)),
+    };
+    page.field("connection", &connection);
+    page.field("known since", &ago(peer.first_seen));
+    page.field("location", &place(peer));
+    let packages = peer.packages.map_or("unknown".to_owned(), |count| {
+        format!("{count} (self-reported)")
+    });
+    page.field("packages", &packages);
 }
 
 /// Adds the score as a bar of its parts, and the numbers behind each part.
-fn score(lines: &mut Vec<Line<'static>>, peer: &PeerSnapshot, width: usize, theme: Theme) {
+fn score(page: &mut Page, peer: &PeerSnapshot) {
     /// Patterns that tell the parts apart without colour.
     const SIGNS: [char; 5] = ['█', '▓', '▒', '░', '+'];
-    let score = &peer.score;
+    let (theme, score) = (page.theme, &peer.score);
     let styles = [
         theme.good(),
         theme.link(),
@@ -98,11 +105,11 @@ fn score(lines: &mut Vec<Line<'static>>, peer: &PeerSnapshot, width: usize, them
         theme.text(),
         theme.fair(),
     ];
-    lines.push(Line::from(vec![
+    page.line(vec![
         Span::styled(format!("Score {:.2}", score.total), theme.title()),
         Span::styled(" of 1: reliability", theme.dim()),
-    ]));
-    let room = width.saturating_sub(2).min(60);
+    ]);
+    let room = page.width.saturating_sub(2).min(60);
     let mut spans = vec![Span::raw("▕")];
     let (mut sum, mut used) = (0.0, 0);
     for (((_, value), sign), style) in score.parts().into_iter().zip(SIGNS).zip(styles) {
@@ -114,52 +121,35 @@ fn score(lines: &mut Vec<Line<'static>>, peer: &PeerSnapshot, width: usize, them
     }
     spans.push(Span::raw(" ".repeat(room.saturating_sub(used))));
     spans.push(Span::raw("▏"));
-    lines.push(Line::from(spans));
+    page.line(spans);
     for (((name, value), sign), style) in score.parts().into_iter().zip(SIGNS).zip(styles) {
+        let mut page_of_part = Page::new(page.width.saturating_sub(2), theme);
         let head = format!("{name:<12} {value:.3}  ");
-        let beside = head.chars().count() + 2;
-        let told = wrap(
-            &peer.basis.describe(name),
-            width.saturating_sub(beside).max(16),
-        );
-        for (number, part) in told.into_iter().enumerate() {
-            let (sign, head) = if number == 0 {
-                (sign, head.clone())
-            } else {
-                (' ', " ".repeat(beside - 2))
-            };
-            let spans = [
-                Span::styled(format!("{sign} "), style),
-                Span::raw(head),
-                Span::styled(part, theme.dim()),
-            ];
-            lines.push(Line::from(spans.to_vec()));
+        let indent = head.chars().count();
+        let text = peer.basis.describe(name);
+        page_of_part.entry(indent, Span::raw(head), &text, theme.dim());
+        for (number, mut line) in page_of_part.lines.into_iter().enumerate() {
+            let sign = if number == 0 { sign } else { ' ' };
+            line.spans
+                .insert(0, Span::styled(format!("{sign} "), style));
+            page.line(line);
         }
     }
 }
 
 /// Adds the peer's penalties and the time when they end.
-fn faults(
-    lines: &mut Vec<Line<'static>>,
-    model: &Model,
-    peer: &PeerSnapshot,
-    width: usize,
-    theme: Theme,
-) {
+fn faults(page: &mut Page, model: &Model, peer: &PeerSnapshot) {
+    let theme = page.theme;
     let Some(sheet) = &peer.sheet else { return };
     let title =
         format!("Penalties (disconnect at {DISCONNECT} points, ban at {BAN}; halves every 10 min)");
-    heading(lines, &title, theme);
+    page.heading(&title);
     let style = if peer.ban(model.now).is_some() {
         theme.bad()
     } else {
         theme.fair()
     };
-    lines.extend(
-        wrap(&sheet.describe(model.now), width)
-            .into_iter()
-            .map(|line| Line::from(Span::styled(line, style))),
-    );
+    page.text(&sheet.describe(model.now), style);
     for entry in sheet.log.iter().rev() {
         let ago = format!("{:>8} ago", Ago(model.now.since(entry.at)).to_string());
         let what = format!(
@@ -168,33 +158,18 @@ fn faults(
             entry.fault.label(),
             entry.fault.hint()
         );
-        timed(lines, &ago, &what, theme.text(), width, theme);
+        timed(page, &ago, &what, theme.text());
     }
 }
 
 /// Adds an event with its time, wrapped if it is longer than the row.
-fn timed(
-    lines: &mut Vec<Line<'static>>,
-    when: &str,
-    what: &str,
-    style: Style,
-    width: usize,
-    theme: Theme,
-) {
+fn timed(page: &mut Page, when: &str, what: &str, style: Style) {
     const WHEN: usize = 14;
-    for (number, part) in wrap(what, width.saturating_sub(WHEN).max(12))
-        .into_iter()
-        .enumerate()
-    {
-        let when = if number == 0 { when } else { "" };
-        lines.push(Line::from(vec![
-            Span::styled(format!("{when:<WHEN$}"), theme.dim()),
-            Span::styled(part, style),
-        ]));
-    }
+    let when = Span::styled(when.to_owned(), page.theme.dim());
+    page.entry(WHEN, when, what, style);
 }
 
-fn gossip(lines: &mut Vec<Line<'static>>, peer: &PeerSnapshot, width: usize, theme: Theme) {
+fn gossip(page: &mut Page, peer: &PeerSnapshot) {
     let mesh = if peer.in_mesh {
         "in the mesh: relays announcements at once"
     } else {
@@ -203,14 +178,7 @@ fn gossip(lines: &mut Vec<Line<'static>>, peer: &PeerSnapshot, width: usize, the
     let score = peer.gossip_score.map_or(String::new(), |score| {
         format!("; gossip score {score:.1} (excluded below 0)")
     });
-    field(
-        lines,
-        "gossip",
-        &format!("{mesh}{score}"),
-        theme.text(),
-        width,
-        theme,
-    );
+    page.field("gossip", &format!("{mesh}{score}"));
     let counted = |outcome| {
         peer.evidence
             .iter()
@@ -224,16 +192,10 @@ fn gossip(lines: &mut Vec<Line<'static>>, peer: &PeerSnapshot, width: usize, the
         counted(Outcome::RecordIgnored),
         counted(Outcome::RecordInvalid) + counted(Outcome::RecordUnfit)
     );
-    field(lines, "", &lately, theme.dim(), width, theme);
+    page.field_in("", &lately, page.theme.dim());
 }
 
-fn traffic(
-    lines: &mut Vec<Line<'static>>,
-    model: &Model,
-    peer: &PeerSnapshot,
-    width: usize,
-    theme: Theme,
-) {
+fn traffic(page: &mut Page, model: &Model, peer: &PeerSnapshot) {
     let PeerTraffic {
         announcements_in,
         answers_in,
@@ -258,17 +220,11 @@ fn traffic(
         Size(answers_out),
         Size(announcements_in)
     );
-    field(lines, "bytes", &text, theme.text(), width, theme);
+    page.field("bytes", &text);
 }
 
 /// Adds the packages of the peer's publisher, as far as they are known here.
-fn packages(
-    lines: &mut Vec<Line<'static>>,
-    model: &Model,
-    peer: &PeerSnapshot,
-    width: usize,
-    theme: Theme,
-) {
+fn packages(page: &mut Page, model: &Model, peer: &PeerSnapshot) {
     let Some(served) = model
         .served
         .as_ref()
@@ -282,43 +238,28 @@ fn packages(
         (false, 0) => served.names.join(", "),
         (false, more) => format!("{}, and {more} more", served.names.join(", ")),
     };
-    field(lines, "publishes", &text, theme.text(), width, theme);
-    let gave = model
+    page.field("publishes", &text);
+    let sent = model
         .transfers
         .table
         .all()
         .filter(|one| matches!(one.id, TransferId::Fetch { .. }));
-    let gave = gave.filter(|one| {
+    let sent = sent.filter(|one| {
         one.peers
             .iter()
             .any(|part| part.peer == peer.id && part.bytes > 0)
     });
-    let gave: Vec<String> = gave.take(8).map(|one| printable(&one.what)).collect();
-    if !gave.is_empty() {
-        field(
-            lines,
-            "sent you",
-            &gave.join(", "),
-            theme.text(),
-            width,
-            theme,
-        );
+    let sent: Vec<String> = sent.take(8).map(|one| printable(&one.what)).collect();
+    if !sent.is_empty() {
+        page.field("sent you", &sent.join(", "));
     }
 }
 
-fn evidence(
-    lines: &mut Vec<Line<'static>>,
-    model: &Model,
-    peer: &PeerSnapshot,
-    width: usize,
-    theme: Theme,
-) {
-    heading(lines, "Evidence, newest first", theme);
+fn evidence(page: &mut Page, model: &Model, peer: &PeerSnapshot) {
+    let theme = page.theme;
+    page.heading("Evidence, newest first");
     if peer.evidence.is_empty() {
-        lines.push(Line::from(Span::styled(
-            "none yet: it has not been asked anything",
-            theme.dim(),
-        )));
+        page.styled("none yet: it has not been asked anything", theme.dim());
     }
     for evidence in peer.evidence.iter().rev() {
         let style = match evidence.outcome {
@@ -338,11 +279,11 @@ fn evidence(
             | Outcome::ConnectionLost => theme.text(),
         };
         let ago = format!("{:>8} ago", Ago(model.now.since(evidence.at)).to_string());
-        timed(lines, &ago, &evidence.describe(), style, width, theme);
+        timed(page, &ago, &evidence.describe(), style);
     }
 }
 
-fn addresses(lines: &mut Vec<Line<'static>>, peer: &PeerSnapshot, width: usize, theme: Theme) {
+fn addresses(page: &mut Page, peer: &PeerSnapshot) {
     let used = peer
         .connection
         .as_ref()
@@ -358,16 +299,13 @@ fn addresses(lines: &mut Vec<Line<'static>>, peer: &PeerSnapshot, width: usize, 
         ("Addresses", addresses.collect::<Vec<_>>()),
         ("Protocols", peer.protocols.clone()),
     ] {
-        heading(lines, title, theme);
+        page.heading(title);
         if entries.is_empty() {
-            lines.push(Line::from(Span::styled("none known yet", theme.dim())));
+            page.styled("none known yet", page.theme.dim());
         }
-        lines.extend(
-            entries
-                .iter()
-                .flat_map(|entry| wrap(entry, width))
-                .map(Line::from),
-        );
+        for entry in entries {
+            page.text(&entry, page.theme.text());
+        }
     }
 }
 
@@ -385,26 +323,12 @@ fn place(peer: &PeerSnapshot) -> String {
     }
 }
 
-fn rtt(lines: &mut Vec<Line<'static>>, peer: &PeerSnapshot, width: usize, theme: Theme) {
+fn rtt(page: &mut Page, peer: &PeerSnapshot) {
     match peer.rtts_ms.last() {
         Some(last) => {
-            let line = sparkline(&peer.rtts_ms, width.saturating_sub(30).min(24));
-            field(
-                lines,
-                "round trip",
-                &format!("{last:.2} ms {line}"),
-                theme.text(),
-                width,
-                theme,
-            );
+            let line = sparkline(&peer.rtts_ms, page.width.saturating_sub(30).min(24));
+            page.field("round trip", &format!("{last:.2} ms {line}"));
         }
-        None => field(
-            lines,
-            "round trip",
-            "not measured yet",
-            theme.text(),
-            width,
-            theme,
-        ),
+        None => page.field("round trip", "not measured yet"),
     }
 }

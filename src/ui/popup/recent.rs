@@ -1,48 +1,95 @@
 //! The window of recent searches: the text field, and the matching searches.
 
-use ratatui::text::{Line, Span};
+use ratatui::{layout::Rect, text::Span};
+use tui_input::Input;
 
+use super::{Page, Reply, Window, boxed};
 use crate::{
     domain::text::fit,
     ui::{
-        model::{Model, recent::RecentWindow},
-        theme::Theme,
+        action::{Action, KeyPlace},
+        model::Model,
+        update::search,
     },
 };
 
 /// Lines above the first search.
-pub const ABOVE: usize = 2;
+const ABOVE: usize = 2;
+const PROMPT: &str = "> ";
 
-pub fn lines(
-    model: &Model,
-    window: &RecentWindow,
-    width: usize,
-    theme: Theme,
-) -> Vec<Line<'static>> {
-    let found = model.search.recent.found(window.input.value());
-    let mut lines = vec![
-        Line::from(vec![
-            Span::styled("> ", theme.key()),
-            Span::styled(window.input.value().to_owned(), theme.strong()),
-        ]),
-        Line::default(),
-    ];
-    if found.is_empty() {
-        let said = if model.search.recent.len() == 0 {
-            "No recent searches."
-        } else {
-            "No matching search."
-        };
-        lines.push(Line::from(Span::styled(said, theme.dim())));
+#[derive(Default)]
+pub struct RecentWindow {
+    pub input: Input,
+}
+
+impl RecentWindow {
+    fn found<'a>(&self, model: &'a Model) -> Vec<&'a str> {
+        model.search.recent.found(self.input.value())
     }
-    for (number, text) in found.into_iter().enumerate() {
-        let text = fit(text, width);
-        let line = if number == window.at {
-            Span::styled(format!("{text:<width$}"), theme.selected())
-        } else {
-            Span::styled(text, theme.text())
-        };
-        lines.push(Line::from(line));
+}
+
+impl Window for RecentWindow {
+    fn place(&self) -> KeyPlace {
+        KeyPlace::Recent
     }
-    lines
+
+    fn title(&self) -> &str {
+        "Recent searches"
+    }
+
+    fn lines(&self, model: &Model, page: &mut Page) {
+        let theme = page.theme;
+        page.line(vec![
+            Span::styled(PROMPT, theme.key()),
+            Span::styled(self.input.value().to_owned(), theme.strong()),
+        ]);
+        page.blank();
+        let found = self.found(model);
+        if found.is_empty() {
+            let why = if model.search.recent.len() == 0 {
+                "No recent searches."
+            } else {
+                "No matching search."
+            };
+            page.styled(why, theme.dim());
+        }
+        for text in found {
+            page.styled(fit(text, page.width), theme.text());
+        }
+    }
+
+    fn area(&self, model: &Model) -> Rect {
+        boxed(model, 64, ABOVE + model.search.recent.len().clamp(3, 12))
+    }
+
+    fn keys(&self) -> &'static [(Action, &'static str)] {
+        &[(Action::Accept, "search"), (Action::LeaveField, "back")]
+    }
+
+    fn rows(&self, model: &Model) -> Option<Vec<usize>> {
+        Some((ABOVE..ABOVE + self.found(model).len()).collect())
+    }
+
+    fn click(&self, _again: bool) -> Option<Action> {
+        Some(Action::Accept)
+    }
+
+    fn cursor(&self) -> Option<(usize, usize)> {
+        Some((PROMPT.len() + self.input.visual_cursor(), 0))
+    }
+
+    fn input(&mut self) -> Option<&mut Input> {
+        Some(&mut self.input)
+    }
+
+    fn act(&mut self, model: &mut Model, at: &mut usize, action: Action) -> Reply {
+        if action != Action::Accept {
+            return Reply::Pass;
+        }
+        let text = self.found(model).get(*at).map(|text| (*text).to_owned());
+        Reply::Close(text.map_or_else(Vec::new, |text| {
+            model.search.typing = true;
+            search::search_for(model, text)
+        }))
+    }
 }

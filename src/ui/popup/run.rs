@@ -2,12 +2,7 @@
 
 use std::cmp::Reverse;
 
-use ratatui::{
-    style::Style,
-    text::{Line, Span},
-};
-
-use super::{field, heading};
+use super::{Page, Window};
 use crate::{
     clock,
     domain::{
@@ -16,150 +11,121 @@ use crate::{
         size::Size,
         text::{fit, printable},
     },
-    ui::{
-        model::{
-            Model,
-            clients::{ClientRun, Sum},
-            peers::called,
-        },
-        theme::Theme,
-        widget::wrap::wrap,
+    ui::model::{
+        Model,
+        clients::{ClientRun, Sum},
+        peers::name_and_key,
     },
 };
 
 /// Most requests listed.
 const LISTED: usize = 500;
 
-pub fn lines(model: &Model, id: u64, width: usize, theme: Theme) -> Vec<Line<'static>> {
-    let Some(run) = model.clients.table.get(&id) else {
-        return vec![Line::from("This run is no longer known.")];
-    };
-    let sum = run.sum();
-    let mut lines = Vec::new();
-    let mut say =
-        |label: &str, text: &str, style: Style| field(&mut lines, label, text, style, width, theme);
-    say("client", &run.client(), theme.strong());
-    say("from", &run.from(), theme.text());
-    say("began", &clock::here(run.began()), theme.text());
-    let going = if run.is_open(model.now) {
-        "in progress"
-    } else {
-        "ended"
-    };
-    say(
-        "asked",
-        &format!(
-            "{} requests: {} files, {} changes; {going}",
-            run.asked(),
-            sum.files,
-            sum.changes
-        ),
-        theme.text(),
-    );
-    say(
-        "sent",
-        &format!(
-            "{}; {} of it downloaded from peers",
-            Size(sum.bytes),
-            Size(sum.fetched())
-        ),
-        theme.text(),
-    );
-    let bad = if sum.refused + sum.broken_off > 0 {
-        theme.bad()
-    } else {
-        theme.good()
-    };
-    say(
-        "refused",
-        &format!("{}; broken off {}", sum.refused, sum.broken_off),
-        bad,
-    );
-    peers(&mut lines, model, &sum, theme);
-    refusals(&mut lines, run, width, theme);
-    heading(&mut lines, "Requests, latest first", theme);
-    for request in run.requests.values().rev().take(LISTED) {
-        lines.push(asked(model, request, width, theme));
-    }
-    let more = run
-        .asked()
-        .saturating_sub(run.requests.len().min(LISTED) as u64);
-    if more > 0 {
-        lines.push(Line::from(Span::styled(
-            format!("and {more} earlier"),
-            theme.dim(),
-        )));
-    }
-    lines
+pub struct RunWindow {
+    pub id: u64,
 }
 
-fn peers(lines: &mut Vec<Line<'static>>, model: &Model, sum: &Sum, theme: Theme) {
-    heading(lines, "Sources of the bytes", theme);
-    let mut given: Vec<_> = sum
-        .peers
-        .iter()
-        .map(|(peer, bytes)| (*peer, *bytes))
-        .collect();
-    given.sort_by_key(|(peer, bytes)| (Reverse(*bytes), *peer));
-    lines.push(Line::from(format!(
-        "{:>9}  this node",
-        Size(sum.here).to_string()
-    )));
-    for (peer, bytes) in given {
-        let handle = model.peers.get(&peer).map_or(String::new(), called);
-        let text = format!(
-            "{:>9}  {} {handle}",
-            Size(bytes).to_string(),
-            short_id(&peer)
+impl Window for RunWindow {
+    fn title(&self) -> &str {
+        "Package manager"
+    }
+
+    fn lines(&self, model: &Model, page: &mut Page) {
+        let theme = page.theme;
+        let Some(run) = model.clients.table.get(&self.id) else {
+            return page.line("This run is no longer known.");
+        };
+        let sum = run.sum();
+        page.field_in("client", &run.client(), theme.strong());
+        page.field("from", &run.from());
+        page.field("began", &clock::here(run.began()));
+        let state = if run.is_open(model.now) {
+            "in progress"
+        } else {
+            "ended"
+        };
+        let (all, files, changes) = (run.asked(), sum.files, sum.changes);
+        page.field(
+            "asked",
+            &format!("{all} requests: {files} files, {changes} changes; {state}"),
         );
-        lines.push(Line::from(Span::styled(text, theme.text())));
+        let (sent, fetched) = (Size(sum.bytes), Size(sum.fetched()));
+        page.field(
+            "sent",
+            &format!("{sent}; {fetched} of it downloaded from peers"),
+        );
+        let style = if sum.refused + sum.broken_off > 0 {
+            theme.bad()
+        } else {
+            theme.good()
+        };
+        let refused = format!("{}; broken off {}", sum.refused, sum.broken_off);
+        page.field_in("refused", &refused, style);
+        sources(page, model, &sum);
+        refusals(page, run);
+        page.heading("Requests, latest first");
+        for one in run.requests.values().rev().take(LISTED) {
+            request(page, model, one);
+        }
+        let listed = run.requests.len().min(LISTED) as u64;
+        let more = run.asked().saturating_sub(listed);
+        if more > 0 {
+            page.styled(format!("and {more} earlier"), theme.dim());
+        }
+    }
+}
+
+fn sources(page: &mut Page, model: &Model, sum: &Sum) {
+    page.heading("Sources of the bytes");
+    let mut source = |bytes: u64, name: &str| {
+        let text = format!("{:>9}  {name}", Size(bytes).to_string());
+        page.styled(text, page.theme.text());
+    };
+    source(sum.here, "this node");
+    let mut peers: Vec<_> = sum.peers.iter().collect();
+    peers.sort_by_key(|(peer, bytes)| (Reverse(**bytes), **peer));
+    for (peer, bytes) in peers {
+        let handle = model.peers.get(peer).map_or(String::new(), name_and_key);
+        source(*bytes, &format!("{} {handle}", short_id(peer)));
     }
 }
 
 /// Adds the reason of each refusal, without repeats.
-fn refusals(lines: &mut Vec<Line<'static>>, run: &ClientRun, width: usize, theme: Theme) {
-    let mut said: Vec<&str> = Vec::new();
+fn refusals(page: &mut Page, run: &ClientRun) {
+    let mut reasons: Vec<&str> = Vec::new();
     for request in run.requests.values().filter(|request| request.is_refused()) {
-        if let Some(why) = request.refusal.as_deref().filter(|why| !said.contains(why)) {
-            said.push(why);
+        let reason = request.refusal.as_deref();
+        if let Some(why) = reason.filter(|why| !reasons.contains(why)) {
+            reasons.push(why);
         }
     }
-    if said.is_empty() {
+    if reasons.is_empty() {
         return;
     }
-    heading(lines, "Reasons for refusals", theme);
-    for why in said {
-        let wrapped = wrap(&printable(why), width);
-        lines.extend(
-            wrapped
-                .into_iter()
-                .map(|line| Line::from(Span::styled(line, theme.bad()))),
-        );
+    page.heading("Reasons for refusals");
+    for why in reasons {
+        page.text(&printable(why), page.theme.bad());
     }
 }
 
 /// Shows one request as a line.
-fn asked(model: &Model, request: &ClientRequest, width: usize, theme: Theme) -> Line<'static> {
+fn request(page: &mut Page, model: &Model, request: &ClientRequest) {
+    let theme = page.theme;
     let what = match (&request.package, &request.version) {
         (Some(package), Some(version)) => format!("{package} {version}"),
         (Some(package), None) => package.to_string(),
         (None, _) => request.path.clone(),
     };
-    let doing = match request.purpose {
+    let purpose = match request.purpose {
         RequestPurpose::Read => "read",
         RequestPurpose::File => "file",
         RequestPurpose::Change => "change",
     };
+    let size = Size(request.bytes);
     let (end, style) = match request.millis {
         None => ("sending".to_owned(), theme.link()),
-        Some(_) if request.is_broken_off() => (
-            format!("broken off at {}", Size(request.bytes)),
-            theme.bad(),
-        ),
-        Some(millis) => (
-            format!("{} in {millis} ms", Size(request.bytes)),
-            theme.text(),
-        ),
+        Some(_) if request.is_broken_off() => (format!("broken off at {size}"), theme.bad()),
+        Some(millis) => (format!("{size} in {millis} ms"), theme.text()),
     };
     let style = if request.is_refused() {
         theme.bad()
@@ -173,16 +139,18 @@ fn asked(model: &Model, request: &ClientRequest, width: usize, theme: Theme) -> 
         [] => String::new(),
         [(peer, _)] => format!(
             ", from {}",
-            model.peers.get(peer).map_or_else(|| short_id(peer), called)
+            model
+                .peers
+                .get(peer)
+                .map_or_else(|| short_id(peer), name_and_key)
         ),
         peers => format!(", from {} peers", peers.len()),
     };
     let text = format!(
-        "{} {:<6} {} {}: {end}{from}{owner}",
+        "{} {purpose:<6} {} {}: {end}{from}{owner}",
         clock::here(request.at),
-        doing,
         request.status,
         printable(&what)
     );
-    Line::from(Span::styled(fit(&text, width), style))
+    page.styled(fit(&text, page.width), style);
 }

@@ -1,12 +1,21 @@
 //! A window with a text to read.
 
-use ratatui::text::Line;
+use super::{Page, Window};
+use crate::ui::model::Model;
 
-use crate::ui::{theme::Theme, widget::wrap::wrap};
+pub struct TextWindow {
+    pub title: String,
+    pub text: String,
+}
 
-pub fn lines(text: &str, width: usize, _theme: Theme) -> Vec<Line<'static>> {
-    text.lines()
-        .flat_map(|line| wrap(line, width))
-        .map(Line::from)
-        .collect()
+impl Window for TextWindow {
+    fn title(&self) -> &str {
+        &self.title
+    }
+
+    fn lines(&self, _model: &Model, page: &mut Page) {
+        for line in self.text.lines() {
+            page.text(line, page.theme.text());
+        }
+    }
 }

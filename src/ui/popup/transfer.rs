@@ -2,30 +2,24 @@
 
 use std::cmp::Reverse;
 
-use ratatui::{
-    style::Style,
-    text::{Line, Span},
-};
-
-use super::{field, heading};
+use super::{Page, Window};
 use crate::{
+    clock,
     domain::{
         name::short_id,
         size::{Rate, Size},
-        text::{fit, printable},
+        text::printable,
         transfer::{Part, Transfer, TransferId, TransferPeer, TransferState, rate},
     },
     ui::{
         action::{Action, KeyPlace},
         model::{
             Model,
-            peers::called,
+            peers::name_and_key,
             transfers::{remaining, took},
         },
         screen::transfers::{gauge, left, sign, style},
-        table::column::{Column, columns_in},
-        theme::Theme,
-        widget::wrap::wrap,
+        table::column::Column,
     },
 };
 
@@ -33,53 +27,81 @@ use crate::{
 const COLUMNS: [Column; 7] = [
     Column::new("peer", "peer", 12, 0),
     Column::new("handle", "handle", 20, 4).up_to(25),
-    Column::new("part", "part", 8, 0),
+    Column::new("part", "part", 9, 0),
     Column::new("bytes", "bytes", 8, 1).right(),
     Column::new("share", "share", 5, 0).right(),
     Column::new("rate", "rate", 10, 2).right(),
     Column::new("refused", "refused", 7, 3).right(),
 ];
 
-pub fn lines(model: &Model, id: &TransferId, width: usize, theme: Theme) -> Vec<Line<'static>> {
-    let Some(transfer) = model.transfers.table.get(id) else {
-        return vec![Line::from("This transfer is no longer known.")];
-    };
-    let fetch = matches!(id, TransferId::Fetch { .. });
-    let mut lines = Vec::new();
-    let mut say =
-        |label: &str, text: &str, style: Style| field(&mut lines, label, text, style, width, theme);
-    let what = format!("{} {}", sign(transfer), printable(&transfer.what));
-    let doing = match (fetch, transfer.ended_at.is_some()) {
-        (true, false) => "downloading",
-        (true, true) => "downloaded",
-        (false, false) => "uploading",
-        (false, true) => "uploaded",
-    };
-    say(doing, &what, theme.strong());
-    say("content", &id.root().to_string(), theme.text());
-    say(
-        "size",
-        &format!("{} ({} bytes)", Size(transfer.size), transfer.size),
-        theme.text(),
-    );
-    let bar = if width >= 36 { 16 } else { 8 };
-    say(
-        "state",
-        &format!("{} {}", gauge(transfer, bar), transfer.state.label()),
-        style(transfer, theme),
-    );
-    if let TransferState::Failed(why) = &transfer.state {
-        say("why", &printable(why), theme.bad());
-        say(
-            "",
-            &format!(
-                "{}: retry and keep what is here",
-                model.key(Action::Pause, KeyPlace::Transfer)
-            ),
-            theme.dim(),
-        );
+pub struct TransferWindow {
+    pub id: TransferId,
+}
+
+impl Window for TransferWindow {
+    fn place(&self) -> KeyPlace {
+        KeyPlace::Transfer
     }
-    let done = match (fetch, &transfer.state) {
+
+    fn title(&self) -> &str {
+        "Transfer"
+    }
+
+    fn lines(&self, model: &Model, page: &mut Page) {
+        let theme = page.theme;
+        let Some(transfer) = model.transfers.table.get(&self.id) else {
+            return page.line("This transfer is no longer known.");
+        };
+        let fetch = is_fetch(transfer);
+        let label = match (fetch, transfer.ended_at.is_some()) {
+            (true, false) => "downloading",
+            (true, true) => "downloaded",
+            (false, false) => "uploading",
+            (false, true) => "uploaded",
+        };
+        let what = format!("{} {}", sign(transfer), printable(&transfer.what));
+        page.field_in(label, &what, theme.strong());
+        page.field("content", &self.id.root().to_string());
+        let size = format!("{} ({} bytes)", Size(transfer.size), transfer.size);
+        page.field("size", &size);
+        let bar = if page.width >= 36 { 16 } else { 8 };
+        let state = format!("{} {}", gauge(transfer, bar), transfer.state.label());
+        page.field_in("state", &state, style(transfer, theme));
+        if let TransferState::Failed(why) = &transfer.state {
+            page.field_in("why", &printable(why), theme.bad());
+            let key = model.key(Action::Pause, KeyPlace::Transfer);
+            let hint = format!("{key}: retry and keep what is here");
+            page.field_in("", &hint, theme.dim());
+        }
+        let (label, style) = match (fetch, &transfer.state) {
+            (true, TransferState::Done) => ("verified", theme.good()),
+            (true, _) => ("verified", theme.text()),
+            (false, _) => ("sent", theme.text()),
+        };
+        page.field_in(label, &done(transfer), style);
+        if transfer.resumed > 0 {
+            let kept = Size(transfer.resumed);
+            page.field("resumed", &format!("{kept} kept from an earlier attempt"));
+        }
+        let from = clock::here(transfer.started_at);
+        let time = match transfer.ended_at {
+            Some(at) => format!("{from} to {}, {}", clock::here(at), took(transfer, at)),
+            None => format!("started at {from}"),
+        };
+        page.field("time", &time);
+        page.field("rate", &rates(model, transfer));
+        peers(page, model, transfer);
+    }
+}
+
+fn is_fetch(transfer: &Transfer) -> bool {
+    matches!(transfer.id, TransferId::Fetch { .. })
+}
+
+/// Describes how much was transferred.
+fn done(transfer: &Transfer) -> String {
+    let done = Size(transfer.done);
+    match (is_fetch(transfer), &transfer.state) {
         (true, TransferState::Done) => {
             format!("hash verified: BLAKE3 of all {} bytes", transfer.size)
         }
@@ -87,39 +109,9 @@ pub fn lines(model: &Model, id: &TransferId, width: usize, theme: Theme) -> Vec<
         (true, TransferState::Paused | TransferState::Waiting) if transfer.done == 0 => {
             "earlier data is counted once it resumes".to_owned()
         }
-        (true, _) => format!(
-            "{} so far; every 16 KiB is verified on arrival",
-            Size(transfer.done)
-        ),
-        (false, _) => Size(transfer.done).to_string(),
-    };
-    let style = if fetch && transfer.state == TransferState::Done {
-        theme.good()
-    } else {
-        theme.text()
-    };
-    say(if fetch { "verified" } else { "sent" }, &done, style);
-    if transfer.resumed > 0 {
-        say(
-            "resumed",
-            &format!("{} kept from an earlier attempt", Size(transfer.resumed)),
-            theme.text(),
-        );
+        (true, _) => format!("{done} so far; every 16 KiB is verified on arrival"),
+        (false, _) => done.to_string(),
     }
-    let time = match transfer.ended_at {
-        Some(at) => {
-            let (from, to) = (
-                crate::clock::here(transfer.started_at),
-                crate::clock::here(at),
-            );
-            format!("{from} to {to}, {}", took(transfer, at))
-        }
-        None => format!("started at {}", crate::clock::here(transfer.started_at)),
-    };
-    say("time", &time, theme.text());
-    say("rate", &rates(model, transfer), theme.text());
-    peers(&mut lines, model, transfer, width, theme);
-    lines
 }
 
 fn rates(model: &Model, transfer: &Transfer) -> String {
@@ -138,65 +130,30 @@ fn rates(model: &Model, transfer: &Transfer) -> String {
 fn part(transfer: &Transfer, peer: &TransferPeer) -> &'static str {
     let over = transfer.ended_at.is_some();
     match (&transfer.id, peer.part) {
-        (TransferId::Fetch { .. }, Part::Giving | Part::Idle) if over && peer.bytes > 0 => "gave",
+        (TransferId::Fetch { .. }, Part::Giving | Part::Idle) if over && peer.bytes > 0 => "sent",
         (TransferId::Fetch { .. }, part) => part.label(),
-        (TransferId::Serve { .. }, _) if over => "took",
-        (TransferId::Serve { .. }, _) => "takes",
+        (TransferId::Serve { .. }, _) if over => "received",
+        (TransferId::Serve { .. }, _) => "receiving",
     }
 }
 
-fn peers(
-    lines: &mut Vec<Line<'static>>,
-    model: &Model,
-    transfer: &Transfer,
-    width: usize,
-    theme: Theme,
-) {
-    let fetch = matches!(transfer.id, TransferId::Fetch { .. });
-    heading(
-        lines,
-        if fetch {
-            "Peers that sent data"
-        } else {
-            "Peers that received data"
-        },
-        theme,
-    );
+fn peers(page: &mut Page, model: &Model, transfer: &Transfer) {
+    let (theme, fetch) = (page.theme, is_fetch(transfer));
+    page.heading(if fetch {
+        "Peers that sent data"
+    } else {
+        "Peers that received data"
+    });
     if transfer.peers.is_empty() && transfer.resumed == 0 {
-        let text = if fetch { "none yet" } else { "none" };
-        lines.push(Line::from(Span::styled(text, theme.dim())));
-        return;
+        return page.styled(if fetch { "none yet" } else { "none" }, theme.dim());
     }
     let refused = transfer.peers.iter().any(|peer| peer.refused > 0);
-    let says = |column: &&Column| match column.key {
+    let is_useful = |column: &Column| match column.key {
         "refused" => refused,
         "share" | "rate" => fetch,
         _ => true,
     };
-    let columns: Vec<Column> = COLUMNS.iter().filter(says).copied().collect();
-    let columns = columns_in(&columns, width);
-    let row = |cell: &dyn Fn(&'static str) -> (String, Style)| {
-        let mut spans = Vec::new();
-        for (column, width) in &columns {
-            let (text, style) = cell(column.key);
-            let text = fit(&text, *width);
-            let text = if column.right {
-                format!("{text:>width$}")
-            } else {
-                format!("{text:<width$}")
-            };
-            spans.extend([Span::styled(text, style), Span::raw(" ")]);
-        }
-        spans.pop();
-        Line::from(spans)
-    };
-    let title = |key| {
-        COLUMNS
-            .iter()
-            .find(|column| column.key == key)
-            .map_or("", |column| column.title)
-    };
-    lines.push(row(&|key| (title(key).to_owned(), theme.dim())));
+    let columns: Vec<Column> = COLUMNS.into_iter().filter(is_useful).collect();
     // Resumed bytes came from peers of an earlier attempt that are no longer known.
     let all = transfer.resumed + transfer.peers.iter().map(|peer| peer.bytes).sum::<u64>();
     let share = |bytes: u64| {
@@ -204,19 +161,32 @@ fn peers(
             .checked_div(all)
             .map_or(String::new(), |share| format!("{share} %"))
     };
-    let mut given: Vec<&TransferPeer> = transfer.peers.iter().collect();
-    given.sort_by_key(|peer| (Reverse(peer.bytes), peer.peer));
-    for peer in given {
+    let mut peers: Vec<&TransferPeer> = transfer.peers.iter().collect();
+    peers.sort_by_key(|peer| (Reverse(peer.bytes), peer.peer));
+    let earlier = (transfer.resumed > 0).then_some(None);
+    let rows = peers.into_iter().map(Some).chain(earlier);
+    page.table(&columns, rows, |row, key, _| {
+        let Some(peer) = row else {
+            return match key {
+                "peer" => ("earlier".to_owned(), theme.dim()),
+                "bytes" => (Size(transfer.resumed).to_string(), theme.text()),
+                "share" => (share(transfer.resumed), theme.text()),
+                _ => (String::new(), theme.text()),
+            };
+        };
         let style = match peer.part {
             Part::Giving => theme.good(),
             Part::Slow | Part::Lost => theme.fair(),
             Part::Lied => theme.bad(),
             Part::Asked | Part::Idle => theme.text(),
         };
-        lines.push(row(&|key| match key {
+        match key {
             "peer" => (short_id(&peer.peer), theme.strong()),
             "handle" => (
-                model.peers.get(&peer.peer).map_or(String::new(), called),
+                model
+                    .peers
+                    .get(&peer.peer)
+                    .map_or(String::new(), name_and_key),
                 theme.text(),
             ),
             "part" => (part(transfer, peer).to_owned(), style),
@@ -225,25 +195,12 @@ fn peers(
             "rate" if peer.millis > 0 => (Rate(peer.rate()).to_string(), theme.text()),
             "refused" if peer.refused > 0 => (peer.refused.to_string(), theme.bad()),
             _ => (String::new(), theme.text()),
-        }));
-    }
-    if transfer.resumed > 0 {
-        lines.push(row(&|key| match key {
-            "peer" => ("earlier".to_owned(), theme.dim()),
-            "bytes" => (Size(transfer.resumed).to_string(), theme.text()),
-            "share" => (share(transfer.resumed), theme.text()),
-            _ => (String::new(), theme.text()),
-        }));
-    }
+        }
+    });
     if transfer.peers.iter().any(|peer| peer.part == Part::Lied) {
-        lines.push(Line::default());
+        page.blank();
         let text = "LIED: it sent data that does not match the manifest's hash. That data was \
-                    discarded and \
-                    requested from other peers, and this peer is not asked again.";
-        lines.extend(
-            wrap(text, width)
-                .into_iter()
-                .map(|line| Line::from(Span::styled(line, theme.bad()))),
-        );
+                    discarded and requested from other peers, and this peer is not asked again.";
+        page.text(text, theme.bad());
     }
 }

@@ -82,7 +82,7 @@ fn changes(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
             frame,
             row,
             vec![Span::styled(
-                "none since this explorer started",
+                "no change since this explorer started",
                 theme.dim(),
             )],
         );

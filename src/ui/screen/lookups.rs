@@ -46,12 +46,12 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
         sentences(frame, areas.body, lines);
         return status(frame, model, areas, "", theme);
     }
-    let said = model.lookups.said(usize::from(areas.top.width));
-    let said: Vec<Line<'_>> = said
+    let summary = model.lookups.summary(usize::from(areas.top.width));
+    let summary: Vec<Line<'_>> = summary
         .into_iter()
         .map(|text| Line::from(Span::styled(text, theme.dim())))
         .collect();
-    frame.render_widget(Paragraph::new(said), areas.top);
+    frame.render_widget(Paragraph::new(summary), areas.top);
     table::draw(
         frame.buffer_mut(),
         areas.body,

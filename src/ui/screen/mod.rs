@@ -27,7 +27,6 @@ use super::{
     keymap::{self, When},
     layout::{self, Areas, LEAST, SEARCH_LABEL},
     model::{CLOCK_LIMIT_MS, Model, map::is_drawn, transfers::can_be_told},
-    popup,
     theme::Theme,
     widget::number::count,
 };
@@ -83,8 +82,8 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme) {
         }
     }
     footer(frame, model, theme, areas.footer);
-    if let Some(window) = model.popups.last() {
-        popup::draw(frame, model, window, theme);
+    if let Some(popup) = model.popups.last() {
+        popup.draw(frame, model, theme);
     }
 }
 
@@ -266,12 +265,12 @@ fn filter(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
         theme,
     );
     if areas.field.height > 0 {
-        let beside = Rect {
+        let room = Rect {
             x: areas.field.x + width,
             width: areas.field.width - width,
             ..areas.field
         };
-        line(frame, beside, vec![Span::styled(problem, theme.fair())]);
+        line(frame, room, vec![Span::styled(problem, theme.fair())]);
     }
 }
 
@@ -284,10 +283,7 @@ fn footer(frame: &mut Frame<'_>, model: &Model, theme: Theme, area: Rect) {
     let shown = model.screen == Screen::Publish && model.publish.progress.is_some();
     let filtered = shown || model.table().filter().is_shown() || model.table().marked() > 0;
     let here = |row: &&keymap::KeyRow| {
-        !matches!(
-            row.on,
-            keymap::KeyScope::All | keymap::KeyScope::Screens | keymap::KeyScope::Lists
-        )
+        !matches!(row.on, keymap::KeyScope::All | keymap::KeyScope::Screens)
     };
     let rows = || keymap::rows(typing, place).filter(|row| !row.short.is_empty());
     // Keys of this place come first; help and quit are always shown.
@@ -301,10 +297,10 @@ fn footer(frame: &mut Frame<'_>, model: &Model, theme: Theme, area: Rect) {
     for row in first.chain(special).chain(rest) {
         // Without a window, there may be nothing to go back from.
         let useful = match row.action {
-            Action::Back if matches!(place, KeyPlace::Confirm) => row.id == "no",
-            Action::Back => in_window || filtered,
+            // A question names its own way back.
+            Action::Back => place != KeyPlace::Confirm && (in_window || filtered),
             Action::Zoom { .. } | Action::Pan(_) | Action::Fit => is_drawn(model),
-            Action::GoOn => model.publish.form.is_some(),
+            Action::ContinueDraft => model.publish.form.is_some(),
             Action::NewRelease | Action::Yank => !model.publish.mine.is_empty(),
             Action::Trust | Action::Distrust | Action::Evidence => model.shown_conflict().is_some(),
             Action::NextKey => model

@@ -13,7 +13,7 @@ use crate::{
         action::{Action, Screen},
         model::{
             Model,
-            peers::{SPARK, address, called, direction, seen},
+            peers::{SPARK, address, direction, name_and_key, seen},
         },
         theme::Theme,
         widget::{
@@ -55,7 +55,7 @@ pub(super) fn cell(model: &Model, peer: &PeerSnapshot, column: &str, theme: Them
         },
         "peer" => (short_id(&peer.id), plain),
         "handle" => (
-            called(peer),
+            name_and_key(peer),
             if here { theme.strong() } else { theme.dim() },
         ),
         "rtt" => (

@@ -110,7 +110,7 @@ fn nothing_yet(frame: &mut Frame<'_>, model: &Model, theme: Theme, area: Rect) {
         lines.push(Line::default());
         lines.push(Line::from(format!(
             "Press {} to continue the draft.",
-            model.key(Action::GoOn, Screen::Publish)
+            model.key(Action::ContinueDraft, Screen::Publish)
         )));
     }
     sentences(frame, area, lines);
@@ -251,7 +251,7 @@ fn steps(
                 say(
                     &format!(
                         "The draft is kept. {}: edit it, {close}: close",
-                        model.key(Action::GoOn, Screen::Publish)
+                        model.key(Action::ContinueDraft, Screen::Publish)
                     ),
                     theme.text(),
                 );
@@ -274,7 +274,10 @@ fn draw_form(
     if model.publish.found {
         heading.push(Span::styled("  saved draft", theme.fair()));
     } else if !typing {
-        let text = format!("  {}: continue", model.key(Action::GoOn, Screen::Publish));
+        let text = format!(
+            "  {}: continue",
+            model.key(Action::ContinueDraft, Screen::Publish)
+        );
         heading.push(Span::styled(text, theme.dim()));
     }
     let area = layout::form_area(side);

@@ -23,6 +23,8 @@ pub struct Column {
     pub unit: &'static str,
     /// A picture of another column, which cannot be sorted or filtered by.
     pub picture: bool,
+    /// A title such as `alice/cargo:serde`: if it is too long, its owner is cut, not its name.
+    pub title_of_package: bool,
 }
 
 impl Column {
@@ -38,6 +40,7 @@ impl Column {
             highest_first: false,
             unit: "",
             picture: false,
+            title_of_package: false,
         }
     }
 
@@ -74,6 +77,13 @@ impl Column {
             self.key.to_owned()
         } else {
             format!("{}_{}", self.key, self.unit)
+        }
+    }
+
+    pub const fn title_of_package(self) -> Self {
+        Self {
+            title_of_package: true,
+            ..self
         }
     }
 

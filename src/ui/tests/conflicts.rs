@@ -250,7 +250,7 @@ fn trust_and_distrust_are_confirmed_and_name_the_key_that_was_chosen() {
         panic!("{effects:?}")
     };
     assert_eq!((*key, called.as_str()), (publisher(6), "carol"));
-    let said = EffectResult::Said {
+    let said = EffectResult::Trust {
         what: what.clone(),
         publisher: *key,
         handle: Some(called.clone()),
@@ -309,7 +309,7 @@ fn evidence_is_written_to_a_file_that_is_named_or_said_to_be_one_sided() {
         NOW,
     );
     assert!(
-        matches!(model.popups.last(), Some(Popup::Conflict { .. })),
+        model.window::<ConflictWindow>().is_some(),
         "back to what it is about"
     );
     assert!(picture(&model).contains("swarmdex conflict verify"));

@@ -131,11 +131,11 @@ fn only_t_pins_a_handle_and_asks_with_the_fingerprint() {
     let mut model = on_search((80, 24));
     press_code(&mut model, KeyCode::Esc);
     let effects = press_code(&mut model, KeyCode::Enter);
-    let Some(Effect::Look { generation, .. }) = effects.first() else {
+    let Some(Effect::GetPackage { generation, .. }) = effects.first() else {
         panic!("{effects:?}")
     };
     let found = |trust| Box::new(Ok(Package { trust, ..package() }));
-    let looked = EffectResult::Looked {
+    let looked = EffectResult::Package {
         generation: *generation,
         result: found(Trust::Unknown),
     };
@@ -161,7 +161,7 @@ fn only_t_pins_a_handle_and_asks_with_the_fingerprint() {
         panic!("{effects:?}")
     };
     assert_eq!((*key, handle.as_str()), (publisher(1), "team-1"));
-    let said = EffectResult::Said {
+    let said = EffectResult::Trust {
         what: what.clone(),
         publisher: *key,
         handle: Some(handle.clone()),
@@ -169,10 +169,10 @@ fn only_t_pins_a_handle_and_asks_with_the_fingerprint() {
         result: Box::new(Ok(())),
     };
     let effects = update::on_message(&mut model, said, NOW);
-    let [Effect::Conflicts, Effect::Look { generation, .. }] = effects.as_slice() else {
+    let [Effect::Conflicts, Effect::GetPackage { generation, .. }] = effects.as_slice() else {
         panic!("{effects:?}")
     };
-    let looked = EffectResult::Looked {
+    let looked = EffectResult::Package {
         generation: *generation,
         result: found(Trust::Pinned),
     };
@@ -205,7 +205,7 @@ fn t_pins_the_publisher_of_the_row_and_the_lists_say_so() {
         picture(&model).contains(&key.fingerprint()),
         "an unpinned handle is shown with its key's fingerprint"
     );
-    let said = EffectResult::Said {
+    let said = EffectResult::Trust {
         what: what.clone(),
         publisher: *key,
         handle: Some(handle.clone()),
@@ -223,25 +223,26 @@ fn t_pins_the_publisher_of_the_row_and_the_lists_say_so() {
 fn a_failure_is_shown_with_its_remedy_and_tried_again() {
     let mut model = on_search((80, 24));
     let effects = press_code(&mut model, KeyCode::Enter);
-    let Some(Effect::Look { generation, .. }) = effects.first() else {
+    let Some(Effect::GetPackage { generation, .. }) = effects.first() else {
         panic!("{effects:?}")
     };
     let result = Box::new(Err(RegistryError::Closed));
     update::on_message(
         &mut model,
-        EffectResult::Looked {
+        EffectResult::Package {
             generation: *generation,
             result,
         },
         NOW,
     );
-    assert!(
-        matches!(model.popups.last(), Some(Popup::Package(view)) if matches!(view.state, PackageState::Failed(_)))
-    );
+    assert!(matches!(
+        model.window::<PackageWindow>().unwrap().state,
+        PackageState::Failed(_)
+    ));
     assert!(picture(&model).contains("start it again"));
     assert!(matches!(
         press(&mut model, "R").as_slice(),
-        [Effect::Look { .. }]
+        [Effect::GetPackage { .. }]
     ));
 }
 
@@ -404,7 +405,7 @@ fn the_mouse_points_at_what_is_drawn() {
     assert_eq!(model.peers.selection.selected, Some(model.peers.rows()[2]));
     click(&mut model, 2, 6);
     assert!(
-        matches!(model.popups.last(), Some(Popup::Peer { .. })),
+        model.window::<PeerWindow>().is_some(),
         "the same row again opens it"
     );
     click(&mut model, 1, 30);

@@ -28,9 +28,12 @@ use super::{
     execute::Executor,
     keymap::Chord,
     model::{
-        ExplorerPaths, Model, Popup,
+        ExplorerPaths, Model,
         logs::{LogLevel, LogLine},
         package::PackageState,
+    },
+    popup::{
+        confirm::ConfirmWindow, conflict::ConflictWindow, package::PackageWindow, peer::PeerWindow,
     },
     runtime::{Explorer, FRAME, FrameLook, FramePace, LoopTurn, Sources, messages},
     screen,
@@ -456,13 +459,13 @@ fn picture(model: &Model) -> String {
 fn on_package(size: (u16, u16)) -> Model {
     let mut model = on_search(size);
     let effects = press_code(&mut model, KeyCode::Enter);
-    let Some(Effect::Look { generation, .. }) = effects.first() else {
+    let Some(Effect::GetPackage { generation, .. }) = effects.first() else {
         panic!("{effects:?}")
     };
     let result = Box::new(Ok(package()));
     update::on_message(
         &mut model,
-        EffectResult::Looked {
+        EffectResult::Package {
             generation: *generation,
             result,
         },

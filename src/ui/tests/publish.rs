@@ -312,7 +312,7 @@ fn a_handle_alone_is_a_draft_unless_it_was_there() {
     press(&mut model, "x");
     press_code(&mut model, KeyCode::Esc);
     press(&mut model, "n");
-    assert!(matches!(model.popups.last(), Some(Popup::Confirm(_))));
+    assert!(model.window::<ConfirmWindow>().is_some());
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Snapshots of every screen and window, at every size, without colour and in ASCII.
 
+use std::collections::BTreeSet;
+
 use ratatui::style::Color;
 
 use super::*;
@@ -7,6 +9,7 @@ use crate::control::{Link, Replay};
 use crate::ui::{
     ascii,
     keymap::{KEYS, Keymap},
+    popup::{Page, Window, help::HelpWindow},
     theme::Theme,
 };
 
@@ -310,6 +313,27 @@ fn screens_look_as_they_should() {
 }
 
 #[test]
+fn every_window_has_snapshots() {
+    let windows = ALL
+        .iter()
+        .flat_map(|(_, build)| build((120, 36)).popups)
+        .map(|popup| popup.window.type_name());
+    let drawn: BTreeSet<String> = windows
+        .filter_map(|name| name.rsplit("::").nth(1))
+        .map(str::to_owned)
+        .collect();
+    let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ui/popup");
+    let files = std::fs::read_dir(files).unwrap().map(|file| {
+        let path = file.unwrap().path();
+        path.file_stem().unwrap().to_str().unwrap().to_owned()
+    });
+    let files: BTreeSet<String> = files
+        .filter(|file| file != "mod" && file != "page")
+        .collect();
+    assert_eq!(files, drawn);
+}
+
+#[test]
 fn every_state_is_told_by_a_sign_too() {
     let bad = picture(&sick((160, 50)));
     assert!(
@@ -400,10 +424,9 @@ fn hostile_text_stays_in_its_cell() {
 #[test]
 fn every_key_is_in_the_help() {
     let model = full((250, 80));
-    let help: Vec<String> = crate::ui::popup::help::lines(&model, 240, Theme::plain())
-        .into_iter()
-        .map(|line| line.to_string())
-        .collect();
+    let mut page = Page::new(240, Theme::plain());
+    HelpWindow.lines(&model, &mut page);
+    let help: Vec<String> = page.lines.iter().map(ToString::to_string).collect();
     for row in KEYS {
         let keys = model.keymap.labels(row);
         assert!(

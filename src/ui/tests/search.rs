@@ -282,7 +282,7 @@ fn answers_to_an_earlier_text_are_not_shown() {
     assert_eq!(names(&model), ["parser-7"]);
     assert!(matches!(
         press_code(&mut model, KeyCode::Enter).first(),
-        Some(Effect::Look { .. })
+        Some(Effect::GetPackage { .. })
     ));
 }
 

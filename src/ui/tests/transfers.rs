@@ -159,13 +159,13 @@ fn with_readme() -> Package {
 fn opening(size: (u16, u16)) -> (Model, u64, Vec<Effect>) {
     let mut model = on_search(size);
     let effects = press_code(&mut model, KeyCode::Enter);
-    let Some(Effect::Look { generation, .. }) = effects.first() else {
+    let Some(Effect::GetPackage { generation, .. }) = effects.first() else {
         panic!("{effects:?}")
     };
     let result = Box::new(Ok(with_readme()));
     let effects = update::on_message(
         &mut model,
-        EffectResult::Looked {
+        EffectResult::Package {
             generation: *generation,
             result,
         },
@@ -224,7 +224,7 @@ pub fn with_content(size: (u16, u16)) -> Model {
 fn that_grew(size: (u16, u16)) -> (Model, u64, Vec<Effect>) {
     let mut model = on_search(size);
     let effects = press_code(&mut model, KeyCode::Enter);
-    let Some(Effect::Look { generation, .. }) = effects.first() else {
+    let Some(Effect::GetPackage { generation, .. }) = effects.first() else {
         panic!("{effects:?}")
     };
     let mut package = with_readme();
@@ -238,7 +238,7 @@ fn that_grew(size: (u16, u16)) -> (Model, u64, Vec<Effect>) {
     let result = Box::new(Ok(package));
     let effects = update::on_message(
         &mut model,
-        EffectResult::Looked {
+        EffectResult::Package {
             generation: *generation,
             result,
         },
@@ -634,7 +634,7 @@ fn an_opened_package_says_whether_its_content_is_here() {
     assert!(picture(&model).contains("downloading: 48 %"));
     tell(&mut model, vec![Transfer { id, ..finished(1) }]);
     assert!(picture(&model).contains("yes, verified"));
-    let Some(Popup::Package(view)) = model.popups.last() else {
+    let Some(view) = model.window::<PackageWindow>() else {
         panic!()
     };
     assert!(

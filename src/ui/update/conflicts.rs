@@ -8,7 +8,11 @@ use crate::{
     ui::{
         action::{Action, Screen},
         effect::{Effect, EffectResult},
-        model::{Consent, Export, Model, Popup, YesNoQuestion, conflicts::refused},
+        model::{Model, conflicts::refused},
+        popup::{
+            confirm::{ConfirmWindow, OnYes},
+            export::ExportWindow,
+        },
     },
 };
 
@@ -23,7 +27,7 @@ pub fn on_tick(model: &mut Model) -> Vec<Effect> {
 }
 
 /// Returns the opened conflict, or else the selected one; shows a message if there is none.
-fn meant(model: &mut Model) -> Option<Case> {
+fn selected(model: &mut Model) -> Option<Case> {
     let case = model.shown_conflict().cloned();
     if case.is_none() {
         model.answer(Level::Info, "no conflict is selected".to_owned());
@@ -32,7 +36,7 @@ fn meant(model: &mut Model) -> Option<Case> {
 }
 
 pub fn next_key(model: &mut Model) {
-    let Some(case) = meant(model) else { return };
+    let Some(case) = selected(model) else { return };
     if !model.conflicts.next_key(case.id) {
         return model.answer(Level::Info, "there is only one key".to_owned());
     }
@@ -50,7 +54,7 @@ pub fn next_key(model: &mut Model) {
 }
 
 pub fn ask_to_trust(model: &mut Model) {
-    let Some(case) = meant(model) else { return };
+    let Some(case) = selected(model) else { return };
     let Some(side) = model.conflicts.key(&case) else {
         return;
     };
@@ -78,20 +82,20 @@ pub fn ask_to_trust(model: &mut Model) {
             format!("{short} is no longer distrusted"),
         ),
     };
-    let consent = Consent::Trust {
+    let on_yes = OnYes::Run(Effect::Trust {
         publisher,
         handle: case.handle.clone(),
-        name,
-    };
-    model.popups.push(Popup::Confirm(Box::new(YesNoQuestion {
+        what: name,
+    });
+    model.open(ConfirmWindow {
         title: "Trust",
         text,
-        consent,
-    })));
+        on_yes,
+    });
 }
 
 pub fn ask_to_distrust(model: &mut Model) {
-    let Some(case) = meant(model) else { return };
+    let Some(case) = selected(model) else { return };
     let Some(side) = model.conflicts.key(&case) else {
         return;
     };
@@ -114,32 +118,32 @@ pub fn ask_to_distrust(model: &mut Model) {
          on this node, and \
          its announcements are refused."
     );
-    let consent = Consent::Distrust {
+    let on_yes = OnYes::Run(Effect::Distrust {
         publisher,
-        name: format!("{short} is distrusted"),
-    };
-    model.popups.push(Popup::Confirm(Box::new(YesNoQuestion {
+        what: format!("{short} is distrusted"),
+    });
+    model.open(ConfirmWindow {
         title: "Distrust",
         text,
-        consent,
-    })));
+        on_yes,
+    });
 }
 
 /// Opens the prompt for the file with evidence, with a proposed name.
 pub fn export(model: &mut Model) {
-    let Some(case) = meant(model) else { return };
+    let Some(case) = selected(model) else { return };
     if !case.is_provable() {
         let why = "one-sided: this node no longer has what was signed first, so a file would prove \
                    nothing";
         return model.answer(Level::Warning, why.to_owned());
     }
     let input = Input::new(format!("conflict-{}.json", case.id.short()));
-    model.popups.push(Popup::Export(Export {
+    model.open(ExportWindow {
         input,
         rows: 0,
         evidence: Some(case.id),
         problem: None,
-    }));
+    });
 }
 
 pub fn on_message(model: &mut Model, message: EffectResult) -> Vec<Effect> {
@@ -153,7 +157,7 @@ pub fn on_message(model: &mut Model, message: EffectResult) -> Vec<Effect> {
             // The state of the connection is shown elsewhere if this lasts.
             Err(error) => tracing::debug!(%error, "the conflicts could not be read"),
         },
-        EffectResult::Said {
+        EffectResult::Trust {
             what,
             publisher,
             handle,
@@ -163,7 +167,12 @@ pub fn on_message(model: &mut Model, message: EffectResult) -> Vec<Effect> {
             let mut effects = vec![Effect::Conflicts];
             match *result {
                 Ok(()) => {
-                    effects.extend(super::trust::said(model, publisher, handle.as_ref(), trust));
+                    effects.extend(super::trust::changed(
+                        model,
+                        publisher,
+                        handle.as_ref(),
+                        trust,
+                    ));
                     model.answer(Level::Info, what);
                 }
                 Err(error) => model.answer(Level::Error, error.to_string()),

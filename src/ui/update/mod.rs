@@ -5,7 +5,7 @@ mod conflicts;
 mod map;
 mod mouse;
 pub mod peers;
-mod publish;
+pub mod publish;
 pub mod search;
 mod transfers;
 mod trust;
@@ -23,25 +23,34 @@ use super::{
     action::{Action, CursorMove, Screen},
     effect::{Effect, EffectResult},
     keymap::Chord,
-    layout, lines,
-    model::{
-        Consent, Model, Popup, YesNoQuestion,
-        package::{ContentState, PackageState, PackageView, ReadmeState},
+    layout,
+    model::{Model, package::PackageState, publish::Replacement},
+    popup::{
+        self,
+        about::AboutWindow,
+        buckets::BucketsWindow,
+        columns::ColumnsWindow,
+        confirm::{ConfirmWindow, OnYes},
+        conflict::ConflictWindow,
+        help::HelpWindow,
+        lookup::LookupWindow,
+        package::PackageWindow,
+        peer::PeerWindow,
+        run::RunWindow,
+        text::TextWindow,
+        transfer::TransferWindow,
     },
-    popup,
-    table::TableEntry,
-    widget::list::target,
 };
 use crate::{
     bus::{Level, Notice},
     control::Link,
-    domain::{name::PackageId, time::Timestamp},
+    domain::time::Timestamp,
     registry::{claimed, title},
 };
 
 pub fn on_key(model: &mut Model, chord: Chord, now: Timestamp) -> Vec<Effect> {
     model.now = now;
-    model.notices.go_on(now);
+    model.notices.dismiss_answer(now);
     model.table_mut().touched(now);
     let typing = model.typing();
     let effects = match model.keymap.find(chord, typing, model.place()) {
@@ -67,10 +76,11 @@ pub fn on_tick(model: &mut Model, now: Timestamp) -> Vec<Effect> {
     let page = layout::page(model);
     model.tick(now, page);
     settle(model);
-    if let Some(Popup::Buckets { .. }) = model.popups.last() {
-        return vec![Effect::Routing];
-    }
-    match model.screen {
+    let mut effects = model
+        .popups
+        .last()
+        .map_or_else(Vec::new, |popup| popup.window.tick());
+    effects.extend(match model.screen {
         // The network accepts a release in the background, so ask for its state.
         Screen::Publish if model.running => vec![Effect::Own],
         Screen::Logs if model.running => vec![Effect::Logs {
@@ -79,7 +89,8 @@ pub fn on_tick(model: &mut Model, now: Timestamp) -> Vec<Effect> {
         Screen::Search => search::on_tick(model, now),
         Screen::Conflicts => conflicts::on_tick(model),
         _ => Vec::new(),
-    }
+    });
+    effects
 }
 
 /// Applies the result of an effect. The runtime handles the start itself.
@@ -98,7 +109,7 @@ pub fn on_message(model: &mut Model, message: EffectResult, now: Timestamp) -> V
             }
             Vec::new()
         }
-        EffectResult::Looked { generation, result } => looked(model, generation, *result),
+        EffectResult::Package { generation, result } => package_found(model, generation, *result),
         EffectResult::Exported { path, result } => {
             windows::exported(model, &path, result);
             Vec::new()
@@ -115,7 +126,7 @@ pub fn on_message(model: &mut Model, message: EffectResult, now: Timestamp) -> V
         }
         EffectResult::Routing(result) => {
             model.lookups.routing = Some(result.map_err(|error| error.to_string()));
-            model.dirty |= matches!(model.popups.last(), Some(Popup::Buckets { .. }));
+            model.dirty |= model.window::<BucketsWindow>().is_some();
             Vec::new()
         }
         EffectResult::Link(link) => {
@@ -126,8 +137,8 @@ pub fn on_message(model: &mut Model, message: EffectResult, now: Timestamp) -> V
             model.dirty = true;
             Vec::new()
         }
-        EffectResult::Told(level, text) => {
-            model.notices.tell(
+        EffectResult::Notice(level, text) => {
+            model.notices.push(
                 Notice {
                     at: now,
                     level,
@@ -138,13 +149,17 @@ pub fn on_message(model: &mut Model, message: EffectResult, now: Timestamp) -> V
             model.dirty = true;
             Vec::new()
         }
-        EffectResult::Peer { name, deed, result } => {
-            peers::done(model, &name, deed, *result);
+        EffectResult::Peer {
+            name,
+            action,
+            result,
+        } => {
+            peers::done(model, &name, action, *result);
             Vec::new()
         }
         EffectResult::Served(served) => {
             model.served = Some(served);
-            model.dirty |= matches!(model.popups.last(), Some(Popup::Peer { .. }));
+            model.dirty |= model.window::<PeerWindow>().is_some();
             Vec::new()
         }
         EffectResult::Held { .. }
@@ -156,7 +171,7 @@ pub fn on_message(model: &mut Model, message: EffectResult, now: Timestamp) -> V
             windows::exported_evidence(model, &path, result);
             Vec::new()
         }
-        EffectResult::Conflicts(_) | EffectResult::Said { .. } => {
+        EffectResult::Conflicts(_) | EffectResult::Trust { .. } => {
             conflicts::on_message(model, message)
         }
         message => publish::on_message(model, message),
@@ -172,6 +187,9 @@ pub fn settle(model: &mut Model) {
 }
 
 pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
+    if let Some(effects) = popup::act(model, action) {
+        return effects;
+    }
     let now = model.now;
     match action {
         Action::Go(screen) => return go(model, screen),
@@ -189,24 +207,11 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         }
         Action::Copy => return copy(model),
         Action::Export => windows::export(model),
-        Action::Columns => model.popups.push(Popup::Columns { at: 0 }),
-        Action::ToggleColumn => {
-            return windows::change_column(model, windows::ColumnChange::Toggle);
-        }
-        Action::ShiftColumn { right } => {
-            return windows::change_column(model, windows::ColumnChange::Shift { right });
-        }
-        Action::WidenColumn { wider } => {
-            return windows::change_column(
-                model,
-                windows::ColumnChange::Widen(if wider { 1 } else { -1 }),
-            );
-        }
-        Action::ResetColumns => return windows::change_column(model, windows::ColumnChange::Reset),
+        Action::Columns => model.open(ColumnsWindow),
         Action::Freeze => model.table_mut().toggle_frozen(now),
         Action::Refresh => return refresh(model),
         Action::Open => return open(model),
-        Action::Back => return back(model),
+        Action::Back => back(model),
         Action::Palette => windows::palette(model),
         Action::Theme => return vec![Effect::Theme],
         Action::Mouse => {
@@ -220,14 +225,14 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
             model.answer(Level::Info, text);
             return vec![Effect::Mouse(model.mouse)];
         }
-        Action::About => model.popups.push(Popup::About { scroll: 0 }),
-        Action::NewPackage => return publish::new_form(model, super::model::Replacement::New),
+        Action::About => model.open(AboutWindow),
+        Action::NewPackage => return publish::new_form(model, Replacement::New),
         Action::NewRelease => return publish::new_release(model),
-        Action::GoOn => return publish::go_on(model),
+        Action::ContinueDraft => return publish::continue_draft(model),
         Action::Yank => publish::ask_to_yank(model),
         Action::Download => return transfers::download(model),
         Action::Buckets => {
-            model.popups.push(Popup::Buckets { scroll: 0 });
+            model.open(BucketsWindow);
             return vec![Effect::Routing];
         }
         Action::Clients => model.clients.shown = !model.clients.shown,
@@ -241,11 +246,8 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::NextField => return publish::step_field(model, true),
         Action::PreviousField => return publish::step_field(model, false),
         Action::PickFile => return publish::pick_file(model),
-        Action::TakeDirectory => return publish::take_directory(model),
         Action::Review => return publish::review(model),
-        Action::Accept => return windows::accept(model),
         Action::Facets => search::to_facets(model),
-        Action::ToggleFacet => return search::toggle_selected(model),
         Action::Recent => return search::recent(model),
         Action::Zoom { closer } => map::zoom(model, closer, None),
         Action::Pan(pan) => drop(map::pan(model, pan, 8)),
@@ -254,27 +256,22 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::LogLevel => model.logs.next_level(now),
         Action::Changes => {
             let text = model.health.changes();
-            model.popups.push(Popup::Text {
+            model.open(TextWindow {
                 title: "Health history".to_owned(),
                 text,
-                scroll: 0,
             });
         }
         Action::OpenLog => match &model.logs.path {
             Some(path) => return vec![Effect::Pager(path.clone())],
             None => model.answer(Level::Warning, "there is no log file yet".to_owned()),
         },
-        Action::Offer => return vec![Effect::Offer],
+        Action::Reannounce => return vec![Effect::Reannounce],
         Action::BanPeer => return peers::ban(model),
         Action::ProtectPeer => return peers::protect(model),
         Action::DisconnectPeer => peers::disconnect(model),
         Action::Edit(kind) => return edit_kind(model, kind),
         Action::LeaveField => return leave_field(model),
-        Action::Help => {
-            if !matches!(model.popups.last(), Some(Popup::Help { .. })) {
-                model.popups.push(Popup::Help { scroll: 0 });
-            }
-        }
+        Action::Help => model.open(HelpWindow),
         Action::Suspend => return vec![Effect::Suspend],
         Action::Quit => {
             if model.popups.pop().is_none() {
@@ -282,6 +279,15 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
             }
         }
         Action::QuitNow => model.quit = true,
+        // Their windows have handled these.
+        Action::ToggleColumn
+        | Action::ShiftColumn { .. }
+        | Action::WidenColumn { .. }
+        | Action::ResetColumns
+        | Action::ToggleFacet
+        | Action::TakeDirectory
+        | Action::Accept
+        | Action::Decline => {}
     }
     Vec::new()
 }
@@ -297,12 +303,11 @@ fn quit(model: &mut Model) {
         model.quit = true;
         return;
     };
-    let question = YesNoQuestion {
+    model.open(ConfirmWindow {
         title: "Quit",
         text,
-        consent: Consent::Quit,
-    };
-    model.popups.push(Popup::Confirm(Box::new(question)));
+        on_yes: OnYes::Quit,
+    });
 }
 
 fn go(model: &mut Model, screen: Screen) -> Vec<Effect> {
@@ -333,51 +338,17 @@ fn go(model: &mut Model, screen: Screen) -> Vec<Effect> {
 }
 
 fn step_list(model: &mut Model, step: CursorMove) {
-    let Some(popup) = model.popups.last() else {
-        if model.screen == Screen::Map && map::step(model, step) {
-            return;
-        }
-        let page = layout::page(model);
-        return model.table_mut().step(step, page);
-    };
-    let (len, page) = lines::extent(model, popup);
-    let columns = model.table().columns().slots().len();
-    if let Popup::Facets = popup {
-        let ids = popup::facets::ids(model);
-        return model.search.facet.step(step, &ids, page);
+    if !model.popups.is_empty() {
+        return popup::step(model, step);
     }
-    let Some(popup) = model.popups.last_mut() else {
+    if model.screen == Screen::Map && map::step(model, step) {
         return;
-    };
-    match popup {
-        Popup::Columns { at } => *at = target(step, *at, columns, page),
-        Popup::Palette(palette) => {
-            palette.at = target(step, palette.at, palette.found().len(), page)
-        }
-        Popup::Picker(picker) => picker.at = target(step, picker.at, picker.len(), page),
-        Popup::Recent(window) => {
-            let found = model.search.recent.found(window.input.value()).len();
-            window.at = target(step, window.at, found, page);
-        }
-        popup => {
-            let most = len.saturating_sub(page);
-            let Some(scroll) = popup.scroll_mut() else {
-                return;
-            };
-            let here = (*scroll).min(most);
-            *scroll = match step {
-                CursorMove::Last => most,
-                step => target(step, here, len.max(1), page).min(most),
-            };
-        }
     }
+    let page = layout::page(model);
+    model.table_mut().step(step, page);
 }
 
-fn copy(model: &mut Model) -> Vec<Effect> {
-    if let Some(Popup::Peer { id, .. }) = model.popups.last() {
-        let copied = model.peers.get(id).map(TableEntry::copied);
-        return copied.map_or_else(Vec::new, |text| vec![Effect::Copy { text, things: 1 }]);
-    }
+fn copy(model: &Model) -> Vec<Effect> {
     let (text, things) = model.table().copied();
     if things == 0 {
         Vec::new()
@@ -387,9 +358,6 @@ fn copy(model: &mut Model) -> Vec<Effect> {
 }
 
 fn open(model: &mut Model) -> Vec<Effect> {
-    if let Some(Popup::Picker(_)) = model.popups.last() {
-        return publish::picked(model);
-    }
     if !model.popups.is_empty() {
         return Vec::new();
     }
@@ -402,7 +370,7 @@ fn open(model: &mut Model) -> Vec<Effect> {
                 return Vec::new();
             };
             let (id, owner) = (peer.id, peer.owner.as_ref().map(|owner| owner.publisher));
-            model.popups.push(Popup::Peer { id, scroll: 0 });
+            model.open(PeerWindow { id });
             return owner.map_or_else(Vec::new, |publisher| {
                 vec![Effect::PackagesOf {
                     peer: id,
@@ -418,7 +386,7 @@ fn open(model: &mut Model) -> Vec<Effect> {
                 )
             });
             return opened.map_or_else(Vec::new, |(package, title)| {
-                open_package(model, package, title)
+                PackageWindow::open(model, package, title)
             });
         }
         Screen::Search => {
@@ -430,7 +398,7 @@ fn open(model: &mut Model) -> Vec<Effect> {
                 return Vec::new();
             };
             let (package, title) = (hit.package.clone(), hit.title());
-            let mut effects = open_package(model, package, title);
+            let mut effects = PackageWindow::open(model, package, title);
             effects.extend(search::remember(model, true));
             return effects;
         }
@@ -441,102 +409,73 @@ fn open(model: &mut Model) -> Vec<Effect> {
                 .current()
                 .map(|one| (one.id.clone(), claimed(&one.id, one.handle.as_ref())));
             return opened.map_or_else(Vec::new, |(package, title)| {
-                open_package(model, package, title)
+                PackageWindow::open(model, package, title)
             });
         }
         Screen::Transfers if model.clients.shown => {
             if let Some(id) = model.clients.table.current().map(|run| run.id) {
-                model.popups.push(Popup::Run { id, scroll: 0 });
+                model.open(RunWindow { id });
             }
         }
         Screen::Transfers => {
             if let Some(id) = model.transfers.table.current().map(|transfer| transfer.id) {
-                model.popups.push(Popup::Transfer { id, scroll: 0 });
+                model.open(TransferWindow { id });
             }
         }
         Screen::Conflicts => {
             if let Some(id) = model.conflicts.table.current().map(|case| case.id) {
-                model.popups.push(Popup::Conflict { id, scroll: 0 });
+                model.open(ConflictWindow { id });
             }
         }
         Screen::Lookups => {
             if let Some(id) = model.lookups.table.current().map(|trace| trace.id) {
-                model.popups.push(Popup::Lookup { id, scroll: 0 });
+                model.open(LookupWindow { id });
             }
         }
         Screen::Health => {
             if let Some((title, text)) = model.health.explained() {
-                model.popups.push(Popup::Text {
-                    title,
-                    text,
-                    scroll: 0,
-                });
+                model.open(TextWindow { title, text });
             }
         }
         Screen::Logs => {
             if let Some(line) = model.logs.table.current() {
                 let title = format!("{} {}", line.level.name(), crate::clock::here(line.at));
                 let text = format!("{}\n{}", line.target, line.text);
-                model.popups.push(Popup::Text {
-                    title,
-                    text,
-                    scroll: 0,
-                });
+                model.open(TextWindow { title, text });
             }
         }
     }
     Vec::new()
 }
 
-fn open_package(model: &mut Model, package: PackageId, title: String) -> Vec<Effect> {
-    let generation = model.next_generation();
-    let view = PackageView {
-        id: package.clone(),
-        title,
-        generation,
-        state: PackageState::Looking,
-        files: None,
-        content: ContentState::default(),
-        readme: ReadmeState::default(),
-        scroll: 0,
-    };
-    model.popups.push(Popup::Package(Box::new(view)));
-    vec![Effect::Look {
-        generation,
-        package,
-    }]
-}
-
-fn looked(
+fn package_found(
     model: &mut Model,
     generation: u64,
     result: crate::Result<crate::registry::Package>,
 ) -> Vec<Effect> {
-    let Some(view) = model.package_view(generation) else {
+    let Some(window) = model.package_window(generation) else {
         return Vec::new();
     };
     match result {
         Ok(package) => {
             let release = package.latest_release();
             // The row that it was opened from may have had an older title.
-            view.title = package.title();
-            view.state = PackageState::Found(Box::new(package));
+            window.title = package.title();
+            window.state = PackageState::Found(Box::new(package));
             release.map_or_else(Vec::new, |release| {
-                transfers::look_at_content(model, generation, &release)
+                transfers::check_content(model, generation, &release)
             })
         }
         Err(error) => {
-            view.state = PackageState::Failed(error.to_string());
+            window.state = PackageState::Failed(error.to_string());
             Vec::new()
         }
     }
 }
 
-fn back(model: &mut Model) -> Vec<Effect> {
-    if let Some(popup) = model.popups.pop() {
-        // Closing the review leads back to the form.
-        model.publish.typing |= matches!(popup, Popup::Review(_)) && model.publish.form.is_some();
-        return Vec::new();
+fn back(model: &mut Model) {
+    if model.popups.pop().is_some() {
+        return;
     }
     if model.screen == Screen::Publish
         && model
@@ -546,7 +485,7 @@ fn back(model: &mut Model) -> Vec<Effect> {
             .is_some_and(|one| one.ended.is_some())
     {
         model.publish.progress = None;
-        return Vec::new();
+        return;
     }
     let now = model.now;
     let table = model.table_mut();
@@ -554,17 +493,9 @@ fn back(model: &mut Model) -> Vec<Effect> {
         table.filter_mut().input = Input::default();
         table.filtered(now);
     }
-    Vec::new()
 }
 
 fn refresh(model: &mut Model) -> Vec<Effect> {
-    if let Some(Popup::Package(view)) = model.popups.last().cloned() {
-        model.popups.pop();
-        return open_package(model, view.id, view.title);
-    }
-    if let Some(Popup::Buckets { .. }) = model.popups.last() {
-        return vec![Effect::Routing];
-    }
     let now = model.now;
     match model.screen {
         Screen::Search => search::start(model),

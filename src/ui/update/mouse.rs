@@ -3,16 +3,15 @@
 use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::{Position, Rect};
 
-use super::{act, map, open, publish, search, settle, step_list, windows};
+use super::{act, map, open, search, settle, step_list};
 use crate::{
     domain::time::Timestamp,
     ui::{
-        action::{CursorMove, Screen},
+        action::{Action, CursorMove, Screen},
         effect::Effect,
         layout::{self, FormLine},
-        lines::inside,
         model::{
-            Model, Popup,
+            Model,
             facets::FacetLine,
             map::{LIST, is_drawn},
         },
@@ -71,19 +70,18 @@ fn click(model: &mut Model, at: Position, now: Timestamp) -> Vec<Effect> {
         .into_iter()
         .find(|(.., area)| area.contains(at))
     {
-        return act(model, crate::ui::action::Action::Go(screen));
+        return act(model, Action::Go(screen));
     }
     if let Some(popup) = model.popups.last() {
-        let area = layout::window(model, popup);
-        return if area.contains(at) {
-            click_window(model, area, at)
-        } else {
-            super::back(model)
-        };
+        if !popup.window.area(model).contains(at) {
+            return act(model, Action::Back);
+        }
+        let action = popup::click(model, at);
+        return action.map_or_else(Vec::new, |action| act(model, action));
     }
     let areas = layout::areas(model);
     if areas.field.contains(at) {
-        return act(model, crate::ui::action::Action::Filter);
+        return act(model, Action::Filter);
     }
     if areas.side.contains(at) {
         return match model.screen {
@@ -132,86 +130,14 @@ fn click(model: &mut Model, at: Position, now: Timestamp) -> Vec<Effect> {
     effects
 }
 
-fn click_window(model: &mut Model, area: Rect, at: Position) -> Vec<Effect> {
-    let row = usize::from(at.y.saturating_sub(area.y + 1));
-    let height = usize::from(area.height.saturating_sub(2));
-    let found = match model.popups.last() {
-        Some(Popup::Recent(window)) => model.search.recent.found(window.input.value()).len(),
-        Some(Popup::Facets) => {
-            let lines = popup::facets::all(model);
-            let line = lines.get(row + popup::facets::offset(model, &lines, height));
-            let id = line
-                .and_then(FacetLine::id)
-                .filter(|_| row < height)
-                .cloned();
-            return id.map_or_else(Vec::new, |id| search::toggle(model, id));
-        }
-        _ => 0,
-    };
-    match model.popups.last_mut() {
-        Some(Popup::Columns { at: selected }) => {
-            if let Some(chosen) = row.checked_sub(popup::columns::ABOVE) {
-                *selected = chosen;
-                return windows::change_column(model, windows::ColumnChange::Toggle);
-            }
-        }
-        Some(Popup::Palette(palette)) => {
-            let above = popup::palette::ABOVE;
-            let first = palette.at.saturating_sub(height.saturating_sub(above + 1));
-            if let Some(chosen) = row
-                .checked_sub(above)
-                .map(|row| row + first)
-                .filter(|row| *row < palette.found().len())
-            {
-                palette.at = chosen;
-                return windows::accept(model);
-            }
-        }
-        Some(Popup::Recent(window)) => {
-            let above = popup::recent::ABOVE;
-            let first = window.at.saturating_sub(height.saturating_sub(above + 1));
-            if let Some(chosen) = row
-                .checked_sub(above)
-                .map(|row| row + first)
-                .filter(|row| *row < found)
-            {
-                window.at = chosen;
-                return windows::accept(model);
-            }
-        }
-        Some(Popup::Picker(picker)) => {
-            let above = popup::picker::ABOVE;
-            let first = picker.at.saturating_sub(height.saturating_sub(above + 1));
-            if let Some(chosen) = row
-                .checked_sub(above)
-                .map(|row| row + first)
-                .filter(|row| *row < picker.len())
-            {
-                let again = picker.at == chosen;
-                picker.at = chosen;
-                return if again {
-                    publish::picked(model)
-                } else {
-                    Vec::new()
-                };
-            }
-        }
-        _ => {}
-    }
-    Vec::new()
-}
-
 /// Handles a click in the pane of facets, which needs no window to be opened first.
 fn click_facet(model: &mut Model, side: Rect, at: Position) -> Vec<Effect> {
-    let (_, height) = inside(side.width, side.height);
-    let row = usize::from(at.y.saturating_sub(side.y + 1));
-    let lines = popup::facets::at_a_glance(model, height);
-    let line = lines.get(row).filter(|_| at.y > side.y && row < height);
+    let line = popup::facets::pane_line(model, side, at);
     if let Some(FacetLine::More(_)) = line {
         search::to_facets(model);
         return Vec::new();
     }
-    let id = line.and_then(FacetLine::id).cloned();
+    let id = line.as_ref().and_then(FacetLine::id).cloned();
     id.map_or_else(Vec::new, |id| search::toggle(model, id))
 }
 

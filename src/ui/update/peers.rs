@@ -10,17 +10,21 @@ use crate::{
         action::{Action, Screen},
         effect::Effect,
         model::{
-            Consent, Model, Popup, YesNoQuestion,
-            peers::{Deed, handle},
+            Model,
+            peers::{PeerAction, handle},
+        },
+        popup::{
+            confirm::{ConfirmWindow, OnYes},
+            peer::PeerWindow,
         },
     },
 };
 
 /// Returns the opened peer, or else the selected one.
 fn shown(model: &Model) -> Option<&PeerSnapshot> {
-    match model.popups.last() {
-        Some(Popup::Peer { id, .. }) => model.peers.get(id),
-        Some(_) => None,
+    match model.window::<PeerWindow>() {
+        Some(window) => model.peers.get(&window.id),
+        None if !model.popups.is_empty() => None,
         None => matches!(model.screen, Screen::Peers | Screen::Map)
             .then(|| model.peers.current())
             .flatten(),
@@ -45,7 +49,7 @@ pub fn ban(model: &mut Model) -> Vec<Effect> {
         return vec![Effect::Peer {
             id,
             name,
-            deed: Deed::Judge(Ruling::Unban),
+            action: PeerAction::Rule(Ruling::Unban),
         }];
     }
     let text = format!(
@@ -58,7 +62,7 @@ pub fn ban(model: &mut Model) -> Vec<Effect> {
         text,
         id,
         name,
-        Deed::Judge(Ruling::Ban { seconds: None }),
+        PeerAction::Rule(Ruling::Ban { seconds: None }),
     );
     Vec::new()
 }
@@ -77,7 +81,7 @@ pub fn protect(model: &mut Model) -> Vec<Effect> {
     vec![Effect::Peer {
         id: peer.id,
         name: name(peer),
-        deed: Deed::Judge(ruling),
+        action: PeerAction::Rule(ruling),
     }]
 }
 
@@ -91,40 +95,47 @@ pub fn disconnect(model: &mut Model) {
         "Disconnect {name}? It may reconnect; to prevent that, ban it ({}).",
         model.key(Action::BanPeer, Screen::Peers)
     );
-    ask(model, "Disconnect", text, id, name, Deed::Disconnect);
+    ask(model, "Disconnect", text, id, name, PeerAction::Disconnect);
 }
 
-fn ask(model: &mut Model, title: &'static str, text: String, id: PeerId, name: String, deed: Deed) {
-    let consent = Consent::Peer { id, name, deed };
-    model.popups.push(Popup::Confirm(Box::new(YesNoQuestion {
+fn ask(
+    model: &mut Model,
+    title: &'static str,
+    text: String,
+    id: PeerId,
+    name: String,
+    action: PeerAction,
+) {
+    let on_yes = OnYes::Run(Effect::Peer { id, name, action });
+    model.open(ConfirmWindow {
         title,
         text,
-        consent,
-    })));
+        on_yes,
+    });
 }
 
 /// Shows the result of an action on a peer.
-pub fn done(model: &mut Model, name: &str, deed: Deed, result: Result<bool>) {
+pub fn done(model: &mut Model, name: &str, action: PeerAction, result: Result<bool>) {
     let key = |action| model.key(action, Screen::Peers);
-    let (level, text) = match (result, deed) {
+    let (level, text) = match (result, action) {
         (Err(error), _) => (Level::Error, format!("{name}: {error}")),
-        (Ok(_), Deed::Judge(Ruling::Ban { .. })) => (
+        (Ok(_), PeerAction::Rule(Ruling::Ban { .. })) => (
             Level::Info,
             format!("banned {name} ({}: unban)", key(Action::BanPeer)),
         ),
-        (Ok(_), Deed::Judge(Ruling::Unban)) => (Level::Info, format!("unbanned {name}")),
-        (Ok(_), Deed::Judge(Ruling::Protect)) => (
+        (Ok(_), PeerAction::Rule(Ruling::Unban)) => (Level::Info, format!("unbanned {name}")),
+        (Ok(_), PeerAction::Rule(Ruling::Protect)) => (
             Level::Info,
             format!("protected {name} ({}: unprotect)", key(Action::ProtectPeer)),
         ),
-        (Ok(_), Deed::Judge(Ruling::Unprotect)) => {
+        (Ok(_), PeerAction::Rule(Ruling::Unprotect)) => {
             (Level::Info, format!("no longer protected: {name}"))
         }
-        (Ok(true), Deed::Disconnect) => (
+        (Ok(true), PeerAction::Disconnect) => (
             Level::Info,
             format!("disconnected {name}; it may reconnect"),
         ),
-        (Ok(false), Deed::Disconnect) => (Level::Info, format!("{name} was not connected")),
+        (Ok(false), PeerAction::Disconnect) => (Level::Info, format!("{name} was not connected")),
     };
     model.answer(level, text);
 }

@@ -10,10 +10,15 @@ use crate::{
         action::{Action, Screen},
         effect::{Effect, EffectResult},
         model::{
-            Consent, Model, Popup, Replacement, YesNoQuestion,
+            Model,
             form::{Field, FileState, ReleaseForm},
-            picker::Picker,
-            publish::{Hashed, PublishProgress, Review, named},
+            publish::{Hashed, PublishProgress, Replacement, named},
+        },
+        popup::{
+            Reply,
+            confirm::{ConfirmWindow, OnYes},
+            picker::PickerWindow,
+            review::ReviewWindow,
         },
     },
 };
@@ -35,7 +40,7 @@ pub fn restore(model: &mut Model, texts: &BTreeMap<String, String>) {
     let text = format!(
         "{what} (press {}, then {})",
         model.key(Action::Go(Screen::Publish), model.screen),
-        model.key(Action::GoOn, Screen::Publish)
+        model.key(Action::ContinueDraft, Screen::Publish)
     );
     model.answer(Level::Info, text);
 }
@@ -84,12 +89,12 @@ pub fn new_form(model: &mut Model, with: Replacement) -> Vec<Effect> {
                 format!("The draft of {name}")
             };
             let text = format!("{what} would be lost. Replace it?");
-            let consent = Consent::Replace(Box::new(with));
-            model.popups.push(Popup::Confirm(Box::new(YesNoQuestion {
+            let on_yes = OnYes::Replace(with);
+            model.open(ConfirmWindow {
                 title: "Replace the draft",
                 text,
-                consent,
-            })));
+                on_yes,
+            });
             Vec::new()
         }
         _ => fill_form(model, with),
@@ -139,12 +144,12 @@ pub fn fill_form(model: &mut Model, with: Replacement) -> Vec<Effect> {
     model.publish.form = Some(form);
     model.publish.typing = true;
     model.publish.found = false;
-    let mut effects = ask_who_claims_it(model, false);
-    effects.push(keep(model));
+    let mut effects = ask_for_claims(model, false);
+    effects.push(save_draft(model));
     effects
 }
 
-pub fn go_on(model: &mut Model) -> Vec<Effect> {
+pub fn continue_draft(model: &mut Model) -> Vec<Effect> {
     if model.publish.form.is_none() {
         model.answer(Level::Info, no_draft(model));
         return Vec::new();
@@ -155,8 +160,8 @@ pub fn go_on(model: &mut Model) -> Vec<Effect> {
         .progress
         .take()
         .filter(|progress| progress.ended.is_none());
-    let mut effects = look_at_file(model);
-    effects.extend(ask_who_claims_it(model, false));
+    let mut effects = check_file(model);
+    effects.extend(ask_for_claims(model, false));
     effects
 }
 
@@ -170,13 +175,13 @@ fn no_draft(model: &Model) -> String {
 }
 
 /// Returns the effect that saves the current draft.
-fn keep(model: &Model) -> Effect {
+fn save_draft(model: &Model) -> Effect {
     let form = model.publish.form.as_ref().filter(|form| !form.is_empty());
     Effect::SaveDraft(form.map(ReleaseForm::to_texts))
 }
 
 /// Checks the file that the path names, and other publishers' claims to the handle.
-fn look_at_file(model: &mut Model) -> Vec<Effect> {
+fn check_file(model: &mut Model) -> Vec<Effect> {
     let generation = model.next_generation();
     model.publish.stat = generation;
     let Some(form) = &mut model.publish.form else {
@@ -192,7 +197,7 @@ fn look_at_file(model: &mut Model) -> Vec<Effect> {
 }
 
 /// Asks who else claims the handle: this node at every key, and its peers before signing.
-fn ask_who_claims_it(model: &mut Model, ask: bool) -> Vec<Effect> {
+fn ask_for_claims(model: &mut Model, ask: bool) -> Vec<Effect> {
     let Some(form) = &mut model.publish.form else {
         return Vec::new();
     };
@@ -213,11 +218,11 @@ pub fn edited(model: &mut Model) -> Vec<Effect> {
     let field = form.focused();
     model.publish.found = false;
     let mut effects = match field {
-        Field::File => look_at_file(model),
-        Field::Handle => ask_who_claims_it(model, false),
+        Field::File => check_file(model),
+        Field::Handle => ask_for_claims(model, false),
         _ => Vec::new(),
     };
-    effects.push(keep(model));
+    effects.push(save_draft(model));
     effects
 }
 
@@ -230,7 +235,7 @@ pub fn step_field(model: &mut Model, forward: bool) -> Vec<Effect> {
     let input = form.focused_input();
     *input = tui_input::Input::new(input.value().to_owned());
     if form.focused() == Field::File {
-        look_at_file(model)
+        check_file(model)
     } else {
         Vec::new()
     }
@@ -244,11 +249,11 @@ pub fn leave_form(model: &mut Model) -> Vec<Effect> {
             Level::Info,
             format!(
                 "draft saved ({}: continue)",
-                model.key(Action::GoOn, Screen::Publish)
+                model.key(Action::ContinueDraft, Screen::Publish)
             ),
         ),
     }
-    vec![keep(model)]
+    vec![save_draft(model)]
 }
 
 /// Accepts the completion of the path, if the cursor is at its end.
@@ -287,52 +292,13 @@ pub fn pick_file(model: &mut Model) -> Vec<Effect> {
     } else {
         here().join(dir)
     };
-    list(model, dir)
+    let (picker, effect) = PickerWindow::of(model, dir);
+    model.open(picker);
+    vec![effect]
 }
 
-fn list(model: &mut Model, dir: PathBuf) -> Vec<Effect> {
-    let generation = model.next_generation();
-    let picker = Picker {
-        generation,
-        dir: dir.clone(),
-        entries: None,
-        at: 0,
-    };
-    match model.popups.last_mut() {
-        Some(Popup::Picker(open)) => *open = picker,
-        _ => model.popups.push(Popup::Picker(picker)),
-    }
-    vec![Effect::List { generation, dir }]
-}
-
-/// Enters the selected directory, or chooses the selected file.
-pub fn picked(model: &mut Model) -> Vec<Effect> {
-    let Some(Popup::Picker(picker)) = model.popups.last() else {
-        return Vec::new();
-    };
-    match picker.chosen() {
-        Some((dir, true)) => list(model, dir),
-        Some((file, false)) => take_path(model, &file),
-        None => Vec::new(),
-    }
-}
-
-/// Chooses the selected entry, directories included.
-pub fn take_directory(model: &mut Model) -> Vec<Effect> {
-    let Some(Popup::Picker(picker)) = model.popups.last() else {
-        return Vec::new();
-    };
-    // The first row stands for the directory that is shown.
-    let chosen = if picker.at == 0 {
-        Some(picker.dir.clone())
-    } else {
-        picker.chosen().map(|(path, _)| path)
-    };
-    chosen.map_or_else(Vec::new, |path| take_path(model, &path))
-}
-
-fn take_path(model: &mut Model, path: &std::path::Path) -> Vec<Effect> {
-    model.popups.pop();
+/// Puts a path that was picked into the form.
+pub fn take_path(model: &mut Model, path: &std::path::Path) -> Vec<Effect> {
     let Some(form) = &mut model.publish.form else {
         return Vec::new();
     };
@@ -383,58 +349,42 @@ pub fn review(model: &mut Model) -> Vec<Effect> {
         FileState::Directory => Hashed::Packing { done: 0, size: 0 },
         _ => Hashed::Reading { done: 0, size: 0 },
     };
-    let review = Review {
+    model.open(ReviewWindow {
         generation,
         checked,
         path: path.clone(),
         hashed,
         listing: None,
-        scroll: 0,
-    };
-    model.popups.push(Popup::Review(Box::new(review)));
+    });
     let draft = checked_draft.map(Box::new);
     let mut effects = vec![Effect::Hash {
         generation,
         path,
         draft,
     }];
-    effects.extend(ask_who_claims_it(model, true));
+    effects.extend(ask_for_claims(model, true));
     effects
 }
 
-pub fn publish_now(model: &mut Model) -> Vec<Effect> {
-    let Some(Popup::Review(review)) = model.popups.last() else {
-        return Vec::new();
-    };
-    let content = match &review.hashed {
-        Hashed::Is(content) => *content,
-        Hashed::Packing { .. } | Hashed::Reading { .. } => {
-            model.answer(
-                Level::Info,
-                "it is still being read; wait a moment".to_owned(),
-            );
-            return Vec::new();
-        }
-        Hashed::Wrong(_) => {
-            model.popups.pop();
-            model.publish.typing = true;
-            return Vec::new();
-        }
+/// Publishes the reviewed release, unless its file is still being read.
+pub fn publish(model: &mut Model, review: &ReviewWindow) -> Reply {
+    let Hashed::Is(content) = review.hashed else {
+        model.answer(
+            Level::Info,
+            "it is still being read; wait a moment".to_owned(),
+        );
+        return Reply::Stay(Vec::new());
     };
     let Some(draft) = review.checked.draft.clone() else {
-        return Vec::new();
+        return Reply::Stay(Vec::new());
     };
-    let (path, title) = (
-        review.path.clone(),
-        format!("{} {}", draft.name, draft.version),
-    );
-    model.popups.pop();
+    let title = format!("{} {}", draft.name, draft.version);
     if !model.running {
         model.answer(
             Level::Warning,
             "the node is still starting; the draft is kept; try again in a moment".to_owned(),
         );
-        return Vec::new();
+        return Reply::Close(Vec::new());
     }
     let generation = model.next_generation();
     model.publish.typing = false;
@@ -445,12 +395,12 @@ pub fn publish_now(model: &mut Model) -> Vec<Effect> {
         steps: Vec::new(),
         ended: None,
     });
-    vec![Effect::Publish {
+    Reply::Close(vec![Effect::Publish {
         generation,
         draft: Box::new(draft),
         content,
-        path,
-    }]
+        path: review.path.clone(),
+    }])
 }
 
 pub fn ask_to_yank(model: &mut Model) {
@@ -470,18 +420,18 @@ pub fn ask_to_yank(model: &mut Model) {
     } else {
         format!("Un-yank {name}? It can be resolved again.")
     };
-    let consent = Consent::Yank {
+    let on_yes = OnYes::Run(Effect::Yank {
         package: PackageRef::of(&package.id),
         version: latest.version.clone(),
         yank,
         name,
-    };
+    });
     let title = if yank { "Yank" } else { "Un-yank" };
-    model.popups.push(Popup::Confirm(Box::new(YesNoQuestion {
+    model.open(ConfirmWindow {
         title,
         text,
-        consent,
-    })));
+        on_yes,
+    });
 }
 
 pub fn on_message(model: &mut Model, message: EffectResult) -> Vec<Effect> {
@@ -542,7 +492,7 @@ pub fn on_message(model: &mut Model, message: EffectResult) -> Vec<Effect> {
             generation,
             entries,
         } => {
-            if let Some(Popup::Picker(picker)) = model.popups.last_mut()
+            if let Some(picker) = model.window_mut::<PickerWindow>()
                 && picker.generation == generation
             {
                 picker.entries = Some(entries);
@@ -554,7 +504,7 @@ pub fn on_message(model: &mut Model, message: EffectResult) -> Vec<Effect> {
             generation,
             listing,
         } => {
-            if let Some(Popup::Review(review)) = model.popups.last_mut()
+            if let Some(review) = model.window_mut::<ReviewWindow>()
                 && review.generation == generation
             {
                 review.listing = Some(listing);
@@ -611,16 +561,16 @@ pub fn on_message(model: &mut Model, message: EffectResult) -> Vec<Effect> {
 }
 
 fn hashed_now(model: &mut Model, generation: u64, hashed: Hashed) {
-    let Some(Popup::Review(review)) = model.popups.last_mut() else {
+    let Some(review) = model.window_mut::<ReviewWindow>() else {
         return;
     };
     if review.generation != generation {
         return;
     }
-    if let (Hashed::Wrong(why), Some(form)) = (&hashed, &mut model.publish.form) {
-        form.file = FileState::Wrong(why.clone());
+    review.hashed = hashed.clone();
+    if let (Hashed::Wrong(why), Some(form)) = (hashed, &mut model.publish.form) {
+        form.file = FileState::Wrong(why);
     }
-    review.hashed = hashed;
     model.dirty = true;
 }
 
@@ -649,7 +599,7 @@ fn published(
             if progress.is_stored() {
                 model.publish.form = None;
             }
-            vec![keep(model), Effect::Own]
+            vec![save_draft(model), Effect::Own]
         }
     }
 }

@@ -11,16 +11,18 @@ use crate::{
         action::Screen,
         effect::Effect,
         model::{
-            Model, Popup,
+            Model,
             facets::{self, FacetId},
+        },
+        popup::{
+            facets::{FacetsWindow, ids},
             recent::RecentWindow,
         },
-        popup,
     },
 };
 
 /// A text that stays unchanged for this long is remembered.
-const MEANT: Duration = Duration::from_secs(1);
+const SETTLED: Duration = Duration::from_secs(1);
 
 /// Starts a new search, in place of the running one.
 pub fn start(model: &mut Model) -> Vec<Effect> {
@@ -38,7 +40,7 @@ pub fn edited(model: &mut Model) -> Vec<Effect> {
     start(model)
 }
 
-fn search_for(model: &mut Model, text: String) -> Vec<Effect> {
+pub fn search_for(model: &mut Model, text: String) -> Vec<Effect> {
     model.search.input = Input::new(text);
     edited(model)
 }
@@ -55,8 +57,8 @@ pub fn remember(model: &mut Model, ended: bool) -> Vec<Effect> {
 
 /// Handles the passing of a second.
 pub fn on_tick(model: &mut Model, now: Timestamp) -> Vec<Effect> {
-    let meant = model.screen == Screen::Search && now.since(model.search.edited_at) >= MEANT;
-    if meant {
+    let settled = model.screen == Screen::Search && now.since(model.search.edited_at) >= SETTLED;
+    if settled {
         remember(model, false)
     } else {
         Vec::new()
@@ -65,18 +67,13 @@ pub fn on_tick(model: &mut Model, now: Timestamp) -> Vec<Effect> {
 
 /// Moves the focus from the list or the field to the facets.
 pub fn to_facets(model: &mut Model) {
-    let ids = popup::facets::ids(model);
+    let ids = ids(model);
     let facet = &mut model.search.facet;
     facet.selected = facet.current(&ids);
-    model.popups.push(Popup::Facets);
+    model.open(FacetsWindow);
 }
 
-/// Adds the selected value to the search, or removes it.
-pub fn toggle_selected(model: &mut Model) -> Vec<Effect> {
-    let selected = model.search.facet.current(&popup::facets::ids(model));
-    selected.map_or_else(Vec::new, |id| toggle(model, id))
-}
-
+/// Adds a value to the search, or removes it.
 pub fn toggle(model: &mut Model, id: FacetId) -> Vec<Effect> {
     let text = facets::toggled(model.search.input.value(), &model.search.facets, &id);
     model.search.facet.selected = Some(id);
@@ -102,16 +99,6 @@ pub fn toggle(model: &mut Model, id: FacetId) -> Vec<Effect> {
 pub fn recent(model: &mut Model) -> Vec<Effect> {
     // Add the current text to the list too.
     let effects = remember(model, false);
-    model.popups.push(Popup::Recent(RecentWindow::default()));
+    model.open(RecentWindow::default());
     effects
-}
-
-/// Searches for the text selected in the window of recent searches, which is closed by now.
-pub fn take_recent(model: &mut Model, window: &RecentWindow) -> Vec<Effect> {
-    let found = model.search.recent.found(window.input.value());
-    let Some(text) = found.get(window.at).map(|text| (*text).to_owned()) else {
-        return Vec::new();
-    };
-    model.search.typing = true;
-    search_for(model, text)
 }

@@ -14,24 +14,28 @@ use crate::{
         action::{Action, KeyPlace, Screen},
         effect::{Download, Effect, EffectResult},
         model::{
-            Consent, Model, Popup, YesNoQuestion,
+            Model,
             package::{ContentState, PackageState, ReadmeState, ReleaseFiles},
             transfers::can_be_told,
+        },
+        popup::{
+            confirm::{ConfirmWindow, OnYes},
+            package::PackageWindow,
         },
     },
 };
 
 /// Asks for the state of an opened package's content, and for its readme.
-pub fn look_at_content(model: &mut Model, generation: u64, release: &Release) -> Vec<Effect> {
+pub fn check_content(model: &mut Model, generation: u64, release: &Release) -> Vec<Effect> {
     let manifest = &release.manifest;
     let mut effects = vec![Effect::Held {
         generation,
         root: manifest.content().root,
     }];
     if release.missing > 0
-        && let Some(view) = model.package_view(generation)
+        && let Some(window) = model.package_window(generation)
     {
-        view.files = Some(ReleaseFiles::Looking);
+        window.files = Some(ReleaseFiles::Looking);
         let (package, version) = (release.package.clone(), manifest.version.clone());
         effects.push(Effect::Files {
             generation,
@@ -41,10 +45,10 @@ pub fn look_at_content(model: &mut Model, generation: u64, release: &Release) ->
     }
     let readme = Wanted::beside(release)
         .into_iter()
-        .find(|beside| Some(beside.content) == manifest.readme);
+        .find(|other| Some(other.content) == manifest.readme);
     let Some(wanted) = readme else { return effects };
-    if let Some(view) = model.package_view(generation) {
-        view.readme = ReadmeState::Loading;
+    if let Some(window) = model.package_window(generation) {
+        window.readme = ReadmeState::Loading;
     }
     model.transfers.keep_quiet([wanted.content.root]);
     effects.push(Effect::Readme {
@@ -57,8 +61,8 @@ pub fn look_at_content(model: &mut Model, generation: u64, release: &Release) ->
 /// Downloads the selected release, or the latest release of the opened package.
 pub fn download(model: &mut Model) -> Vec<Effect> {
     let Some((package, version, title)) = chosen(model) else {
-        if let Some(Popup::Package(view)) = model.popups.last() {
-            let why = match view.state {
+        if let Some(window) = model.window::<PackageWindow>() {
+            let why = match window.state {
                 PackageState::Looking => "still looking for it".to_owned(),
                 _ => format!(
                     "it has no release to download ({}: look again)",
@@ -79,11 +83,8 @@ pub fn download(model: &mut Model) -> Vec<Effect> {
 
 /// Returns the release to download, and the name of its package.
 fn chosen(model: &Model) -> Option<(PackageId, VersionText, String)> {
-    if let Some(popup) = model.popups.last() {
-        let Popup::Package(view) = popup else {
-            return None;
-        };
-        let PackageState::Found(package) = &view.state else {
+    if !model.popups.is_empty() {
+        let PackageState::Found(package) = &model.window::<PackageWindow>()?.state else {
             return None;
         };
         let version = package.latest.as_ref()?.version.clone();
@@ -109,7 +110,7 @@ pub fn pause(model: &mut Model) -> Vec<Effect> {
         return Vec::new();
     };
     let what = printable(&transfer.what);
-    let told = match (&transfer.id, &transfer.state) {
+    let order = match (&transfer.id, &transfer.state) {
         (TransferId::Serve { .. }, _) => Err("only the other side can stop an upload".to_owned()),
         (_, TransferState::Waiting | TransferState::Running) => Ok(Order::Pause),
         (_, TransferState::Paused | TransferState::Failed(_)) => Ok(Order::Resume),
@@ -119,7 +120,7 @@ pub fn pause(model: &mut Model) -> Vec<Effect> {
             model.key(Action::Download, Screen::Search)
         )),
     };
-    match told {
+    match order {
         Ok(order) => vec![Effect::Direct {
             id: transfer.id,
             order,
@@ -152,15 +153,16 @@ pub fn ask_to_cancel(model: &mut Model) {
         "Cancel the download of {what}? {came} is discarded. (To keep it, pause instead: {}.)",
         model.key(Action::Pause, Screen::Transfers)
     );
-    let consent = Consent::CancelFetch {
+    let on_yes = OnYes::Run(Effect::Direct {
         id: transfer.id,
+        order: Order::Cancel,
         what,
-    };
-    model.popups.push(Popup::Confirm(Box::new(YesNoQuestion {
+    });
+    model.open(ConfirmWindow {
         title: "Cancel the download",
         text,
-        consent,
-    })));
+        on_yes,
+    });
 }
 
 /// Describes the work that quitting would interrupt.
@@ -176,12 +178,12 @@ pub fn unfinished(model: &Model) -> Option<String> {
 pub fn on_message(model: &mut Model, message: EffectResult) -> Vec<Effect> {
     match message {
         EffectResult::Held { generation, result } => {
-            let Some(view) = model.package_view(generation) else {
+            let Some(window) = model.package_window(generation) else {
                 return Vec::new();
             };
             // The content may have arrived in the meantime.
-            if !matches!(view.content, ContentState::Here(_)) {
-                view.content = match *result {
+            if !matches!(window.content, ContentState::Here(_)) {
+                window.content = match *result {
                     Ok(Some(held)) => ContentState::Here(Some(Box::new(held))),
                     Ok(None) => ContentState::NotHere,
                     Err(error) => ContentState::Unknown(error.to_string()),
@@ -189,19 +191,19 @@ pub fn on_message(model: &mut Model, message: EffectResult) -> Vec<Effect> {
             }
         }
         EffectResult::Files { generation, result } => {
-            let Some(view) = model.package_view(generation) else {
+            let Some(window) = model.package_window(generation) else {
                 return Vec::new();
             };
-            view.files = Some(match *result {
+            window.files = Some(match *result {
                 Ok(Release { files, missing, .. }) => ReleaseFiles::Are(files, missing),
                 Err(error) => ReleaseFiles::Failed(error.to_string()),
             });
         }
         EffectResult::Readme { generation, result } => {
-            let Some(view) = model.package_view(generation) else {
+            let Some(window) = model.package_window(generation) else {
                 return Vec::new();
             };
-            view.readme = match result {
+            window.readme = match result {
                 Ok(readme) => ReadmeState::Is(readme),
                 Err(why) => ReadmeState::Failed(why),
             };
@@ -254,7 +256,7 @@ fn found(model: &mut Model, release: &Release, missing: &[Wanted], looks_like: O
     model.transfers.keep_quiet(
         Wanted::beside(release)
             .iter()
-            .map(|beside| beside.content.root),
+            .map(|other| other.content.root),
     );
     let text = if missing.is_empty() {
         format!("{what} is on this node already")

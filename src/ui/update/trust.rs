@@ -9,19 +9,20 @@ use crate::{
     },
     registry::{Hit, ReceivedAnnouncement},
     ui::{
-        action::Screen,
+        action::{Action, Screen},
         effect::Effect,
-        model::{Consent, Model, Popup, YesNoQuestion, package::PackageState},
+        model::{Model, package::PackageState},
+        popup::{
+            confirm::{ConfirmWindow, OnYes},
+            package::PackageWindow,
+        },
     },
 };
 
 /// Returns the publisher of the selected or opened package, with its handle and trust.
-fn meant(model: &Model) -> Option<(PublisherId, Option<Handle>, Trust)> {
-    if let Some(popup) = model.popups.last() {
-        let Popup::Package(view) = popup else {
-            return None;
-        };
-        let PackageState::Found(package) = &view.state else {
+fn selected(model: &Model) -> Option<(PublisherId, Option<Handle>, Trust)> {
+    if !model.popups.is_empty() {
+        let PackageState::Found(package) = &model.window::<PackageWindow>()?.state else {
             return None;
         };
         return Some((package.id.owner, package.handle.clone(), package.trust));
@@ -41,7 +42,7 @@ fn meant(model: &Model) -> Option<(PublisherId, Option<Handle>, Trust)> {
 }
 
 pub fn ask(model: &mut Model) {
-    let Some((publisher, handle, trust)) = meant(model) else {
+    let Some((publisher, handle, trust)) = selected(model) else {
         return model.answer(Level::Info, "select a package first".to_owned());
     };
     let short = publisher.fingerprint();
@@ -60,30 +61,30 @@ pub fn ask(model: &mut Model) {
          handle. From now on, {handle} means this key on this node, whatever it meant before.{back}"
     );
     let name = format!("{handle} now means {short}");
-    let consent = Consent::Trust {
+    let on_yes = OnYes::Run(Effect::Trust {
         publisher,
         handle: Some(handle),
-        name,
-    };
-    model.popups.push(Popup::Confirm(Box::new(YesNoQuestion {
+        what: name,
+    });
+    model.open(ConfirmWindow {
         title: "Trust",
         text,
-        consent,
-    })));
+        on_yes,
+    });
 }
 
 /// Shows a key's new trust in all lists, and reloads an opened package of that key.
-pub fn said(
+pub fn changed(
     model: &mut Model,
     of: PublisherId,
     handle: Option<&Handle>,
-    said: Trust,
+    to: Trust,
 ) -> Vec<Effect> {
     let now = model.now;
-    let trust = |publisher: PublisherId, called: Option<&Handle>, before: Trust| match said {
-        Trust::Pinned if called.is_some() && called == handle && publisher == of => Trust::Pinned,
+    let trust = |publisher: PublisherId, claim: Option<&Handle>, before: Trust| match to {
+        Trust::Pinned if claim.is_some() && claim == handle && publisher == of => Trust::Pinned,
         // The handle was pinned to this key until now.
-        Trust::Pinned if called.is_some() && called == handle && before == Trust::Pinned => {
+        Trust::Pinned if claim.is_some() && claim == handle && before == Trust::Pinned => {
             Trust::Unknown
         }
         Trust::Distrusted if publisher == of => Trust::Distrusted,
@@ -110,8 +111,8 @@ pub fn said(
     });
     let hits: Vec<Hit> = hits.collect();
     model.search.hits.put(hits, now);
-    match model.popups.last() {
-        Some(Popup::Package(view)) if view.id.owner == of => super::refresh(model),
+    match model.window::<PackageWindow>() {
+        Some(window) if window.id.owner == of => super::act(model, Action::Refresh),
         _ => Vec::new(),
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     ui::{
         action::{Edit, KeyPlace, Screen},
         effect::Effect,
-        model::{Model, Popup, form::MAX_FIELD},
+        model::{Model, form::MAX_FIELD},
     },
 };
 
@@ -77,8 +77,10 @@ pub(super) fn edit_kind(model: &mut Model, kind: Edit) -> Vec<Effect> {
 }
 
 pub(super) fn leave_field(model: &mut Model) -> Vec<Effect> {
+    if model.popups.pop().is_some() {
+        return Vec::new();
+    }
     match model.place() {
-        KeyPlace::Palette | KeyPlace::Export | KeyPlace::Recent => drop(model.popups.pop()),
         KeyPlace::Form => return publish::leave_form(model),
         KeyPlace::Screen(Screen::Search) => {
             model.search.typing = false;
@@ -98,12 +100,7 @@ pub(super) fn field(model: &mut Model) -> Option<&mut Input> {
         KeyPlace::Form => model.publish.form.as_mut().map(|form| form.focused_input()),
         KeyPlace::Screen(Screen::Search) => Some(&mut model.search.input),
         KeyPlace::Screen(_) => Some(&mut model.table_mut().filter_mut().input),
-        _ => match model.popups.last_mut() {
-            Some(Popup::Palette(palette)) => Some(&mut palette.input),
-            Some(Popup::Export(export)) => Some(&mut export.input),
-            Some(Popup::Recent(window)) => Some(&mut window.input),
-            _ => None,
-        },
+        _ => model.popups.last_mut()?.window.input(),
     }
 }
 
@@ -141,12 +138,12 @@ pub(super) fn edited(model: &mut Model) -> Vec<Effect> {
         KeyPlace::Form => return publish::edited(model),
         KeyPlace::Screen(Screen::Search) => return search::edited(model),
         KeyPlace::Screen(_) => model.table_mut().filtered(now),
-        _ => match model.popups.last_mut() {
-            Some(Popup::Palette(palette)) => palette.at = 0,
-            Some(Popup::Export(export)) => export.problem = None,
-            Some(Popup::Recent(window)) => window.at = 0,
-            _ => {}
-        },
+        _ => {
+            if let Some(popup) = model.popups.last_mut() {
+                popup.at = 0;
+                popup.window.edited();
+            }
+        }
     }
     Vec::new()
 }

@@ -24,38 +24,62 @@ use crate::{
 /// A cell's text and style.
 pub type Cell = (String, Style);
 
-/// Aligns `text` in `width` columns, with `marks` in bold and underlined, so that they do not
+/// Cuts the title of a package to `columns`: first its owner, and its end only if the name is too
+/// long. A text of another form is cut at its end.
+fn fit_title(text: &str, columns: usize) -> String {
+    let Some(at) = text
+        .rfind('/')
+        .filter(|_| columns > 0 && text.width() > columns)
+    else {
+        return fit(text, columns);
+    };
+    let (owner, name) = text.split_at(at);
+    let room = columns.saturating_sub(name.width());
+    if room > 0 {
+        // The sign for the rest of the owner takes one column.
+        format!("{}{name}", fit(owner, room))
+    } else {
+        format!("…{}", fit(name, columns.saturating_sub(1)))
+    }
+}
+
+/// Aligns a `text` that was `fitted` to `width` columns, with `marks` in bold and underlined, so that they do not
 /// depend on colour.
 fn aligned(
     text: &str,
+    fitted: &str,
     width: usize,
     right: bool,
     style: Style,
     marks: &[Range<usize>],
 ) -> Vec<Span<'static>> {
-    let fitted = fit(text, width);
     let pad = Span::styled(" ".repeat(width.saturating_sub(fitted.width())), style);
-    // Do not mark text that was cut off, nor the sign in its place.
-    let same = text
-        .bytes()
-        .zip(fitted.bytes())
-        .take_while(|(a, b)| a == b)
-        .count();
-    let whole = fitted.floor_char_boundary(same);
+    // Do not mark text that was cut out, nor the sign in its place.
+    let same =
+        |pairs: &mut dyn Iterator<Item = (u8, u8)>| pairs.take_while(|(a, b)| a == b).count();
+    let start = same(&mut text.bytes().zip(fitted.bytes()));
+    let start = fitted.floor_char_boundary(start);
+    let end = same(&mut text.bytes().rev().zip(fitted.bytes().rev()));
+    let end = fitted.ceil_char_boundary(fitted.len() - end).max(start);
+    let from_end = |at: usize| (at + fitted.len()).saturating_sub(text.len());
     let mut spans = Vec::new();
     let mut take = |range: Range<usize>, style| {
         let part = fitted.get(range).filter(|part| !part.is_empty());
         spans.extend(part.map(|part| Span::styled(part.to_owned(), style)));
     };
     let mut at = 0;
-    for mark in marks.iter().filter(|mark| mark.start < whole) {
-        let end = mark.end.min(whole);
+    let before = marks.iter().map(|mark| mark.start..mark.end.min(start));
+    let after = marks
+        .iter()
+        .map(|mark| from_end(mark.start).max(end)..from_end(mark.end));
+    let marks = before.chain(after);
+    for mark in marks.filter(|mark| mark.start < mark.end) {
         take(at..mark.start, style);
+        at = mark.end;
         take(
-            mark.start..end,
+            mark,
             style.add_modifier(Modifier::BOLD | Modifier::UNDERLINED),
         );
-        at = end;
     }
     take(at..fitted.len(), style);
     if right {
@@ -119,7 +143,7 @@ pub fn draw_columns<E: TableEntry>(
         } else {
             column.title.to_owned()
         };
-        aligned(&title, *width, column.right, theme.dim(), &[])
+        aligned(&title, &title, *width, column.right, theme.dim(), &[])
     })));
     let selected = table.selection.current(table.rows());
     for entry in table.in_view(usize::from(area.height.saturating_sub(1))) {
@@ -132,8 +156,14 @@ pub fn draw_columns<E: TableEntry>(
                 (false, true) => theme.marked(),
                 _ => style,
             };
+            let fitted = if column.title_of_package {
+                fit_title(&text, *width)
+            } else {
+                fit(&text, *width)
+            };
             aligned(
                 &text,
+                &fitted,
                 *width,
                 column.right,
                 style,
@@ -169,4 +199,47 @@ fn joined<'a>(cells: impl Iterator<Item = Vec<Span<'a>>>) -> Line<'a> {
         spans.extend(cell);
     }
     Line::from(spans)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_name_of_a_package_is_cut_last() {
+        let title = "amsterdam-panda/cargo:ratatui-core";
+        assert_eq!(fit_title(title, 40), title);
+        assert_eq!(fit_title(title, 23), "ams…/cargo:ratatui-core");
+        assert_eq!(fit_title(title, 16), "…/cargo:ratatui…");
+        assert_eq!(fit_title("ratatui-core", 8), "ratatui…");
+    }
+
+    #[test]
+    fn marks_stay_on_their_letters() {
+        let title = "amsterdam-panda/cargo:ratatui-core";
+        let fitted = fit_title(title, 23);
+        let marks = [0..3, 10..15, 22..29];
+        let spans = aligned(title, &fitted, 23, false, Style::new(), &marks);
+        let marked: Vec<&str> = spans
+            .iter()
+            .filter(|span| span.style.add_modifier.contains(Modifier::BOLD))
+            .map(|span| span.content.as_ref())
+            .collect();
+        assert_eq!(marked, ["ams", "ratatui"]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_title_fits_and_keeps_its_text(
+            text in "[a-z日/…]{0,30}", width in 0usize..40, at in 0usize..20,
+        ) {
+            let fitted = fit_title(&text, width);
+            prop_assert!(fitted.width() <= width, "{fitted:?}");
+            let mark = text.floor_char_boundary(at)..text.ceil_char_boundary(at + 4);
+            let spans = aligned(&text, &fitted, width, false, Style::new(), &[mark]);
+            let whole: String = spans.iter().map(|span| span.content.as_ref()).collect();
+            prop_assert_eq!(whole.trim_end(), fitted.trim_end());
+        }
+    }
 }

@@ -94,11 +94,11 @@ impl Chart {
     pub fn hit(&self, (column, row): (u16, u16)) -> Option<&Cluster> {
         let away = |cluster: &&Cluster| {
             let last = cluster.column + cluster.width().saturating_sub(1);
-            let beside = cluster
+            let columns = cluster
                 .column
                 .saturating_sub(column)
                 .max(column.saturating_sub(last));
-            beside + 2 * cluster.row.abs_diff(row)
+            columns + 2 * cluster.row.abs_diff(row)
         };
         let with_peers = self
             .clusters

@@ -95,12 +95,12 @@ mod tests {
     fn peers_of_one_place_are_counted_and_the_others_stay_apart() {
         let cells = [Some((5, 1)), Some((5, 1)), Some((6, 1)), None, Some((0, 0))];
         let found = clusters(&cells, Some((6, 1)), 80);
-        let told: Vec<_> = found
+        let drawn: Vec<_> = found
             .iter()
             .map(|one| (one.column, one.row, one.me, one.peers.clone()))
             .collect();
         assert_eq!(
-            told,
+            drawn,
             [
                 (0, 0, false, vec![4]),
                 (5, 1, false, vec![0, 1]),
@@ -120,12 +120,12 @@ mod tests {
         let found = clusters(&cells, None, 80);
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].column, found[0].peers.len()), (3, 11));
-        let beside = clusters(
+        let neighbours = clusters(
             &[Some((3, 0)), Some((3, 0)), Some((4, 0)), Some((4, 0))],
             None,
             80,
         );
-        assert_eq!(beside.len(), 1, "2 and 2 are 4, not 22");
+        assert_eq!(neighbours.len(), 1, "2 and 2 are 4, not 22");
         let at_the_edge = clusters(&[Some((79, 0)); 12], None, 80);
         assert_eq!((at_the_edge[0].column, at_the_edge[0].width()), (78, 2));
     }

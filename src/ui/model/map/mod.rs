@@ -15,7 +15,7 @@ use self::{
     traffic::{TrafficLevel, traffic},
     view::View,
 };
-use super::{Model, peers::called};
+use super::{Model, peers::name_and_key};
 use crate::{
     bus::{Batch, PeerSnapshot},
     domain::{name::short_id, time::Timestamp},
@@ -107,11 +107,11 @@ impl Tone {
 
 /// Returns a peer's handle with the fingerprint of its key, or else its shortened id.
 pub fn name(peer: &PeerSnapshot) -> String {
-    let called = called(peer);
-    if called.is_empty() {
+    let name = name_and_key(peer);
+    if name.is_empty() {
         short_id(&peer.id)
     } else {
-        called
+        name
     }
 }
 
@@ -185,13 +185,13 @@ impl Model {
             && {
                 let mut before = self.traffic();
                 let mut after = before.clone();
-                let told: Vec<_> = batch.transfers.iter().map(|transfer| transfer.id).collect();
-                if !told.is_empty() {
+                let ids: Vec<_> = batch.transfers.iter().map(|transfer| transfer.id).collect();
+                if !ids.is_empty() {
                     let kept = self
                         .transfers
                         .table
                         .all()
-                        .filter(|transfer| !told.contains(&transfer.id));
+                        .filter(|transfer| !ids.contains(&transfer.id));
                     after = traffic(kept.chain(&batch.transfers), now);
                 }
                 before.retain(|peer, _| self.peers.get(peer).is_some());
@@ -218,9 +218,9 @@ impl Model {
             .peers
             .current()
             .is_some_and(|current| current.id == peer.id);
-        let told = |peer: &PeerSnapshot| (label(peer), peer.in_mesh, peer.packages);
+        let shown = |peer: &PeerSnapshot| (label(peer), peer.in_mesh, peer.packages);
         face(before) == face(peer)
             && point(before) == point(peer)
-            && (!selected || told(before) == told(peer))
+            && (!selected || shown(before) == shown(peer))
     }
 }

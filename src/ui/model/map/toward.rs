@@ -32,11 +32,11 @@ pub fn nearest(
 ) -> Option<usize> {
     let mut best: Option<((bool, f64), usize)> = None;
     for (number, point) in others {
-        let (ahead, beside) = toward.along(here.to(point));
+        let (ahead, aside) = toward.along(here.to(point));
         if ahead <= 0.0 {
             continue;
         }
-        let cost = (beside > ahead, ahead.hypot(2.0 * beside));
+        let cost = (aside > ahead, ahead.hypot(2.0 * aside));
         let is_better = best.is_none_or(|(least, _)| {
             cost.0
                 .cmp(&least.0)

@@ -184,7 +184,7 @@ fn world(buffer: &mut Buffer, model: &Model, chart: &Chart, theme: Theme) {
     if let Some((peer, cluster)) =
         selected.and_then(|peer| Some((peer, chart.cluster_of(&peer.id)?)))
     {
-        beside(buffer, chart, cluster, &taken, &label(peer), theme);
+        label_beside(buffer, chart, cluster, &taken, &label(peer), theme);
     }
 }
 
@@ -376,7 +376,7 @@ fn put(
 }
 
 /// Writes `text` beside a cluster, where it hides no other cluster if possible.
-fn beside(
+fn label_beside(
     buffer: &mut Buffer,
     chart: &Chart,
     cluster: &Cluster,

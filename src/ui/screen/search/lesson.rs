@@ -29,20 +29,20 @@ const EXAMPLE: usize = 17;
 const BOTH: usize = 39;
 
 /// Returns the number of lines for a width of `width` columns; 0 if there is no room.
-pub fn taught(width: u16) -> u16 {
-    match abreast(width) {
+pub fn lesson_height(width: u16) -> u16 {
+    match columns(width) {
         0 | 1 => 0,
         // One more line stays free below.
-        abreast => LANGUAGE.len().div_ceil(abreast) as u16 + 1,
+        columns => LANGUAGE.len().div_ceil(columns) as u16 + 1,
     }
 }
 
-fn abreast(width: u16) -> usize {
+fn columns(width: u16) -> usize {
     (usize::from(width) / BOTH).min(3)
 }
 
 /// Renders an example and its explanation.
-pub fn told((example, finds): (&str, &str), theme: Theme) -> Line<'static> {
+pub fn example((example, finds): (&str, &str), theme: Theme) -> Line<'static> {
     Line::from(pair(example, finds, theme).to_vec())
 }
 
@@ -58,7 +58,7 @@ pub fn draw(frame: &mut Frame<'_>, theme: Theme, area: Rect) {
         return;
     }
     // Fill the columns from top to bottom.
-    let rows = LANGUAGE.len().div_ceil(abreast(area.width).max(1));
+    let rows = LANGUAGE.len().div_ceil(columns(area.width).max(1));
     let line = |row: usize| {
         let mut spans = Vec::new();
         for (example, finds) in LANGUAGE.iter().skip(row).step_by(rows.max(1)) {
@@ -93,6 +93,6 @@ mod tests {
                 "{example}"
             );
         }
-        assert_eq!([39, 80, 120, 200].map(taught), [0, 6, 5, 5]);
+        assert_eq!([39, 80, 120, 200].map(lesson_height), [0, 6, 5, 5]);
     }
 }

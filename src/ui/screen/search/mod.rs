@@ -11,7 +11,7 @@ use ratatui::{
 };
 use unicode_width::UnicodeWidthStr;
 
-pub use lesson::{LANGUAGE, taught};
+pub use lesson::{LANGUAGE, lesson_height};
 
 use super::{Areas, line, sentences, status};
 use crate::{
@@ -23,7 +23,7 @@ use crate::{
         model::{
             Model,
             feed::key,
-            said::SearchMessage,
+            messages::SearchMessage,
             search::{category, summary},
         },
         popup,
@@ -83,20 +83,20 @@ fn beside_field(frame: &mut Frame<'_>, model: &Model, theme: Theme, field: Rect)
     let figures = summary::of(model, room);
     let width = figures.width().min(usize::from(field.width)) as u16;
     if usize::from(width) <= room {
-        let beside = Rect {
+        let place = Rect {
             x: field.right() - width,
             width,
             ..field
         };
-        line(frame, beside, vec![Span::styled(figures, theme.dim())]);
+        line(frame, place, vec![Span::styled(figures, theme.dim())]);
     }
 }
 
 /// Draws mistakes in the query, and what was searched for instead.
 fn below_field(frame: &mut Frame<'_>, model: &Model, theme: Theme, field: Rect) {
-    let said = model.search.said(usize::from(field.width));
-    for (y, said) in (field.y + 1..field.bottom()).zip(said) {
-        let (text, style) = match said {
+    let messages = model.search.messages(usize::from(field.width));
+    for (y, message) in (field.y + 1..field.bottom()).zip(messages) {
+        let (text, style) = match message {
             SearchMessage::Mistake(text) => (text, theme.fair()),
             SearchMessage::Instead(text) => (text, theme.strong()),
         };
@@ -115,14 +115,14 @@ fn below_field(frame: &mut Frame<'_>, model: &Model, theme: Theme, field: Rect) 
 /// Returns advice for a search without results, in `height` lines.
 fn nothing(model: &Model, theme: Theme, height: usize) -> Vec<Line<'static>> {
     let search = &model.search;
-    let said = |text: &'static str| Line::from(Span::styled(text, theme.text()));
+    let advice = |text: &'static str| Line::from(Span::styled(text, theme.text()));
     if search.is_blank() {
-        return vec![said(
+        return vec![advice(
             "No packages are known yet. New ones appear here by themselves.",
         )];
     }
     if search.running {
-        return vec![said(
+        return vec![advice(
             "No results on this node; peers are still being asked.",
         )];
     }
@@ -131,17 +131,17 @@ fn nothing(model: &Model, theme: Theme, height: usize) -> Vec<Line<'static>> {
         Line::default(),
     ];
     if !search.terms.filters.is_empty() {
-        lines.push(said("Remove a filter: results must match all of them."));
+        lines.push(advice("Remove a filter: results must match all of them."));
     }
     if search.terms.within.is_some() || search.terms.before.is_some() {
-        lines.push(said("Remove updated:, or allow more time."));
+        lines.push(advice("Remove updated:, or allow more time."));
     }
-    lines.push(said(
+    lines.push(advice(
         "Try fewer or shorter words: all words must match; the last may be a prefix.",
     ));
     lines.push(Line::default());
     if lines.len() + LANGUAGE.len() <= height {
-        lines.extend(LANGUAGE.iter().map(|example| lesson::told(*example, theme)));
+        lines.extend(LANGUAGE.iter().map(|one| lesson::example(*one, theme)));
     }
     lines
 }

@@ -14,11 +14,13 @@ use crate::{
 };
 
 const BETWEEN: &str = " · ";
+/// Columns from which the share of packages has its noun.
+const ROOMY: usize = 100;
 
 /// Returns the status in at most `width` columns; the last parts are dropped first.
 pub fn of(model: &Model, width: usize) -> String {
     let mut text = String::new();
-    for part in parts(model) {
+    for part in parts(model, width) {
         let between = if text.is_empty() { "" } else { BETWEEN };
         if text.width() + between.width() + part.width() > width && !text.is_empty() {
             break;
@@ -29,12 +31,12 @@ pub fn of(model: &Model, width: usize) -> String {
     text
 }
 
-fn parts(model: &Model) -> Vec<String> {
+fn parts(model: &Model, width: usize) -> Vec<String> {
     let search = &model.search;
     let mut parts = vec![found(model)];
     parts.extend(search.local.map(|local| format!("local {}", millis(local))));
     parts.push(peers(search.running, search.coverage));
-    parts.extend(search.coverage.share.map(percent));
+    parts.extend(search.coverage.share.map(|share| percent(share, width)));
     let (shown, total) = (search.hits.len() as u64, search.total);
     let order = search
         .hits
@@ -87,8 +89,9 @@ fn peers(
 }
 
 /// Rounds down, so that 100 % is shown only if nothing is missing.
-fn percent(share: f64) -> String {
-    format!("~{} %", (share.clamp(0.0, 1.0) * 100.0).floor())
+fn percent(share: f64, width: usize) -> String {
+    let noun = if width >= ROOMY { " searched" } else { "" };
+    format!("~{} %{noun}", (share.clamp(0.0, 1.0) * 100.0).floor())
 }
 
 fn millis(duration: Duration) -> String {

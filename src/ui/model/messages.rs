@@ -21,13 +21,13 @@ pub enum SearchMessage {
 
 impl SearchView {
     /// Returns the messages as lines of `width` columns.
-    pub fn said(&self, width: usize) -> Vec<SearchMessage> {
+    pub fn messages(&self, width: usize) -> Vec<SearchMessage> {
         let mut lines: Vec<SearchMessage> = self
             .mistakes(width)
             .into_iter()
             .map(SearchMessage::Mistake)
             .collect();
-        lines.extend(self.said_instead().map(SearchMessage::Instead));
+        lines.extend(self.message_instead().map(SearchMessage::Instead));
         lines
     }
 
@@ -103,7 +103,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_said_is_wider_than_its_place(text in "([a-z日]{1,9}:? ?){0,30}", width in 20usize..120) {
+        fn no_message_is_wider_than_its_place(text in "([a-z日]{1,9}:? ?){0,30}", width in 20usize..120) {
             for line in view(&text).mistakes(width) {
                 prop_assert!(line.width() <= width, "{line:?}");
             }
