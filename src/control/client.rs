@@ -363,7 +363,9 @@ fn query(fields: &[u8]) -> String {
     let fields: serde_json::Map<String, Value> = serde_json::from_slice(fields).unwrap_or_default();
     let mut pairs = form_urlencoded::Serializer::new("?".to_owned());
     for (name, value) in &fields {
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let text = value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned);
         pairs.append_pair(name, &text);
     }
     if fields.is_empty() {

@@ -14,6 +14,7 @@ mod marks;
 mod measure;
 mod model;
 mod popup;
+mod recorded;
 mod runtime;
 mod screen;
 mod table;
@@ -46,7 +47,7 @@ use crate::{
     bus::Level,
     clock,
     config::{Lists, Settings},
-    control::Control,
+    control::{Control, Watch},
 };
 use effect::EffectResult;
 use execute::Executor;
@@ -54,6 +55,30 @@ use model::{Model, recent::RecentSearches};
 use runtime::{Explorer, FrameLook, Sources};
 use terminal::Tui;
 use theme::Themes;
+
+/// The subject of the explorer.
+#[derive(Clone)]
+pub enum Shown {
+    /// A running node.
+    Node(Arc<dyn Control>),
+    /// A recording, which can only be watched.
+    Recording(Arc<dyn Watch>),
+}
+
+impl From<Arc<dyn Control>> for Shown {
+    fn from(node: Arc<dyn Control>) -> Self {
+        Self::Node(node)
+    }
+}
+
+impl Shown {
+    fn watch(&self) -> &dyn Watch {
+        match self {
+            Self::Node(node) => &**node,
+            Self::Recording(recording) => &**recording,
+        }
+    }
+}
 
 /// Settings of the explorer.
 pub struct ExplorerOptions {
@@ -151,8 +176,8 @@ pub fn is_dumb() -> bool {
 
 /// Runs until the user quits. Draws the first frame at once, while `starting` is still starting the
 /// node or connecting to it.
-pub async fn run(
-    starting: impl Future<Output = Result<Arc<dyn Control>>> + Send + 'static,
+pub async fn run<S: Into<Shown>>(
+    starting: impl Future<Output = Result<S>> + Send + 'static,
     options: ExplorerOptions,
 ) -> Result<()> {
     check_terminal()?;
@@ -196,7 +221,7 @@ pub async fn run(
         frames: 0,
     };
     let start = tokio::spawn(async move {
-        let started = Box::new(starting.await);
+        let started = Box::new(starting.await.map(Into::into));
         // Sending fails if the user has quit by now.
         let _ = sender.send(EffectResult::Started(started)).await;
     });

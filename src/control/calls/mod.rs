@@ -53,7 +53,9 @@ use super::{
 use crate::{Result, domain::name::PackageRef, registry::Bundle};
 
 /// A call to a node: its request, and everything that is to be known about it.
-pub(in crate::control) trait Call: Serialize + DeserializeOwned + Send + 'static {
+pub(in crate::control) trait Call:
+    Serialize + DeserializeOwned + Send + 'static
+{
     /// The answer that callers get.
     type Answer: Send;
     /// The answer in JSON.
@@ -353,13 +355,14 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::domain::hash::ContentRoot;
 
     const PEER: &str = "12D3KooWQwK7E5ngNcQsz2qvQRu67JGsRZVQQECYqJGLXKK5RWCe";
 
     #[test]
     fn a_call_is_there_once_and_reads_the_example_of_its_body() {
         let mut seen = BTreeSet::new();
-        let root = crate::domain::hash::ContentRoot::of(b"content").to_string();
+        let root = ContentRoot::of(b"content").to_string();
         for row in rows() {
             assert!(seen.insert((row.method, row.route)), "{}", row.route);
             assert!(!row.told.is_empty(), "{}", row.route);

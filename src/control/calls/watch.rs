@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::{
     super::{Link, Local, Remote, Status, Watch},
-    Call, Control, Field, Row, calls, last,
+    Call, Control, Row, calls, last,
 };
 use crate::{Result, bus};
 
