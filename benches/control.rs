@@ -15,7 +15,7 @@ use std::{
 };
 
 use portable_pty::{CommandBuilder, NativePtySystem, PtySize, PtySystem};
-use swarmdex::control::{Control, Remote, Target};
+use swarmdex::control::{Remote, Target, Watch};
 use tokio::task::JoinSet;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_swarmdex");

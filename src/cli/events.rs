@@ -11,7 +11,7 @@ use crate::{
     bus::Batch,
     clock,
     config::parse_duration,
-    control::{Control, Link, Recorder},
+    control::{Link, Recorder, Watch},
 };
 
 #[derive(Debug, clap::Args)]

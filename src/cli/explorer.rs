@@ -12,7 +12,7 @@ use super::{
 use crate::{
     RegistryError, Result,
     config::{Settings, problems},
-    control::Control,
+    control::{Control, Watch},
     telemetry::{self, StderrUse},
     ui::{self, Depth, ExplorerOptions, ExplorerPaths, SavedPaths},
 };

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{DONE, UNHEALTHY, global::Global, print, session};
 use crate::{
     Result,
-    control::{Control, Status},
+    control::{Control, Status, Watch},
     domain::health::{
         GatewayHealth, HealthState, HealthVerdict, MeasureRow, Sample, rows, verdict,
     },

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     RegistryError, Result,
     config::Settings,
-    control::{Control, Remote, Status},
+    control::{Control, Remote, Status, Watch},
     disk, store,
     telemetry::{self, LogFormat, StderrUse},
 };

@@ -18,7 +18,7 @@ use crate::{
     RegistryError, Result,
     archive::{pack::PackListing, project},
     config::Settings,
-    control::{Control, Wait},
+    control::{Control, Wait, Watch},
     domain::{manifest::Draft, name::Handle, text::quantity},
     error::toml_error,
     prepare::{self, Planned, Prepared},

@@ -5,8 +5,8 @@ use std::{path::PathBuf, sync::Arc};
 use super::{DONE, explorer, global::Global};
 use crate::{
     Result,
-    control::{Control, Replay},
-    ui,
+    control::Replay,
+    ui::{self, Shown},
 };
 
 #[derive(Debug, clap::Args)]
@@ -27,7 +27,7 @@ fn speed(text: &str) -> Result<f64, &'static str> {
 
 pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     let settings = global.settings()?;
-    let replay: Arc<dyn Control> = Arc::new(Replay::open(&args.file, args.speed)?);
+    let replay = Shown::Recording(Arc::new(Replay::open(&args.file, args.speed)?));
     ui::check_terminal()?;
     explorer::check(global, &settings)?;
     let mut shown = explorer::ui_options("recording".to_owned(), &settings);

@@ -8,7 +8,7 @@ use super::{INTERRUPTED, global::Global, print::note, stop::Stop};
 use crate::{
     RegistryError, Result, clock,
     config::Settings,
-    control::{self, Control, Local, Remote, Serving, Wait},
+    control::{self, Control, Local, Remote, Serving, Wait, Watch},
     domain::health,
     gateway::{self, Gateway},
     net,

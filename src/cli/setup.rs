@@ -9,7 +9,7 @@ use super::{DONE, global::Global, print, session};
 use crate::{
     RegistryError, Result,
     config::Settings,
-    control::{Control, Remote, Status},
+    control::{Remote, Status, Watch},
     disk,
     gateway::token_path,
 };

@@ -6,7 +6,7 @@ use axum::{
     Json,
     body::{Body, Bytes},
     extract::{State, rejection::JsonRejection},
-    http::header,
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
 use futures::stream;
@@ -14,24 +14,21 @@ use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::{
-    Control,
+    Local,
     wire::{self, Failure, Fault},
 };
-use crate::{
-    RegistryError, Result,
-    registry::{Contents, Names, Registry},
-};
+use crate::{RegistryError, Result};
 
 /// Streams of events, searches and content at once; further ones are told that the node is busy.
 pub(super) const MAX_STREAMS: usize = 48;
 
 pub(super) struct Shared {
-    pub node: Arc<dyn Control>,
+    pub node: Arc<Local>,
     streams: Arc<Semaphore>,
 }
 
 impl Shared {
-    pub fn of(node: Arc<dyn Control>) -> Self {
+    pub fn of(node: Arc<Local>) -> Self {
         Self {
             node,
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
@@ -45,18 +42,6 @@ impl Shared {
         };
         self.streams.clone().try_acquire_owned().map_err(busy)
     }
-
-    pub fn registry(&self) -> Arc<dyn Registry> {
-        self.node.registry()
-    }
-
-    pub fn names(&self) -> Arc<dyn Names> {
-        self.node.names()
-    }
-
-    pub fn contents(&self) -> Arc<dyn Contents> {
-        self.node.contents()
-    }
 }
 
 pub(super) type Node = State<Arc<Shared>>;
@@ -69,41 +54,36 @@ pub(super) fn answer<T: Serialize>(result: Result<T>) -> Response {
 }
 
 pub(super) fn refuse(error: &RegistryError) -> Response {
-    (
-        wire::status_of(error),
-        Json(Failure {
-            error: error.into(),
-        }),
+    fault(wire::status_of(error), error.into())
+}
+
+fn fault(status: StatusCode, error: Fault) -> Response {
+    (status, Json(Failure { error })).into_response()
+}
+
+/// Refuses a request that makes no sense.
+pub(super) fn wrong(status: StatusCode, code: &str, message: String) -> Response {
+    let code = code.to_owned();
+    fault(
+        status,
+        Fault {
+            code,
+            usage: true,
+            message,
+        },
     )
-        .into_response()
 }
 
 pub(super) type Given<T> = Result<Json<T>, JsonRejection>;
-
-/// Runs `job` with what was given, if that can be read.
-pub(super) async fn with<T, R: Serialize>(
-    given: Given<T>,
-    job: impl AsyncFnOnce(T) -> Result<R>,
-) -> Response {
-    match read(given) {
-        Ok(value) => answer(job(value).await),
-        Err(response) => response,
-    }
-}
 
 #[expect(
     clippy::result_large_err,
     reason = "an answer is what it is, and refusals are rare"
 )]
 pub(super) fn read<T>(given: Given<T>) -> Result<T, Response> {
-    given.map(|Json(value)| value).map_err(|rejection| {
-        let fault = Fault {
-            code: "request".to_owned(),
-            usage: true,
-            message: rejection.body_text(),
-        };
-        (rejection.status(), Json(Failure { error: fault })).into_response()
-    })
+    given
+        .map(|Json(value)| value)
+        .map_err(|rejection| wrong(rejection.status(), "request", rejection.body_text()))
 }
 
 /// One JSON value a line, as they come.

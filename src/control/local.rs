@@ -3,37 +3,30 @@
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 use async_trait::async_trait;
-use libp2p::{Multiaddr, PeerId};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{Control, Link, LogEntry, Logged, PROTOCOL, Status, Wait};
+use super::{Control, Link, LogEntry, Logged, PROTOCOL, Status, Watch, calls::Reach};
 use crate::{
     Result,
-    bus::{Batch, PeerSnapshot},
-    domain::{
-        faults::Ruling,
-        health::{GatewayHealth, Sample},
-        lookup::{LookupResult, RoutingTable, Sought, Trace},
-    },
+    bus::Batch,
+    domain::health::GatewayHealth,
     node::NodeHandle,
     registry::{Contents, Names, Registry},
-    store::backup::{Ask, Backup},
     telemetry::{self, LogRing},
 };
 
 /// A handle on a node in this process. Cheap to clone.
 #[derive(Clone)]
 pub struct Local {
-    node: NodeHandle,
+    pub(super) node: NodeHandle,
     logs: Option<Arc<LogRing>>,
     socket: Arc<Mutex<Option<PathBuf>>>,
     gateway: Arc<Mutex<Option<String>>>,
-    stop: CancellationToken,
+    pub(super) stop: CancellationToken,
     link: Arc<watch::Sender<Link>>,
 }
 
@@ -74,6 +67,26 @@ impl Local {
         self.node.tell_gateway(gateway);
     }
 
+    /// Returns the entries of the log that are kept in memory, from number `since` on.
+    pub(super) fn logged(&self, since: u64) -> Logged {
+        let Some(ring) = &self.logs else {
+            return Logged::default();
+        };
+        let (entries, next, lost) = ring.since(since);
+        let entry = |entry: telemetry::LogEvent| LogEntry {
+            at: entry.at,
+            level: entry.level.as_str().to_lowercase(),
+            target: entry.target,
+            message: entry.message,
+        };
+        Logged {
+            entries: entries.into_iter().map(entry).collect(),
+            next,
+            lost,
+            file: Some(ring.path()),
+        }
+    }
+
     /// Resolves when somebody has asked the node to end.
     pub async fn told_to_stop(&self) {
         self.stop.cancelled().await;
@@ -81,23 +94,7 @@ impl Local {
 }
 
 #[async_trait]
-impl Control for Local {
-    fn registry(&self) -> Arc<dyn Registry> {
-        self.node.registry()
-    }
-
-    fn contents(&self) -> Arc<dyn Contents> {
-        self.node.contents()
-    }
-
-    fn names(&self) -> Arc<dyn Names> {
-        self.node.names()
-    }
-
-    fn revision(&self) -> Option<u64> {
-        Some(self.node.revision())
-    }
-
+impl Watch for Local {
     fn subscribe(&self) -> mpsc::Receiver<Batch> {
         self.node.subscribe()
     }
@@ -125,89 +122,27 @@ impl Control for Local {
                 .clone(),
         })
     }
+}
 
-    async fn peers(&self) -> Result<Vec<PeerSnapshot>> {
-        self.node.peers().await
+#[async_trait]
+impl Control for Local {
+    fn registry(&self) -> Arc<dyn Registry> {
+        self.node.registry()
     }
 
-    async fn health(&self) -> Result<Sample> {
-        self.node.health().await
+    fn contents(&self) -> Arc<dyn Contents> {
+        self.node.contents()
     }
 
-    async fn lookups(&self) -> Result<Vec<Trace>> {
-        self.node.lookups().await
+    fn names(&self) -> Arc<dyn Names> {
+        self.node.names()
     }
 
-    async fn routing(&self) -> Result<RoutingTable> {
-        self.node.routing().await
+    fn revision(&self) -> Option<u64> {
+        Some(self.node.revision())
     }
 
-    async fn look(
-        &self,
-        sought: Sought,
-        what: Option<String>,
-        most: Duration,
-    ) -> Result<LookupResult> {
-        self.node.look(sought, what, most).await
-    }
-
-    async fn dial(&self, address: &Multiaddr, keep: bool, most: Duration) -> Result<PeerId> {
-        self.node.dial(address.clone(), keep, most).await
-    }
-
-    async fn disconnect(&self, peer: PeerId) -> Result<bool> {
-        self.node.disconnect(peer).await
-    }
-
-    async fn judge(&self, peer: PeerId, ruling: Ruling) -> Result<bool> {
-        self.node.judge(peer, ruling).await
-    }
-
-    async fn wait(&self, what: Wait, most: Duration) -> Result<bool> {
-        Ok(match what {
-            Wait::Joined => self.node.wait_joined(most).await,
-            Wait::Published => self.node.wait_published(most).await,
-            Wait::Copied => self.node.wait_copied(most).await,
-        })
-    }
-
-    async fn logs(&self, since: u64) -> Result<Logged> {
-        let Some(ring) = &self.logs else {
-            return Ok(Logged::default());
-        };
-        let (entries, next, lost) = ring.since(since);
-        let entry = |entry: telemetry::LogEvent| LogEntry {
-            at: entry.at,
-            level: entry.level.as_str().to_lowercase(),
-            target: entry.target,
-            message: entry.message,
-        };
-        Ok(Logged {
-            entries: entries.into_iter().map(entry).collect(),
-            next,
-            lost,
-            file: Some(ring.path()),
-        })
-    }
-
-    async fn log_filter(&self) -> Result<String> {
-        Ok(telemetry::filter())
-    }
-
-    async fn set_log_filter(&self, filter: &str) -> Result<()> {
-        telemetry::set_filter(filter)
-    }
-
-    async fn metrics(&self) -> Result<String> {
-        self.node.metrics().await
-    }
-
-    async fn backup(&self, ask: Ask) -> Result<Backup> {
-        self.node.backup(ask).await
-    }
-
-    async fn shut_down(&self) -> Result<()> {
-        self.stop.cancel();
-        Ok(())
+    fn reach(&self) -> Reach<'_> {
+        Reach::Here(self)
     }
 }

@@ -10,41 +10,18 @@ use std::{
 };
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use libp2p::{Multiaddr, PeerId};
 use serde::{Deserialize, Serialize};
 use tokio::{
     sync::{mpsc, watch},
     time::Instant,
 };
 
-use super::{Control, Link, Logged, Status, Wait};
+use super::{Link, Status, Watch};
 use crate::{
     RegistryError, Result,
-    bus::{Batch, Level, Notice, PeerSnapshot},
+    bus::{Batch, Level, Notice},
     clock,
-    domain::{
-        conflict::{ConflictId, ConflictList, Evidence},
-        faults::Ruling,
-        hash::{ContentRoot, Hash},
-        health::Sample,
-        held::{Freed, Held, Lost, StorageUsage},
-        lookup::{LookupResult, RoutingTable, Sought, Trace},
-        manifest::{Content, Draft, Manifest},
-        name::{Handle, PackageId, PackageName, PackageRef, PublisherId},
-        query::Query,
-        release::ReleaseEntry,
-        time::Timestamp,
-        transfer::{Transfer, TransferId},
-        trust::Claims,
-        version::{RequirementText, VersionText},
-    },
-    registry::{
-        Artifacts, Bundle, Change, Contents, Coverage, Fetched, Imported, Incoming, LookAlike,
-        Names, Namesake, Order, OwnPackages, OwnPublisher, Package, PublishStep, Receipt, Registry,
-        Release, SearchResults, SearchUpdate, Wanted,
-    },
-    store::backup::{Ask, Backup},
+    domain::time::Timestamp,
 };
 
 /// Version of the format.
@@ -128,7 +105,7 @@ impl Recorder {
     }
 }
 
-/// A recording that is played: a node that can be watched and not asked anything.
+/// A recording that is played: a node that can be watched, and not asked or told anything.
 #[derive(Clone)]
 pub struct Replay {
     path: Arc<Path>,
@@ -293,25 +270,8 @@ fn moved(mut batch: Batch, by: Duration) -> Batch {
     batch
 }
 
-/// The error of a recording for everything but being watched.
-fn only_watched<T>(what: &'static str) -> Result<T> {
-    Err(RegistryError::Recorded { what })
-}
-
 #[async_trait]
-impl Control for Replay {
-    fn registry(&self) -> Arc<dyn Registry> {
-        Arc::new(self.clone())
-    }
-
-    fn contents(&self) -> Arc<dyn Contents> {
-        Arc::new(self.clone())
-    }
-
-    fn names(&self) -> Arc<dyn Names> {
-        Arc::new(self.clone())
-    }
-
+impl Watch for Replay {
     fn subscribe(&self) -> mpsc::Receiver<Batch> {
         let (sender, receiver) = mpsc::channel(AHEAD);
         let Self {
@@ -323,7 +283,7 @@ impl Control for Replay {
         tokio::spawn(async move {
             let mut lines = read_ahead(path);
             let began = Instant::now();
-            let mut end = "the recording is over; q quits".to_owned();
+            let mut end = "the recording is over".to_owned();
             while let Some(line) = lines.recv().await {
                 let Line { after_ms, batch } = match line {
                     Ok(line) => *line,
@@ -366,241 +326,6 @@ impl Control for Replay {
 
     async fn status(&self) -> Result<Status> {
         Ok((*self.status).clone())
-    }
-
-    async fn peers(&self) -> Result<Vec<PeerSnapshot>> {
-        only_watched("asking for peers")
-    }
-
-    async fn health(&self) -> Result<Sample> {
-        only_watched("measuring")
-    }
-
-    async fn lookups(&self) -> Result<Vec<Trace>> {
-        Ok(Vec::new())
-    }
-
-    async fn routing(&self) -> Result<RoutingTable> {
-        only_watched("asking for the routing table")
-    }
-
-    async fn look(&self, _: Sought, _: Option<String>, _: Duration) -> Result<LookupResult> {
-        only_watched("looking up")
-    }
-
-    async fn dial(&self, _: &Multiaddr, _: bool, _: Duration) -> Result<PeerId> {
-        only_watched("connecting")
-    }
-
-    async fn disconnect(&self, _: PeerId) -> Result<bool> {
-        only_watched("disconnecting")
-    }
-
-    async fn judge(&self, _: PeerId, _: Ruling) -> Result<bool> {
-        only_watched("judging a peer")
-    }
-
-    async fn wait(&self, _: Wait, _: Duration) -> Result<bool> {
-        only_watched("waiting")
-    }
-
-    async fn logs(&self, _: u64) -> Result<Logged> {
-        Ok(Logged::default())
-    }
-
-    async fn log_filter(&self) -> Result<String> {
-        only_watched("reading the log's filter")
-    }
-
-    async fn set_log_filter(&self, _: &str) -> Result<()> {
-        only_watched("changing the log's filter")
-    }
-
-    async fn metrics(&self) -> Result<String> {
-        only_watched("measuring")
-    }
-
-    async fn backup(&self, _ask: Ask) -> Result<Backup> {
-        only_watched("backing up")
-    }
-
-    async fn shut_down(&self) -> Result<()> {
-        only_watched("stopping")
-    }
-}
-
-#[async_trait]
-impl Contents for Replay {
-    async fn put(&self, _: Incoming) -> Result<Content> {
-        only_watched("publishing")
-    }
-
-    async fn fetch(&self, _: Wanted, _: Option<mpsc::Sender<Transfer>>) -> Result<Fetched> {
-        only_watched("fetching")
-    }
-
-    async fn start_fetch(&self, _: Wanted) -> Result<()> {
-        only_watched("fetching")
-    }
-
-    async fn read(&self, _: ContentRoot) -> Result<mpsc::Receiver<Result<Bytes>>> {
-        only_watched("reading content")
-    }
-
-    async fn stream(&self, _: Wanted, _: u64) -> Result<mpsc::Receiver<Result<Bytes>>> {
-        only_watched("reading content")
-    }
-
-    async fn held(&self, _: ContentRoot) -> Result<Option<Held>> {
-        Ok(None)
-    }
-
-    async fn list(&self) -> Result<Vec<Held>> {
-        Ok(Vec::new())
-    }
-
-    async fn lost(&self) -> Result<Vec<Lost>> {
-        Ok(Vec::new())
-    }
-
-    async fn usage(&self) -> Result<StorageUsage> {
-        Ok(StorageUsage::default())
-    }
-
-    async fn keep(&self, _: ContentRoot, _: String, _: bool) -> Result<bool> {
-        only_watched("keeping content")
-    }
-
-    async fn clean_up(&self, _: bool) -> Result<Freed> {
-        only_watched("cleaning up")
-    }
-
-    async fn check(&self, _: ContentRoot) -> Result<bool> {
-        only_watched("verifying content")
-    }
-
-    async fn holders(&self, _: ContentRoot) -> Result<Vec<PeerId>> {
-        Ok(Vec::new())
-    }
-
-    async fn offer_again(&self) -> Result<()> {
-        only_watched("offering content")
-    }
-
-    async fn transfers(&self) -> Result<Vec<Transfer>> {
-        Ok(Vec::new())
-    }
-
-    async fn direct(&self, _: TransferId, _: Order) -> Result<bool> {
-        only_watched("changing a transfer")
-    }
-}
-
-#[async_trait]
-impl Registry for Replay {
-    async fn search(&self, _: &Query) -> Result<SearchResults> {
-        only_watched("searching")
-    }
-
-    fn search_stream(&self, _: Query) -> mpsc::Receiver<SearchUpdate> {
-        let (sender, receiver) = mpsc::channel(1);
-        let end = SearchUpdate::Done {
-            coverage: Coverage::default(),
-            elapsed: Duration::ZERO,
-            truncated: false,
-        };
-        // There is room for one.
-        let _ = sender.try_send(end);
-        receiver
-    }
-
-    async fn get_package(&self, _: &PackageRef) -> Result<Package> {
-        only_watched("looking into a package")
-    }
-
-    async fn get_package_version(&self, _: &PackageRef, _: &RequirementText) -> Result<Release> {
-        only_watched("looking into a package")
-    }
-
-    async fn list_versions(&self, _: &PackageRef) -> Result<Vec<ReleaseEntry>> {
-        only_watched("looking into a package")
-    }
-
-    async fn publish(
-        &self,
-        _: Draft,
-        _: Artifacts,
-        _: Option<mpsc::Sender<PublishStep>>,
-    ) -> Result<Receipt> {
-        only_watched("publishing")
-    }
-
-    async fn import(&self, _: Vec<Bundle>) -> Result<Vec<Imported>> {
-        only_watched("importing")
-    }
-
-    async fn manifest_of(&self, _: &PackageId, _: &Hash) -> Result<Manifest> {
-        only_watched("asking for a package")
-    }
-
-    async fn change(&self, _: &PackageRef, _: Change) -> Result<Receipt> {
-        only_watched("changing what is said of a release")
-    }
-
-    async fn own(&self) -> Result<OwnPackages> {
-        Ok(OwnPackages {
-            publisher: None,
-            key: PathBuf::new(),
-            packages: Vec::new(),
-        })
-    }
-
-    async fn publisher(&self) -> Result<OwnPublisher> {
-        only_watched("making a publisher's key")
-    }
-
-    async fn claims(&self, _: &Handle, _: bool) -> Result<Claims> {
-        only_watched("asking who claims a handle")
-    }
-
-    async fn look_alike(
-        &self,
-        _: &PackageName,
-        _: Option<PublisherId>,
-    ) -> Result<Option<LookAlike>> {
-        Ok(None)
-    }
-
-    async fn namesakes(&self, _: &PackageName, _: PublisherId) -> Result<Vec<Namesake>> {
-        only_watched("asking who has a package")
-    }
-
-    async fn conflicts(&self) -> Result<ConflictList> {
-        Ok(ConflictList::default())
-    }
-
-    async fn conflict_evidence(&self, _: ConflictId) -> Result<Evidence> {
-        only_watched("exporting evidence")
-    }
-
-    async fn exists(&self, _: &PackageRef) -> Result<bool> {
-        only_watched("looking for a package")
-    }
-
-    async fn metadata(&self, _: &PackageRef, _: &VersionText) -> Result<Manifest> {
-        only_watched("looking into a package")
-    }
-
-    async fn pin(&self, _: &Handle, _: PublisherId) -> Result<()> {
-        only_watched("pinning a handle")
-    }
-
-    async fn trust(&self, _: PublisherId, _: Option<&Handle>) -> Result<()> {
-        only_watched("trusting")
-    }
-
-    async fn distrust(&self, _: PublisherId) -> Result<()> {
-        only_watched("distrusting")
     }
 }
 

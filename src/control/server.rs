@@ -5,7 +5,6 @@
 //! the bus, like any slow reader.
 
 use std::{
-    convert::Infallible,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
@@ -13,45 +12,31 @@ use std::{
 };
 
 use axum::{
-    Json, Router,
-    extract::{DefaultBodyLimit, Query as Parameters, Request, State},
+    Router,
+    extract::{DefaultBodyLimit, Request},
     http::{HeaderName, HeaderValue, StatusCode, header},
     middleware::{self, Next},
-    response::{
-        IntoResponse, Response, Sse,
-        sse::{Event, KeepAlive},
-    },
-    routing::{get, post},
+    response::Response,
 };
-use futures::stream;
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, UnixListener},
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     Local, PROTOCOL,
-    answer::{Given, Node, Shared, answer, json_lines, read, refuse, with},
-    content_server, names, socket,
-    wire::{self, Done, Failure, Fault, Publishing, VERSION_HEADER},
+    answer::{Shared, refuse, wrong},
+    calls, socket,
+    wire::VERSION_HEADER,
 };
-use crate::{
-    RegistryError, Result,
-    domain::{
-        health::{HealthState, Measure, rows, verdict},
-        name::PackageRef,
-        query::Query,
-    },
-    store::backup::Ask,
-};
+use crate::{RegistryError, Result};
 
 /// Connections at once, on all sockets; further ones wait to be accepted.
 const MAX_CONNECTIONS: usize = 128;
@@ -63,10 +48,6 @@ const MAX_HEAD: usize = 64 << 10;
 const HEAD_TIME: Duration = Duration::from_secs(10);
 /// Time to send a request and to have it answered; streams go on afterwards.
 const ANSWER_TIME: Duration = Duration::from_secs(90);
-/// Longest wait that a client may ask for.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// Sent on a stream on which nothing happens, so that either side finds out when the other is gone.
-const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// Time for answers that are on their way when the node ends.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
@@ -325,84 +306,25 @@ async fn connection<I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 }
 
 fn router(shared: Arc<Shared>) -> Router {
-    let v1 = Router::new()
-        .route(
-            "/status",
-            get(async |State(it): Node| answer(it.node.status().await)),
-        )
-        .route(
-            "/peers",
-            get(async |State(it): Node| answer(it.node.peers().await)),
-        )
-        .route(
-            "/health",
-            get(async |State(it): Node| answer(it.node.health().await)),
-        )
-        .route(
-            "/lookups",
-            get(async |State(it): Node| answer(it.node.lookups().await)),
-        )
-        .route(
-            "/routing",
-            get(async |State(it): Node| answer(it.node.routing().await)),
-        )
-        .route("/lookup", post(look))
-        .route(
-            "/own",
-            get(async |State(it): Node| answer(it.registry().own().await)),
-        )
-        .route(
-            "/conflicts",
-            get(async |State(it): Node| answer(it.registry().conflicts().await)),
-        )
-        .route("/conflicts/evidence", post(evidence))
-        .route("/metrics", get(async |State(it): Node| metrics(&it).await))
-        .route("/log-filter", get(log_filter).put(set_log_filter))
-        .route("/logs", get(logs))
-        .route("/events", get(events))
-        .route("/search", post(search))
-        .route("/search/stream", post(search_stream))
-        .route("/package", post(package))
-        .route("/release", post(release))
-        .route("/manifest", post(manifest))
-        .route("/manifest/by-hash", post(manifest_of))
-        .route("/publish", post(publish))
-        .route("/import", post(import))
-        .route("/change", post(change))
-        .route(
-            "/publisher",
-            post(async |State(it): Node| answer(it.registry().publisher().await)),
-        )
-        .route("/claims", post(claims))
-        .route("/look-alike", post(look_alike))
-        .route("/namesakes", post(namesakes))
-        .route("/pin", post(pin))
-        .route("/trust", post(trust))
-        .route("/distrust", post(distrust))
-        .route("/dial", post(dial))
-        .route("/disconnect", post(disconnect))
-        .route("/judge", post(judge))
-        .route("/wait", post(wait))
-        .route("/backup", post(backup))
-        .route("/shutdown", post(shutdown))
-        .merge(content_server::routes())
-        .merge(names::routes());
-    Router::new()
-        .nest("/v1", v1)
-        .route("/metrics", get(async |State(it): Node| metrics(&it).await))
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz))
+    let routes = calls::rows().fold(Router::new(), |router, row| {
+        router.route(row.route, (row.serve)())
+    });
+    routes
         .fallback(nothing_here)
         .with_state(shared)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn(bounded))
 }
 
+/// Tells if a request is of a call that takes as long as it takes; the router bounds its body.
+fn is_endless(request: &Request) -> bool {
+    let (method, path) = (request.method().as_str(), request.uri().path());
+    calls::rows().any(|row| row.endless && (row.method, row.route) == (method, path))
+}
+
 /// Every answer says which version is spoken, and comes in bounded time.
 async fn bounded(request: Request, next: Next) -> Response {
-    // A backup takes as long as the disk takes; its request is bounded by the router like any
-    // other.
-    let unbounded = content_server::is_content(&request) || request.uri().path() == "/v1/backup";
+    let unbounded = is_endless(&request);
     let announced = request
         .headers()
         .get(header::CONTENT_LENGTH)
@@ -411,16 +333,7 @@ async fn bounded(request: Request, next: Next) -> Response {
         next.run(request).await
     } else if announced.is_some_and(|length: u64| length > MAX_BODY as u64) {
         let message = format!("a request has {MAX_BODY} bytes at most");
-        let fault = Fault {
-            code: "too_large".to_owned(),
-            usage: true,
-            message,
-        };
-        (
-            StatusCode::PAYLOAD_TOO_LARGE,
-            Json(Failure { error: fault }),
-        )
-            .into_response()
+        wrong(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
     } else {
         match tokio::time::timeout(ANSWER_TIME, next.run(request)).await {
             Ok(response) => response,
@@ -454,12 +367,7 @@ async fn guard(token: Arc<str>, request: Request, next: Next) -> Response {
     let message =
         "send the word in the data directory's control.token as Authorization: Bearer WORD"
             .to_owned();
-    let fault = Fault {
-        code: "unauthorized".to_owned(),
-        usage: true,
-        message,
-    };
-    (StatusCode::UNAUTHORIZED, Json(Failure { error: fault })).into_response()
+    wrong(StatusCode::UNAUTHORIZED, "unauthorized", message)
 }
 
 async fn nothing_here(request: Request) -> Response {
@@ -467,325 +375,5 @@ async fn nothing_here(request: Request) -> Response {
         "{} is nothing that this node knows; it speaks version {PROTOCOL}, under /v1",
         request.uri().path()
     );
-    let fault = Fault {
-        code: "no_route".to_owned(),
-        usage: true,
-        message,
-    };
-    (StatusCode::NOT_FOUND, Json(Failure { error: fault })).into_response()
-}
-
-async fn metrics(it: &Shared) -> Response {
-    /// <https://prometheus.io/docs/instrumenting/exposition_formats/>
-    const KIND: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    match it.node.metrics().await {
-        Ok(text) => ([(header::CONTENT_TYPE, KIND)], text).into_response(),
-        Err(error) => refuse(&error),
-    }
-}
-
-/// Tells if the node works, for a probe that restarts it when it does not.
-async fn healthz(State(it): Node) -> Response {
-    match it.node.health().await {
-        Ok(sample) => {
-            let verdict = verdict(&sample);
-            let status = match verdict.state {
-                HealthState::Good | HealthState::Degraded => StatusCode::OK,
-                HealthState::Bad => StatusCode::SERVICE_UNAVAILABLE,
-            };
-            #[derive(Serialize)]
-            struct Answer {
-                verdict: crate::domain::health::HealthVerdict,
-                /// Measures that are not good.
-                wrong: Vec<Measure>,
-            }
-            let wrong = rows(&sample)
-                .into_iter()
-                .filter(|row| row.state > Some(HealthState::Good));
-            let wrong = wrong.map(|row| row.measure).collect();
-            (status, Json(Answer { verdict, wrong })).into_response()
-        }
-        Err(error) => refuse(&error),
-    }
-}
-
-/// Tells if the node takes requests: it does once it listens, even with no peers.
-async fn readyz(State(it): Node) -> Response {
-    match it.node.status().await {
-        Ok(status) if !status.node.addresses.is_empty() => {
-            (StatusCode::OK, "ready\n").into_response()
-        }
-        Ok(_) => (StatusCode::SERVICE_UNAVAILABLE, "it does not listen\n").into_response(),
-        Err(error) => refuse(&error),
-    }
-}
-
-#[derive(Deserialize)]
-struct Since {
-    #[serde(default)]
-    since: u64,
-}
-
-async fn logs(State(it): Node, Parameters(Since { since }): Parameters<Since>) -> Response {
-    answer(it.node.logs(since).await)
-}
-
-async fn log_filter(State(it): Node) -> Response {
-    answer(
-        it.node
-            .log_filter()
-            .await
-            .map(|filter| wire::Filter { filter }),
-    )
-}
-
-async fn set_log_filter(State(it): Node, given: Given<wire::Filter>) -> Response {
-    with(given, async |wire::Filter { filter }| {
-        it.node.set_log_filter(&filter).await?;
-        Ok(wire::Filter {
-            filter: it.node.log_filter().await?,
-        })
-    })
-    .await
-}
-
-async fn events(State(it): Node) -> Response {
-    let permit = match it.stream() {
-        Ok(permit) => permit,
-        Err(error) => return refuse(&error),
-    };
-    let batches = it.node.subscribe();
-    let events = stream::unfold((batches, permit), async |(mut batches, permit)| {
-        let batch = batches.recv().await?;
-        let event = Event::default()
-            .event("batch")
-            .json_data(&batch)
-            .unwrap_or_else(|error| {
-                tracing::error!(%error, "a batch could not be written as JSON");
-                Event::default()
-                    .event("error")
-                    .data("a batch could not be written as JSON")
-            });
-        Some((Ok::<_, Infallible>(event), (batches, permit)))
-    });
-    Sse::new(events)
-        .keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
-        .into_response()
-}
-
-async fn search(State(it): Node, given: Given<Query>) -> Response {
-    with(given, async |query| it.registry().search(&query).await).await
-}
-
-async fn search_stream(State(it): Node, given: Given<Query>) -> Response {
-    let (query, permit) = match (read(given), it.stream()) {
-        (Ok(query), Ok(permit)) => (query, permit),
-        (Err(response), _) => return response,
-        (_, Err(error)) => return refuse(&error),
-    };
-    json_lines(it.registry().search_stream(query), permit)
-}
-
-fn reference(text: &str) -> Result<PackageRef> {
-    Ok(text.parse()?)
-}
-
-async fn package(State(it): Node, given: Given<wire::OfPackage>) -> Response {
-    with(given, async |asked| {
-        it.registry().get_package(&reference(&asked.package)?).await
-    })
-    .await
-}
-
-async fn release(State(it): Node, given: Given<wire::OfRelease>) -> Response {
-    with(given, async |asked| {
-        it.registry()
-            .get_package_version(&reference(&asked.package)?, &asked.requirement)
-            .await
-    })
-    .await
-}
-
-async fn manifest(State(it): Node, given: Given<wire::OfVersion>) -> Response {
-    with(given, async |asked| {
-        it.registry()
-            .metadata(&reference(&asked.package)?, &asked.version)
-            .await
-    })
-    .await
-}
-
-async fn manifest_of(State(it): Node, given: Given<wire::OfManifest>) -> Response {
-    with(given, async |asked| {
-        it.registry().manifest_of(&asked.package, &asked.hash).await
-    })
-    .await
-}
-
-async fn publish(State(it): Node, given: Given<wire::Publish>) -> Response {
-    /// As many as there are steps, and the end.
-    const LINES: usize = 16;
-    let (asked, permit) = match (read(given), it.stream()) {
-        (Ok(asked), Ok(permit)) => (asked, permit),
-        (Err(response), _) => return response,
-        (_, Err(error)) => return refuse(&error),
-    };
-    let (lines, told) = mpsc::channel(LINES);
-    let registry = it.registry();
-    // On a task of its own: it ends in order, whether or not the client is still there.
-    tokio::spawn(async move {
-        let (progress, mut steps) = mpsc::channel(LINES);
-        let publishing = registry.publish(asked.draft, asked.artifacts, Some(progress));
-        tokio::pin!(publishing);
-        let result = loop {
-            tokio::select! {
-                biased;
-                Some(step) = steps.recv() => drop(lines.try_send(Publishing::Step(step))),
-                result = &mut publishing => break result,
-            }
-        };
-        while let Ok(step) = steps.try_recv() {
-            drop(lines.try_send(Publishing::Step(step)));
-        }
-        let end = match result {
-            Ok(receipt) => Publishing::Done(Box::new(receipt)),
-            Err(error) => Publishing::Error((&error).into()),
-        };
-        // A client that has gone asks `own` what became of it.
-        let _ = lines.send(end).await;
-    });
-    json_lines(told, permit)
-}
-
-async fn import(State(it): Node, given: Given<wire::Import>) -> Response {
-    with(given, async |asked| it.registry().import(asked.batch).await).await
-}
-
-async fn change(State(it): Node, given: Given<wire::ChangeOf>) -> Response {
-    with(given, async |asked| {
-        it.registry()
-            .change(&reference(&asked.package)?, asked.change)
-            .await
-    })
-    .await
-}
-
-async fn claims(State(it): Node, given: Given<wire::OfHandle>) -> Response {
-    with(given, async |asked| {
-        it.registry().claims(&asked.handle, asked.ask).await
-    })
-    .await
-}
-
-async fn namesakes(State(it): Node, given: Given<wire::Named>) -> Response {
-    with(given, async |asked| {
-        it.registry().namesakes(&asked.name, asked.beside).await
-    })
-    .await
-}
-
-async fn look_alike(State(it): Node, given: Given<wire::Called>) -> Response {
-    with(given, async |asked| {
-        it.registry().look_alike(&asked.name, asked.publisher).await
-    })
-    .await
-}
-
-async fn evidence(State(it): Node, given: Given<wire::OfConflict>) -> Response {
-    with(given, async |asked| {
-        it.registry().conflict_evidence(asked.id).await
-    })
-    .await
-}
-
-async fn pin(State(it): Node, given: Given<wire::OfPublisher>) -> Response {
-    with(given, async |asked| {
-        let handle = asked
-            .handle
-            .ok_or_else(|| RegistryError::Usage("say which handle to pin".to_owned()))?;
-        it.registry().pin(&handle, asked.publisher).await
-    })
-    .await
-}
-
-async fn trust(State(it): Node, given: Given<wire::OfPublisher>) -> Response {
-    with(given, async |asked| {
-        it.registry()
-            .trust(asked.publisher, asked.handle.as_ref())
-            .await
-    })
-    .await
-}
-
-async fn distrust(State(it): Node, given: Given<wire::OfPublisher>) -> Response {
-    with(given, async |asked| {
-        it.registry().distrust(asked.publisher).await
-    })
-    .await
-}
-
-async fn dial(State(it): Node, given: Given<wire::Dial>) -> Response {
-    with(given, async |asked| {
-        let wrong = |why: String| RegistryError::Address {
-            given: asked.address.clone(),
-            why,
-        };
-        let address = asked
-            .address
-            .parse()
-            .map_err(|error: libp2p::multiaddr::Error| wrong(error.to_string()))?;
-        let most = Duration::from_millis(asked.timeout_ms).min(LONGEST_WAIT);
-        it.node
-            .dial(&address, asked.keep, most)
-            .await
-            .map(|peer| wire::OfPeer { peer })
-    })
-    .await
-}
-
-async fn look(State(it): Node, given: Given<wire::Look>) -> Response {
-    with(given, async |asked| {
-        let most = Duration::from_millis(asked.timeout_ms).min(LONGEST_WAIT);
-        it.node.look(asked.sought, asked.what, most).await
-    })
-    .await
-}
-
-async fn disconnect(State(it): Node, given: Given<wire::OfPeer>) -> Response {
-    with(given, async |asked| {
-        it.node
-            .disconnect(asked.peer)
-            .await
-            .map(|done| Done { done })
-    })
-    .await
-}
-
-async fn judge(State(it): Node, given: Given<wire::Judge>) -> Response {
-    with(given, async |asked| {
-        it.node
-            .judge(asked.peer, asked.ruling)
-            .await
-            .map(|done| Done { done })
-    })
-    .await
-}
-
-async fn wait(State(it): Node, given: Given<wire::Waiting>) -> Response {
-    with(given, async |asked| {
-        let most = Duration::from_millis(asked.timeout_ms).min(LONGEST_WAIT);
-        it.node
-            .wait(asked.what, most)
-            .await
-            .map(|done| Done { done })
-    })
-    .await
-}
-
-async fn backup(State(it): Node, given: Given<Ask>) -> Response {
-    with(given, async |ask| it.node.backup(ask).await).await
-}
-
-async fn shutdown(State(it): Node) -> Response {
-    answer(it.node.shut_down().await)
+    wrong(StatusCode::NOT_FOUND, "no_route", message)
 }

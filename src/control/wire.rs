@@ -1,50 +1,35 @@
-//! Requests and errors of the control socket; other values are the registry's and the bus's own.
+//! Errors of the control socket, and the few values in JSON that are not the registry's or the bus's
+//! own.
+
+use std::time::Duration;
 
 use axum::http::StatusCode;
 use libp2p::PeerId;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::Wait;
 use crate::{
     RegistryError,
-    domain::{
-        conflict::ConflictId,
-        faults::Ruling,
-        hash::{ContentRoot, Hash},
-        lookup::Sought,
-        manifest::Draft,
-        name::{Handle, PackageId, PackageName, PublisherId},
-        transfer::{Transfer, TransferId},
-        version::{RequirementText, VersionText},
-    },
-    registry::{Artifacts, Bundle, Change, Fetched, Order, PublishStep, Receipt, Wanted},
+    domain::{manifest::Draft, transfer::Wanted},
+    registry::{Artifacts, Bundle},
 };
 
 /// In every answer: the version of what is spoken.
 pub const VERSION_HEADER: &str = "swarmdex-protocol";
 
-/// A package as a person writes it: `handle/name`, or `publisher-id/name`.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct OfPackage {
-    pub package: String,
-}
+/// Longest wait that a client may ask for.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-#[derive(Debug, Serialize, Deserialize)]
-pub struct OfRelease {
-    pub package: String,
-    pub requirement: RequirementText,
-}
+/// A deadline as whole milliseconds. The node waits for a minute at most.
+pub mod millis {
+    use super::*;
 
-#[derive(Debug, Serialize, Deserialize)]
-pub struct OfVersion {
-    pub package: String,
-    pub version: VersionText,
-}
+    pub fn serialize<S: Serializer>(most: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(u64::try_from(most.as_millis()).unwrap_or(u64::MAX))
+    }
 
-#[derive(Debug, Serialize, Deserialize)]
-pub struct ChangeOf {
-    pub package: String,
-    pub change: Change,
+    pub fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<Duration, D::Error> {
+        u64::deserialize(from).map(|millis| Duration::from_millis(millis).min(LONGEST_WAIT))
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -55,9 +40,18 @@ pub struct Publish {
     pub artifacts: Artifacts,
 }
 
+/// Content as it comes, from an offset on.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Stream {
+    #[serde(flatten)]
+    pub wanted: Wanted,
+    #[serde(default)]
+    pub from: u64,
+}
+
 /// Many small releases at once.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Import {
+pub struct Batch {
     pub batch: Vec<Bundle>,
     /// Asked for by those who once could ask for something else; nothing else is understood.
     #[serde(default)]
@@ -73,62 +67,15 @@ pub enum ImportAs {
     Sign,
 }
 
-/// A line of the answer to [`Publish`].
+/// A line of the answer to a call that tells how far it is: a publish has steps, and a fetch has
+/// progress.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Publishing {
-    Step(PublishStep),
-    Done(Box<Receipt>),
+pub enum Told<P, D> {
+    Step(P),
+    Progress(P),
+    Done(D),
     Error(Fault),
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-pub struct OfHandle {
-    pub handle: Handle,
-    /// Peers are asked who claims it.
-    #[serde(default)]
-    pub ask: bool,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Called {
-    pub name: PackageName,
-    /// The owner of the package; none means that the node is to publish it.
-    #[serde(default)]
-    pub publisher: Option<PublisherId>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Named {
-    pub name: PackageName,
-    /// The owner of a package that needs one of this name.
-    pub beside: PublisherId,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-pub struct OfPublisher {
-    pub publisher: PublisherId,
-    #[serde(default)]
-    pub handle: Option<Handle>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Dial {
-    /// With `/p2p/` and the peer's id at its end.
-    pub address: String,
-    #[serde(default)]
-    pub keep: bool,
-    pub timeout_ms: u64,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Look {
-    #[serde(flatten)]
-    pub sought: Sought,
-    /// Its purpose, for people.
-    #[serde(default)]
-    pub what: Option<String>,
-    pub timeout_ms: u64,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -136,67 +83,16 @@ pub struct OfPeer {
     pub peer: PeerId,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Judge {
-    pub peer: PeerId,
-    pub ruling: Ruling,
+impl From<PeerId> for OfPeer {
+    fn from(peer: PeerId) -> Self {
+        Self { peer }
+    }
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Waiting {
-    pub what: Wait,
-    pub timeout_ms: u64,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-pub struct OfContent {
-    pub root: ContentRoot,
-}
-
-/// Content as it comes, from an offset on.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Stream {
-    #[serde(flatten)]
-    pub wanted: Wanted,
-    #[serde(default)]
-    pub from: u64,
-}
-
-/// One manifest that a package's head lists.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct OfManifest {
-    pub package: PackageId,
-    pub hash: Hash,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Keep {
-    pub root: ContentRoot,
-    /// For which release; a pin for none in particular is one of its own.
-    #[serde(default)]
-    pub release: String,
-    pub pinned: bool,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-pub struct CleanUp {
-    #[serde(default)]
-    pub all: bool,
-}
-
-/// A line of the answer to a fetch.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Fetching {
-    Progress(Box<Transfer>),
-    Done(Box<Fetched>),
-    Error(Fault),
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Direct {
-    pub id: TransferId,
-    pub order: Order,
+impl From<OfPeer> for PeerId {
+    fn from(OfPeer { peer }: OfPeer) -> Self {
+        peer
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -204,15 +100,44 @@ pub struct Filter {
     pub filter: String,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-pub struct OfConflict {
-    pub id: ConflictId,
+impl From<String> for Filter {
+    fn from(filter: String) -> Self {
+        Self { filter }
+    }
+}
+
+impl From<Filter> for String {
+    fn from(Filter { filter }: Filter) -> Self {
+        filter
+    }
 }
 
 /// An answer of one yes or no.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Done {
     pub done: bool,
+}
+
+impl From<bool> for Done {
+    fn from(done: bool) -> Self {
+        Self { done }
+    }
+}
+
+impl From<Done> for bool {
+    fn from(Done { done }: Done) -> Self {
+        done
+    }
+}
+
+impl From<()> for Done {
+    fn from((): ()) -> Self {
+        Self { done: true }
+    }
+}
+
+impl From<Done> for () {
+    fn from(_: Done) {}
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -1,6 +1,7 @@
 use std::{collections::HashSet, path::Path, time::Duration};
 
 use libp2p::identity::Keypair;
+use rusqlite::OptionalExtension;
 
 use super::*;
 use crate::domain::{
@@ -671,9 +672,12 @@ fn a_kept_statement_is_planned_once_whatever_is_bound() {
     let store = Store::open(dir.path(), Metrics::default()).unwrap();
     let planned_again = store
         .read(|db| {
-            let mut statement = db.prepare("SELECT seq FROM marks WHERE publisher = ? AND name = ?")?;
+            let mut statement =
+                db.prepare("SELECT seq FROM marks WHERE publisher = ? AND name = ?")?;
             for n in 0..8u8 {
-                statement.query_row((vec![n; 38], n.to_string()), |_| Ok(())).optional()?;
+                statement
+                    .query_row((vec![n; 38], n.to_string()), |_| Ok(()))
+                    .optional()?;
             }
             Ok(statement.get_status(rusqlite::StatementStatus::RePrepare))
         })

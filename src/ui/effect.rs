@@ -1,10 +1,11 @@
 //! Effects that an update asks for, and the messages that carry their results.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use libp2p::PeerId;
 
 use super::{
+    Shown,
     model::{
         form::FileState,
         peers::{PeerAction, PeerPackages},
@@ -18,7 +19,7 @@ use crate::{
     Result,
     archive::pack::PackListing,
     bus::Level,
-    control::{Control, Link, Logged},
+    control::{Link, Logged},
     domain::{
         conflict::{ConflictId, ConflictList},
         hash::ContentRoot,
@@ -168,7 +169,7 @@ pub enum Effect {
 
 /// The result of an effect.
 pub enum EffectResult {
-    Started(Box<Result<Arc<dyn Control>>>),
+    Started(Box<Result<Shown>>),
     Search {
         generation: u64,
         update: SearchUpdate,

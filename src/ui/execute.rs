@@ -8,6 +8,7 @@ use std::{
 use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
 
 use super::{
+    Shown,
     effect::{Download, Effect, EffectResult},
     files::{self, Stamp},
     model::{
@@ -16,6 +17,7 @@ use super::{
         publish::Hashed,
         readme::ReadmeText,
     },
+    recorded,
 };
 use crate::{
     Result,
@@ -37,7 +39,7 @@ use crate::{
 
 /// Runs effects in tasks of their own.
 pub struct Executor {
-    control: Option<Arc<dyn Control>>,
+    shown: Option<Shown>,
     messages: mpsc::Sender<EffectResult>,
     search: Option<JoinHandle<()>>,
     /// The release that was read or packed last, ready to be published.
@@ -51,7 +53,7 @@ pub struct Executor {
 impl Executor {
     pub fn new(messages: mpsc::Sender<EffectResult>) -> Self {
         Self {
-            control: None,
+            shown: None,
             messages,
             search: None,
             ready: Arc::default(),
@@ -60,8 +62,8 @@ impl Executor {
         }
     }
 
-    pub fn connect(&mut self, control: Arc<dyn Control>) {
-        let (mut link, messages) = (control.link(), self.messages.clone());
+    pub fn connect(&mut self, shown: Shown) {
+        let (mut link, messages) = (shown.watch().link(), self.messages.clone());
         tokio::spawn(async move {
             while link.changed().await.is_ok() {
                 let now = link.borrow_and_update().clone();
@@ -70,7 +72,7 @@ impl Executor {
                 }
             }
         });
-        self.control = Some(control);
+        self.shown = Some(shown);
     }
 
     pub fn run(&mut self, effect: Effect) {
@@ -120,11 +122,18 @@ impl Executor {
 
     /// Runs an effect that needs the node.
     fn ask(&mut self, effect: Effect) {
-        let Some(control) = self.control.clone() else {
-            return;
+        let messages = self.messages.clone();
+        let control = match self.shown.clone() {
+            Some(Shown::Node(control)) => control,
+            Some(Shown::Recording(_)) => {
+                if let Some(result) = recorded::result_of(effect) {
+                    tokio::spawn(async move { messages.send(result).await });
+                }
+                return;
+            }
+            None => return,
         };
         let (registry, contents) = (control.registry(), control.contents());
-        let messages = self.messages.clone();
         match effect {
             Effect::Search { generation, text } => {
                 self.stop_search();

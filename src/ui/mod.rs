@@ -13,6 +13,7 @@ mod marks;
 mod measure;
 mod model;
 mod popup;
+mod recorded;
 mod runtime;
 mod screen;
 mod table;
@@ -45,7 +46,7 @@ use crate::{
     bus::Level,
     clock,
     config::{Lists, Settings},
-    control::Control,
+    control::{Control, Watch},
 };
 use effect::EffectResult;
 use execute::Executor;
@@ -53,6 +54,30 @@ use model::{Model, recent::RecentSearches};
 use runtime::{Explorer, FrameLook, Sources};
 use terminal::Tui;
 use theme::Themes;
+
+/// The subject of the explorer.
+#[derive(Clone)]
+pub enum Shown {
+    /// A running node.
+    Node(Arc<dyn Control>),
+    /// A recording, which can only be watched.
+    Recording(Arc<dyn Watch>),
+}
+
+impl From<Arc<dyn Control>> for Shown {
+    fn from(node: Arc<dyn Control>) -> Self {
+        Self::Node(node)
+    }
+}
+
+impl Shown {
+    fn watch(&self) -> &dyn Watch {
+        match self {
+            Self::Node(node) => &**node,
+            Self::Recording(recording) => &**recording,
+        }
+    }
+}
 
 /// Settings of the explorer.
 pub struct ExplorerOptions {
@@ -150,8 +175,8 @@ pub fn is_dumb() -> bool {
 
 /// Runs until the user quits. Draws the first frame at once, while `starting` is still starting the
 /// node or connecting to it.
-pub async fn run(
-    starting: impl Future<Output = Result<Arc<dyn Control>>> + Send + 'static,
+pub async fn run<S: Into<Shown>>(
+    starting: impl Future<Output = Result<S>> + Send + 'static,
     options: ExplorerOptions,
 ) -> Result<()> {
     check_terminal()?;
@@ -195,7 +220,7 @@ pub async fn run(
         frames: 0,
     };
     let start = tokio::spawn(async move {
-        let started = Box::new(starting.await);
+        let started = Box::new(starting.await.map(Into::into));
         // Sending fails if the user has quit by now.
         let _ = sender.send(EffectResult::Started(started)).await;
     });

@@ -1,6 +1,6 @@
 //! The event loop: decides what is handled first, and when a frame is drawn.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use crossterm::event::{Event as Input, KeyEventKind};
 use futures::{Stream, StreamExt};
@@ -8,7 +8,7 @@ use ratatui::Frame;
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
-    ascii,
+    Shown, ascii,
     effect::{Effect, EffectResult, MESSAGES},
     execute::Executor,
     keymap::Chord,
@@ -22,7 +22,6 @@ use crate::{
     RegistryError, Result,
     bus::{Batch, Level},
     clock,
-    control::Control,
     domain::text::fit,
 };
 
@@ -187,10 +186,10 @@ impl<S: Surface> Explorer<S> {
         Ok(())
     }
 
-    fn connect(&mut self, started: Result<Arc<dyn Control>>) -> Result<mpsc::Receiver<Batch>> {
-        let control = started?;
-        let events = control.subscribe();
-        self.executor.connect(control);
+    fn connect(&mut self, started: Result<Shown>) -> Result<mpsc::Receiver<Batch>> {
+        let shown = started?;
+        let events = shown.watch().subscribe();
+        self.executor.connect(shown);
         self.model.running = true;
         self.model.dirty = true;
         let mut effects = vec![Effect::Own];

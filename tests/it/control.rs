@@ -11,7 +11,7 @@ use std::{
 use crate::lab::{Lab, PATIENCE, TCP, draft, put, reference};
 use swarmdex::{
     bus::Batch,
-    control::{self, Control, Link, Local, PROTOCOL, Remote, Serving, Target, Wait},
+    control::{self, Control, Link, Local, PROTOCOL, Remote, Serving, Target, Wait, Watch},
     domain::{
         conflict::{ConflictId, ConflictList},
         faults::Ruling,

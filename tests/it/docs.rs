@@ -99,12 +99,17 @@ fn blocks(text: &str, language: &str) -> Vec<String> {
 }
 
 #[test]
-fn keys_and_settings_are_the_programs() {
+fn keys_settings_and_calls_are_the_programs() {
     same("docs/keys.md", "keys", &swarmdex::ui::keys_markdown());
     same(
         "docs/settings.md",
         "settings",
         &swarmdex::config::keys_markdown(),
+    );
+    same(
+        "docs/control.md",
+        "calls",
+        &swarmdex::control::calls_markdown(),
     );
 }
 

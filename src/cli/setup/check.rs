@@ -14,7 +14,7 @@ use crate::{
     RegistryError, Result,
     bus::Batch,
     cli::{DONE, FAILED, print},
-    control::{Control, Remote},
+    control::{Remote, Watch},
     domain::request::ClientRequest,
     gateway,
 };

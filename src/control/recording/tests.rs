@@ -1,3 +1,4 @@
+use libp2p::PeerId;
 use serde_json::Value;
 
 use super::*;
@@ -93,7 +94,7 @@ async fn what_was_recorded_is_played_and_what_is_cut_off_is_said() {
     );
     assert_eq!(
         played(&path).await,
-        ["first", "second", "the recording is over; q quits"]
+        ["first", "second", "the recording is over"]
     );
     assert_eq!(
         Replay::open(&path, 1.0).unwrap().batches().unwrap().len(),

@@ -249,7 +249,10 @@ pub fn verdict(sample: &Sample) -> HealthVerdict {
     }
     let cause = match sample.peers() {
         0 => "starting: looking for peers".to_owned(),
-        peers => format!("connected to {}; every measure is healthy", quantity(peers, "peer")),
+        peers => format!(
+            "connected to {}; every measure is healthy",
+            quantity(peers, "peer")
+        ),
     };
     HealthVerdict {
         state: HealthState::Good,

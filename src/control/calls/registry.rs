@@ -1,0 +1,187 @@
+//! The calls of the registry.
+
+use async_trait::async_trait;
+use axum::{http::Method, routing::MethodFilter};
+use tokio::sync::mpsc;
+
+use super::{
+    super::{Local, Remote, wire::Batch},
+    Call, Control, Field, Row, calls, last,
+};
+use crate::{
+    RegistryError, Result,
+    domain::{
+        conflict::{ConflictId, ConflictList, Evidence},
+        hash::Hash,
+        manifest::{Draft, Manifest},
+        name::{Handle, PackageId, PackageName, PackageRef, PublisherId},
+        query::Query,
+        release::ReleaseEntry,
+        trust::Claims,
+        version::{RequirementText, VersionText},
+    },
+    registry::{
+        Artifacts, Bundle, Change, Imported, LookAlike, Namesake, OwnPackages, OwnPublisher,
+        Package, PublishStep, Receipt, Registry, Release, SearchResults, SearchUpdate,
+    },
+};
+
+/// Reads a package as a person writes it: `handle/name`, or `publisher-id/name`. The request has it
+/// as text, so that a name that cannot be one is refused with the name's own error.
+fn reference(text: &str) -> Result<PackageRef> {
+    Ok(text.parse()?)
+}
+
+calls! {
+    impl Registry for Remote {
+        fn search_stream(&self, query: Query) -> mpsc::Receiver<SearchUpdate> {
+            self.search_updates(query)
+        }
+
+        async fn publish(
+            &self,
+            draft: Draft,
+            artifacts: Artifacts,
+            progress: Option<mpsc::Sender<PublishStep>>,
+        ) -> Result<Receipt> {
+            self.publish_steps(draft, artifacts, progress).await
+        }
+
+        async fn list_versions(&self, package: &PackageRef) -> Result<Vec<ReleaseEntry>> {
+            self.get_package(package).await.map(|package| package.releases.into())
+        }
+
+        async fn exists(&self, package: &PackageRef) -> Result<bool> {
+            match self.get_package(package).await {
+                Ok(_) => Ok(true),
+                Err(error) if matches!(error.code(), "not_found" | "unknown_handle") => Ok(false),
+                Err(error) => Err(error),
+            }
+        }
+    }
+
+    /// Returns hits, the best first; their total; what was searched for instead, if anything;
+    /// counts by label; how many peers were asked and answered, and what share of all packages they
+    /// have. `text` is in the language of searches; there may also be `categories`, `tags`,
+    /// `offset`, `min_reputation`, `local`, `timeout` (a duration).
+    POST "/v1/search" r#"{"text": "web", "limit": 50}"#:
+    #[serde(transparent)]
+    Search = search(query: &Query as Query) -> SearchResults
+        |local| local.registry().search(&query).await;
+
+    /// Returns the package's current state.
+    POST "/v1/package" r#"{"package": "alice/web"}"#:
+    GetPackage = get_package(package: &PackageRef as String) -> Package
+        |local| local.registry().get_package(&reference(&package)?).await;
+
+    /// Returns the release that is chosen.
+    POST "/v1/release" r#"{"package": "alice/web", "requirement": "^1.2"}"#:
+    GetRelease = get_package_version(
+        package: &PackageRef as String,
+        requirement: &RequirementText as RequirementText,
+    ) -> Release
+        |local| local.registry().get_package_version(&reference(&package)?, &requirement).await;
+
+    /// Returns one manifest.
+    POST "/v1/manifest" r#"{"package": "alice/web", "version": "1.2.0"}"#:
+    GetManifest = metadata(
+        package: &PackageRef as String,
+        version: &VersionText as VersionText,
+    ) -> Manifest
+        |local| local.registry().metadata(&reference(&package)?, &version).await;
+
+    /// Returns a manifest that the package's head lists, from here or from the network.
+    POST "/v1/manifest/by-hash"
+        r#"{"package": {"owner": "12D3KooW…", "name": "web"}, "hash": "HASH"}"#:
+    ManifestOf = manifest_of(
+        package: &PackageId as PackageId,
+        hash: &Hash as Hash,
+    ) -> Manifest
+        |local| local.registry().manifest_of(&package, &hash).await;
+
+    /// Signs many small releases as the node's own, each package once, and returns what became of
+    /// each: `taken`, `behind` with its version and the latest, `known`, or `refused` with why.
+    /// Each has a `draft`, a `file` (its name) and a `text`.
+    POST "/v1/import" r#"{"batch": []}"#, changes "importing":
+    #[serde(transparent)]
+    Import = import(batch: Vec<Bundle> as Batch) -> Vec<Imported>
+        |local| local.registry().import(batch.batch).await;
+
+    /// Changes what is said of a release, and returns the receipt. Others are `unyank`, `deprecate`
+    /// with a `message`, and `tag` with a `tag`.
+    POST "/v1/change"
+        r#"{"package": "alice/web", "change": {"what": "yank", "version": "1.2.0", "why": "…"}}"#,
+        changes "changing what is said of a release":
+    ChangeOf = change(package: &PackageRef as String, change: Change) -> Receipt
+        |local| local.registry().change(&reference(&package)?, change).await;
+
+    /// Returns this node's publisher and its packages.
+    GET "/v1/own":
+    Own = own() -> OwnPackages
+        |local| local.registry().own().await;
+
+    /// Returns this node's publisher as `id`; makes its key if there is none, and then `new_key` is
+    /// its path.
+    POST "/v1/publisher", changes "making a publisher's key":
+    Publisher = publisher() -> OwnPublisher
+        |local| local.registry().publisher().await;
+
+    /// Tells what a handle means here, and pins nothing. Without `ask` no peer is asked. `bound` is
+    /// the key that it means, `own` or `pinned`; `own` is the node's key, and `published` whether
+    /// that has used it; `claimants` are those who claim it, the first seen first, each with
+    /// `since`; `answered` of the `needed` peers have answered.
+    POST "/v1/claims" r#"{"handle": "alice", "ask": true}"#:
+    WhoClaims = claims(handle: &Handle as Handle, #[serde(default)] ask: bool) -> Claims
+        |local| local.registry().claims(&handle, ask).await;
+
+    /// Returns the known package that it may be taken for, and `why` that is known (`own`,
+    /// `pinned`, `needed`), or `null`. Without `publisher` it is one that is to be published here.
+    POST "/v1/look-alike" r#"{"name": "serde-json", "publisher": "12D3KooW…"}"#:
+    IsLookAlike = look_alike(
+        name: &PackageName as PackageName,
+        #[serde(default)] publisher: Option<PublisherId>,
+    ) -> Option<LookAlike>
+        |local| local.registry().look_alike(&name, publisher).await;
+
+    /// Returns the packages of this very name that are known: an own one, that of the publisher
+    /// `beside`, and those of pinned ones; nobody is asked.
+    POST "/v1/namesakes" r#"{"name": "pypi:six", "beside": "12D3KooW…"}"#:
+    Namesakes = namesakes(
+        name: &PackageName as PackageName,
+        beside: PublisherId,
+    ) -> Vec<Namesake>
+        |local| local.registry().namesakes(&name, beside).await;
+
+    /// Returns `cases`, the one seen last first: what does not go together, with both sides, which
+    /// one counts and why; `forgotten` counts older ones that had to make room.
+    GET "/v1/conflicts":
+    Conflicts = conflicts() -> ConflictList
+        |local| local.registry().conflicts().await;
+
+    /// Returns [evidence](evidence.md) that anybody can verify; `no_conflict`, or `one_sided` where
+    /// it would prove nothing.
+    POST "/v1/conflicts/evidence" r#"{"id": "0123456789abcdef0123456789abcdef"}"#:
+    EvidenceOf = conflict_evidence(id: ConflictId) -> Evidence
+        |local| local.registry().conflict_evidence(id).await;
+
+    /// Binds a handle to a key on this node.
+    POST "/v1/pin" r#"{"handle": "alice", "publisher": "12D3KooW…"}"#, changes "pinning a handle":
+    Pin = pin(handle: &Handle as Option<Handle>, publisher: PublisherId) -> ()
+        |local| {
+            let none = || RegistryError::Usage("say which handle to pin".to_owned());
+            local.registry().pin(&handle.ok_or_else(none)?, publisher).await
+        };
+
+    /// Takes a distrust back. With a `handle`, that means this key from now on.
+    POST "/v1/trust" r#"{"publisher": "12D3KooW…"}"#, changes "trusting":
+    Trusting = trust(
+        publisher: PublisherId,
+        #[serde(default)] handle: Option<&Handle> as Option<Handle>,
+    ) -> ()
+        |local| local.registry().trust(publisher, handle.as_ref()).await;
+
+    /// Hides a publisher's packages on this node.
+    POST "/v1/distrust" r#"{"publisher": "12D3KooW…"}"#, changes "distrusting":
+    Distrust = distrust(publisher: PublisherId) -> ()
+        |local| local.registry().distrust(publisher).await;
+}

@@ -1,0 +1,29 @@
+//! The call that also a recording answers.
+
+use async_trait::async_trait;
+use axum::{http::Method, routing::MethodFilter};
+use tokio::sync::{mpsc, watch};
+
+use super::{
+    super::{Link, Local, Remote, Status, Watch},
+    Call, Control, Row, calls, last,
+};
+use crate::{Result, bus};
+
+calls! {
+    impl Watch for Remote {
+        fn subscribe(&self) -> mpsc::Receiver<bus::Batch> {
+            self.batches()
+        }
+
+        fn link(&self) -> watch::Receiver<Link> {
+            self.link.subscribe()
+        }
+    }
+
+    /// Returns the identity and the state of the node: its id, process, socket, data directory and
+    /// counts.
+    GET "/v1/status":
+    GetStatus = status() -> Status
+        |local| local.status().await;
+}

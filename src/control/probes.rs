@@ -1,0 +1,89 @@
+//! What other programs look at: metrics for Prometheus, and probes for whatever restarts a service.
+//! Answers are text, or have the node's state in their status, so that no row of a call says them.
+
+use axum::{
+    Json,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde::Serialize;
+
+use super::{
+    Control, Watch,
+    answer::{Node, refuse},
+    calls::Row,
+};
+use crate::domain::health::{HealthState, HealthVerdict, Measure, rows, verdict};
+
+pub(super) const ROWS: &[Row] = &[
+    Row::by_hand(
+        "GET",
+        "/metrics",
+        "",
+        &["Returns every metric, for Prometheus."],
+        || get(metrics),
+    ),
+    Row::by_hand("GET", "/v1/metrics", "", &["Returns the same."], || {
+        get(metrics)
+    }),
+    Row::by_hand(
+        "GET",
+        "/healthz",
+        "",
+        &["Says 200 while the verdict is good or degraded, 503 while it is bad, with its cause."],
+        || get(healthz),
+    ),
+    Row::by_hand(
+        "GET",
+        "/readyz",
+        "",
+        &["Says 200 once the node listens."],
+        || get(readyz),
+    ),
+];
+
+async fn metrics(State(it): Node) -> Response {
+    /// <https://prometheus.io/docs/instrumenting/exposition_formats/>
+    const KIND: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    match it.node.metrics().await {
+        Ok(text) => ([(header::CONTENT_TYPE, KIND)], text).into_response(),
+        Err(error) => refuse(&error),
+    }
+}
+
+/// Tells if the node works, for a probe that restarts it when it does not.
+async fn healthz(State(it): Node) -> Response {
+    #[derive(Serialize)]
+    struct Answer {
+        verdict: HealthVerdict,
+        /// Measures that are not good.
+        wrong: Vec<Measure>,
+    }
+    let sample = match it.node.health().await {
+        Ok(sample) => sample,
+        Err(error) => return refuse(&error),
+    };
+    let verdict = verdict(&sample);
+    let status = match verdict.state {
+        HealthState::Good | HealthState::Degraded => StatusCode::OK,
+        HealthState::Bad => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    let wrong = rows(&sample)
+        .into_iter()
+        .filter(|row| row.state > Some(HealthState::Good));
+    let wrong = wrong.map(|row| row.measure).collect();
+    (status, Json(Answer { verdict, wrong })).into_response()
+}
+
+/// Tells if the node takes requests: it does once it listens, even with no peers.
+async fn readyz(State(it): Node) -> Response {
+    match it.node.status().await {
+        Ok(status) if !status.node.addresses.is_empty() => {
+            (StatusCode::OK, "ready\n").into_response()
+        }
+        Ok(_) => (StatusCode::SERVICE_UNAVAILABLE, "it does not listen\n").into_response(),
+        Err(error) => refuse(&error),
+    }
+}
