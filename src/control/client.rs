@@ -312,7 +312,7 @@ impl Remote {
     pub(super) async fn call<C: Call>(&self, call: C) -> Result<C::Answer> {
         C::CHANGES.map_or(Ok(()), |what| self.may(what))?;
         let written = self.encode(&call)?;
-        let (path, body) = if calls::has_body::<C>() || C::METHOD != Method::GET {
+        let (path, body) = if calls::has_body::<C>() {
             (C::ROUTE.to_owned(), written)
         } else {
             (format!("{}{}", C::ROUTE, query(&written)), Vec::new())

@@ -1,5 +1,5 @@
-//! Errors of the control socket, and the few values in JSON that are not the registry's or the bus's
-//! own.
+//! Errors of the control socket, and the few values in JSON that are not the registry's or the
+//! bus's own.
 
 use std::time::Duration;
 

@@ -1,14 +1,12 @@
 //! The calls about content, without its bytes.
 
-use async_trait::async_trait;
-use axum::{http::Method, routing::MethodFilter};
 use bytes::Bytes;
 use libp2p::PeerId;
 use tokio::sync::mpsc;
 
 use super::{
     super::{Local, Remote, wire::Done},
-    Call, Control, Field, Row, calls, last,
+    Control, calls,
 };
 use crate::{
     Result,

@@ -17,12 +17,11 @@
 //! without a limit on its time, and says why. A call without a body has its fields in the query,
 //! and its example begins with `?` if there are any.
 //!
-//! Callers use the traits ([`Watch`](super::Watch), [`Control`], [`Registry`](crate::registry::
-//! Registry), [`Contents`](crate::registry::Contents), [`Names`](crate::registry::Names)), and get
-//! the answer of the call that they made. Only a macro can make methods of a trait from a table;
-//! [`Call`] and [`Reach`] are plain code. What no row can say (streams of bytes, lines and events,
-//! and text that is no JSON) is in [`streams`](super::streams) and [`probes`](super::probes), which
-//! have rows made by hand for the router and the page.
+//! Callers use the traits (`Watch`, [`Control`], `Registry`, `Contents`, `Names`), and get the
+//! answer of the call that they made. Only a macro can make methods of a trait from a table;
+//! [`Call`] and [`Reach`] are plain code. Streams of bytes, lines and events, and text that is no
+//! JSON, fit no row: [`streams`](super::streams) and [`probes`](super::probes) have them, with rows
+//! made by hand for the router and the page.
 
 mod contents;
 mod names;
@@ -70,8 +69,6 @@ pub(in crate::control) trait Call:
     const CHANGES: Option<&'static str>;
     /// The call takes as long as it takes.
     const ENDLESS: bool;
-    /// Its row in the table.
-    const ROW: Row;
 
     /// Answers in the node's own process.
     fn run(self, node: &Local) -> impl Future<Output = Result<Self::Answer>> + Send;
@@ -288,10 +285,10 @@ macro_rules! last {
 /// members come first.
 macro_rules! calls {
     ($(#[$about:meta])* pub trait $trait:ident: $super:ident { $($own:tt)* } $($rows:tt)*) => {
-        calls! { @rows [$(#[$about])* pub trait $trait: $super] [$($own)*] $($rows)* }
+        $crate::control::calls::calls! { @rows [$(#[$about])* pub trait $trait: $super] [$($own)*] $($rows)* }
     };
     (impl $trait:ident for $who:ident { $($own:tt)* } $($rows:tt)*) => {
-        calls! { @rows [impl $trait for $who] [$($own)*] $($rows)* }
+        $crate::control::calls::calls! { @rows [impl $trait for $who] [$($own)*] $($rows)* }
     };
     (@rows [$($head:tt)*] [$($own:tt)*] $(
         $(#[doc = $doc:literal])*
@@ -307,20 +304,20 @@ macro_rules! calls {
             #[derive(Debug, serde::Serialize, serde::Deserialize)]
             $(#[$attr])*
             struct $name {
-                $($(#[$field])* $arg: last!($type $(, $json)?)),*
+                $($(#[$field])* $arg: $crate::control::calls::last!($type $(, $json)?)),*
             }
 
-            impl Call for $name {
+            impl $crate::control::calls::Call for $name {
                 type Answer = $answer;
-                type Json = last!($answer $(, $sent)?);
+                type Json = $crate::control::calls::last!($answer $(, $sent)?);
 
-                const METHOD: Method = Method::$method;
-                const FILTER: MethodFilter = MethodFilter::$method;
+                const METHOD: axum::http::Method = axum::http::Method::$method;
+                const FILTER: axum::routing::MethodFilter =
+                    axum::routing::MethodFilter::$method;
                 const ROUTE: &'static str = $route;
                 const EXAMPLE: &'static str = concat!($($example)?);
                 const CHANGES: Option<&'static str> = [$(Some($change),)? None][0];
                 const ENDLESS: bool = !concat!($($reason)?).is_empty();
-                const ROW: Row = Row::of::<Self>(stringify!($method), &[$($doc),*]);
 
                 async fn run(self, $node: &Local) -> Result<$answer> {
                     let Self { $($arg),* } = self;
@@ -329,7 +326,7 @@ macro_rules! calls {
             }
         )*
 
-        #[async_trait]
+        #[async_trait::async_trait]
         $($head)* {
             $($own)*
 
@@ -339,12 +336,16 @@ macro_rules! calls {
                 /// # Errors
                 /// Those of every call.
                 async fn $call(&self, $($arg: $type),*) -> Result<$answer> {
-                    self.reach().call($name { $($arg: Field::of($arg)),* }).await
+                    self.reach()
+                        .call($name { $($arg: $crate::control::calls::Field::of($arg)),* })
+                        .await
                 }
             )*
         }
 
-        pub(super) const ROWS: &[Row] = &[$($name::ROW),*];
+        pub(super) const ROWS: &[$crate::control::calls::Row] = &[$(
+            $crate::control::calls::Row::of::<$name>(stringify!($method), &[$($doc),*])
+        ),*];
     };
 }
 
@@ -366,11 +367,15 @@ mod tests {
         for row in rows() {
             assert!(seen.insert((row.method, row.route)), "{}", row.route);
             assert!(!row.told.is_empty(), "{}", row.route);
-            let Some(reads) = row.reads.filter(|_| row.body.starts_with('{')) else {
+            let Some(reads) = row.reads else {
                 continue;
             };
-            let text = row
-                .body
+            let in_body = row.body.starts_with('{');
+            assert_eq!(row.body.starts_with('?'), !in_body && !row.body.is_empty());
+            assert!(!in_body || row.method != "GET", "{}", row.route);
+            // Without an example there is nothing that has to be said.
+            let example = if in_body { row.body } else { "{}" };
+            let text = example
                 .replace("12D3KooW…", PEER)
                 .replace("bafk…", &root)
                 .replace("HASH", &"0a".repeat(32));

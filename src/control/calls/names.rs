@@ -1,11 +1,8 @@
 //! The calls about bare names and their publishers.
 
-use async_trait::async_trait;
-use axum::{http::Method, routing::MethodFilter};
-
 use super::{
     super::{Local, Remote, wire::Done},
-    Call, Control, Field, Row, calls, last,
+    Control, calls,
 };
 use crate::{
     RegistryError, Result,

@@ -2,8 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use async_trait::async_trait;
-use axum::{http::Method, routing::MethodFilter};
 use libp2p::{Multiaddr, PeerId, multiaddr};
 
 use super::{
@@ -11,7 +9,7 @@ use super::{
         Local, Logged, Wait, Watch,
         wire::{Done, Filter, OfPeer, millis},
     },
-    Call, Field, Reach, Row, calls, last,
+    Reach, calls,
 };
 use crate::{
     RegistryError, Result,
@@ -100,8 +98,8 @@ calls! {
     ) -> LookupResult
         |local| local.node.look(sought, what, most).await;
 
-    /// Connects to a peer, and returns it once it is known to be of this network. With `keep` it is
-    /// dialled again whenever the connection is lost.
+    /// Connects to a peer, and returns its id as `peer` once it is known to be of this network. With
+    /// `keep` it is dialled again whenever the connection is lost.
     ///
     /// Fails with [`Address`](crate::RegistryError::Address) for an address that cannot be dialled,
     /// and with [`Unreached`](crate::RegistryError::Unreached) after `most`.
@@ -151,12 +149,12 @@ calls! {
     Logs = logs(#[serde(default)] since: u64) -> Logged
         |local| Ok(local.logged(since));
 
-    /// Returns the filter of the log: a level or directives, as in the setting `log_level`.
+    /// Returns the `filter` of the log: a level or directives, as in the setting `log_level`.
     GET "/v1/log-filter":
     LogFilter = log_filter() -> String as Filter
         |_local| Ok(telemetry::filter());
 
-    /// Sets the filter of the log, until the node ends, and returns the filter in force.
+    /// Sets the filter of the log, until the node ends, and returns the `filter` in force.
     ///
     /// Fails with [`Usage`](crate::RegistryError::Usage) for one that cannot be understood.
     PUT "/v1/log-filter" r#"{"filter": "info,libp2p_kad=debug"}"#,

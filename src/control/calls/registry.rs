@@ -1,12 +1,10 @@
 //! The calls of the registry.
 
-use async_trait::async_trait;
-use axum::{http::Method, routing::MethodFilter};
 use tokio::sync::mpsc;
 
 use super::{
     super::{Local, Remote, wire::Batch},
-    Call, Control, Field, Row, calls, last,
+    Control, calls,
 };
 use crate::{
     RegistryError, Result,

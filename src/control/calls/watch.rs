@@ -1,12 +1,10 @@
 //! The call that also a recording answers.
 
-use async_trait::async_trait;
-use axum::{http::Method, routing::MethodFilter};
 use tokio::sync::{mpsc, watch};
 
 use super::{
     super::{Link, Local, Remote, Status, Watch},
-    Call, Control, Row, calls, last,
+    Control, calls,
 };
 use crate::{Result, bus};
 

@@ -57,7 +57,8 @@ pub(in crate::control) const ROWS: &[Row] = &[
     Row::by_hand(
         "POST",
         "/v1/publish",
-        "`{\"draft\": {…}, \"content\": {\"files\": […]}}`, in `content` also `readme`, `native`",
+        "`{\"draft\": {…}, \"content\": {\"files\": […]}}`; in `content` also `readme` and \
+         `native`",
         &["Sends a JSON value a line: `step`s, then `done` with the receipt, or `error`."],
         || post(publish),
     ),
