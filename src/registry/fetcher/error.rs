@@ -23,12 +23,12 @@ pub enum FetcherError {
         size: u64,
     },
     /// The store or the network failed, or the node ends.
-    Node(RegistryError),
+    Node(Box<RegistryError>),
 }
 
 impl From<RegistryError> for FetcherError {
     fn from(error: RegistryError) -> Self {
-        Self::Node(error)
+        Self::Node(Box::new(error))
     }
 }
 
@@ -55,7 +55,7 @@ impl From<FetcherError> for RegistryError {
                 done,
                 size,
             },
-            Error::Node(error) => error,
+            Error::Node(error) => *error,
         }
     }
 }

@@ -48,7 +48,7 @@ pub enum PackagesError {
     /// A name or requirement that breaks a rule.
     Name(NameError),
     /// The store or the network failed, or the node ends.
-    Node(RegistryError),
+    Node(Box<RegistryError>),
 }
 
 impl From<HandleError> for PackagesError {
@@ -65,7 +65,7 @@ impl From<NameError> for PackagesError {
 
 impl From<RegistryError> for PackagesError {
     fn from(error: RegistryError) -> Self {
-        Self::Node(error)
+        Self::Node(Box::new(error))
     }
 }
 
@@ -90,7 +90,7 @@ impl From<PackagesError> for RegistryError {
             Error::NameInSettings { pattern, owner } => Self::NameInSettings { pattern, owner },
             Error::Distrusted(publisher) => Self::Distrusted(publisher),
             Error::Name(error) => error.into(),
-            Error::Node(error) => error,
+            Error::Node(error) => *error,
         }
     }
 }

@@ -40,7 +40,7 @@ pub(crate) enum PublisherError {
     /// A name that breaks a rule.
     Name(NameError),
     /// The store or the network failed, or the node ends.
-    Node(RegistryError),
+    Node(Box<RegistryError>),
 }
 
 /// The reason why a release or a file may not be added to a package.
@@ -119,7 +119,7 @@ impl From<NameError> for PublisherError {
 
 impl From<RegistryError> for PublisherError {
     fn from(error: RegistryError) -> Self {
-        Self::Node(error)
+        Self::Node(Box::new(error))
     }
 }
 
@@ -142,7 +142,7 @@ impl From<PublisherError> for RegistryError {
             Error::Change(error) => error.into(),
             Error::Packages(error) => error.into(),
             Error::Name(error) => error.into(),
-            Error::Node(error) => error,
+            Error::Node(error) => *error,
         }
     }
 }

@@ -61,13 +61,12 @@ async fn several_at_once<F: Future<Output = Result<Turn, PublisherError>>>(
     let mut turns = stream::iter(pending).map(named).buffer_unordered(AT_ONCE);
     let mut any = false;
     while let Some((package, turn)) = turns.next().await {
-        match turn {
+        match turn.map_err(RegistryError::from) {
             Ok(Turn::Tried) => any = true,
             Ok(Turn::Left) => {}
-            Ok(Turn::Over) | Err(PublisherError::Node(RegistryError::Closed)) => break,
+            Ok(Turn::Over) | Err(RegistryError::Closed) => break,
             Err(error) => {
                 any = true;
-                let error = RegistryError::from(error);
                 tracing::warn!(%package, %error, "not delivered yet, and tried again");
             }
         }

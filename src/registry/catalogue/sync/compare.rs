@@ -326,20 +326,20 @@ fn is_unwanted(verdict: &HeadVerdict) -> bool {
 /// The side on which something went wrong.
 #[derive(Debug)]
 pub enum SyncFailure {
-    Ours(RegistryError),
+    Ours(Box<RegistryError>),
     Theirs(Stopped),
 }
 
 impl From<RegistryError> for SyncFailure {
     fn from(error: RegistryError) -> Self {
-        Self::Ours(error)
+        Self::Ours(Box::new(error))
     }
 }
 
 impl From<SyncFailure> for RegistryError {
     fn from(failure: SyncFailure) -> Self {
         match failure {
-            SyncFailure::Ours(error) => error,
+            SyncFailure::Ours(error) => *error,
             SyncFailure::Theirs(stopped) => Self::NotCompared {
                 why: stopped.to_string(),
             },

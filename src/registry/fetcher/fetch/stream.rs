@@ -72,7 +72,7 @@ impl Fetcher {
                             Some(Err(error)) => Err(error),
                         },
                     },
-                    Err(error) => Err(FetcherError::Node(error)),
+                    Err(error) => Err(error.into()),
                 };
                 let piece = piece.map_err(RegistryError::from);
                 let failed = piece.is_err();
