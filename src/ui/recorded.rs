@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 
 use super::{
     effect::{Download, Effect, EffectResult},
-    model::peers::Deed,
+    model::peers::PeerAction,
 };
 use crate::{
     RegistryError, Result,
@@ -35,7 +35,7 @@ pub fn result_of(effect: Effect) -> Option<EffectResult> {
             },
             after: Duration::ZERO,
         },
-        Effect::Look { generation, .. } => EffectResult::Looked {
+        Effect::GetPackage { generation, .. } => EffectResult::Package {
             generation,
             result: Box::new(refused(PACKAGE)),
         },
@@ -61,19 +61,19 @@ pub fn result_of(effect: Effect) -> Option<EffectResult> {
             order,
             result: Box::new(refused("changing a transfer")),
         },
-        Effect::Peer { name, deed, .. } => EffectResult::Peer {
+        Effect::Peer { name, action, .. } => EffectResult::Peer {
             name,
-            result: Box::new(refused(match deed {
-                Deed::Judge(_) => "judging a peer",
-                Deed::Disconnect => "disconnecting",
+            result: Box::new(refused(match action {
+                PeerAction::Rule(_) => "judging a peer",
+                PeerAction::Disconnect => "disconnecting",
             })),
-            deed,
+            action,
         },
-        Effect::Offer => {
+        Effect::Reannounce => {
             let error = RegistryError::Recorded {
                 what: "offering content",
             };
-            EffectResult::Told(Level::Error, format!("not re-announced: {error}"))
+            EffectResult::Notice(Level::Error, format!("not re-announced: {error}"))
         }
         Effect::Own => EffectResult::Own(Box::new(Ok(OwnPackages {
             publisher: None,
@@ -91,14 +91,14 @@ pub fn result_of(effect: Effect) -> Option<EffectResult> {
             publisher,
             handle,
             what,
-        } => EffectResult::Said {
+        } => EffectResult::Trust {
             what,
             publisher,
             handle,
             trust: Trust::Unknown,
             result: Box::new(refused("trusting")),
         },
-        Effect::Distrust { publisher, what } => EffectResult::Said {
+        Effect::Distrust { publisher, what } => EffectResult::Trust {
             what,
             publisher,
             handle: None,
@@ -126,9 +126,9 @@ mod tests {
 
     #[test]
     fn an_order_is_refused_in_words_and_a_list_is_empty() {
-        let deed = Deed::Judge(Ruling::Protect);
+        let action = PeerAction::Rule(Ruling::Protect);
         let (id, name) = (PeerId::random(), "bob".to_owned());
-        let Some(EffectResult::Peer { result, .. }) = result_of(Effect::Peer { id, name, deed })
+        let Some(EffectResult::Peer { result, .. }) = result_of(Effect::Peer { id, name, action })
         else {
             panic!("no result")
         };
