@@ -424,7 +424,7 @@ fn show(receipt: &Receipt) -> Result<()> {
                 .map(ToString::to_string)
                 .unwrap_or_default(),
         ),
-        ("state", receipt.seq.to_string()),
+        ("revision", receipt.seq.to_string()),
         ("manifest", receipt.manifest.to_string()),
         (
             "content",

@@ -126,14 +126,16 @@ impl fmt::Display for PublishStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Hashed { size } => write!(f, "hashed: {size} bytes"),
-            Self::Signed { seq } => write!(f, "signed: state {seq} of the package"),
-            Self::Stored => f.write_str("stored: nothing is lost from here on"),
+            Self::Signed { seq } => write!(f, "signed: revision {seq} of the package"),
+            Self::Stored => f.write_str("stored: the release is safe on this node"),
             Self::Put => f.write_str("put into the DHT"),
             Self::ReadBack { replicas } => {
-                write!(f, "read back from {}", quantity(*replicas, "peer"))
+                write!(f, "replicated to {}", quantity(*replicas, "peer"))
             }
             Self::Announced { peers } => write!(f, "announced to {}", quantity(*peers, "peer")),
-            Self::Copied { nodes, wanted } => write!(f, "bytes on {nodes} of {wanted} other nodes"),
+            Self::Copied { nodes, wanted } => {
+                write!(f, "content on {nodes} of {wanted} other nodes")
+            }
         }
     }
 }

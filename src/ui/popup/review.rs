@@ -145,7 +145,11 @@ impl ReviewWindow {
         let (content, style) = content(&self.hashed, theme);
         page.field_in("content", &content, style);
         if let Some(left) = self.checked.left {
-            page.field_in("size", &format!("{left} of 8192 bytes left"), theme.dim());
+            page.field_in(
+                "manifest",
+                &format!("{left} of 8192 bytes left"),
+                theme.dim(),
+            );
         }
     }
 }

@@ -85,9 +85,9 @@ fn a_person_publishes_finds_follows_up_and_yanks() {
     terminal.press("\r");
     for step in [
         "hashed: 10 bytes",
-        "signed: state 1",
-        "stored: nothing is lost",
-        "read back from",
+        "signed: revision 1",
+        "stored: the release is safe",
+        "replicated to",
         "announced to 3 peers",
     ] {
         terminal.until_text(step);
