@@ -361,7 +361,7 @@ impl Control for Remote {
 /// Writes the fields of a request as a query, from its JSON.
 fn query(fields: &[u8]) -> String {
     let fields: serde_json::Map<String, Value> = serde_json::from_slice(fields).unwrap_or_default();
-    let mut pairs = form_urlencoded::Serializer::new("?".to_owned());
+    let mut pairs = form_urlencoded::Serializer::for_suffix("?".to_owned(), 1);
     for (name, value) in &fields {
         let text = value
             .as_str()
