@@ -1,4 +1,4 @@
-//! What other programs look at: metrics for Prometheus, and probes for whatever restarts a service.
+//! Other programs look here: metrics for Prometheus, and probes that a service manager asks.
 //! Answers are text, or have the node's state in their status, so that no row of a call says them.
 
 use axum::{

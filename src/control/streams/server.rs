@@ -99,7 +99,7 @@ pub(in crate::control) const ROWS: &[Row] = &[
     ),
 ];
 
-/// What was asked for, and a place for the answer.
+/// Returns the request and a place among the streams, or a refusal.
 #[expect(
     clippy::result_large_err,
     reason = "an answer is what it is, and refusals are rare"
