@@ -142,7 +142,7 @@ pub enum RegistryError {
         "the settings say that {pattern} is {owner}; change it there, under [names], and restart the node"
     )]
     NameInSettings {
-        pattern: NamePattern,
+        pattern: Box<NamePattern>,
         owner: PublisherId,
     },
 

@@ -181,14 +181,21 @@ pub enum Unresolved {
         packages"
     )]
     TooManySteps,
+    /// Boxed, so that results stay small.
     #[error(transparent)]
-    Failed(#[from] RegistryError),
+    Failed(Box<RegistryError>),
+}
+
+impl From<RegistryError> for Unresolved {
+    fn from(error: RegistryError) -> Self {
+        Self::Failed(Box::new(error))
+    }
 }
 
 impl From<Unresolved> for RegistryError {
     fn from(unresolved: Unresolved) -> Self {
         match unresolved {
-            Unresolved::Failed(error) => error,
+            Unresolved::Failed(error) => *error,
             other => Self::Unresolvable {
                 explanation: other.to_string(),
             },

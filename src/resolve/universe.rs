@@ -477,7 +477,7 @@ impl<'a, S: ReleaseSource + ?Sized> Universe<'a, S> {
         let packages = self
             .look_up(wishes.iter().map(|(package, _)| package))
             .map_err(|failed| match failed {
-                Unresolved::Failed(error) => Unresolved::Failed(error.needed_by(Some(by()))),
+                Unresolved::Failed(error) => error.needed_by(Some(by())).into(),
                 other => other,
             })?;
         let mut needs: Vec<(GraphNode, VersionRanges)> = Vec::with_capacity(wishes.len());

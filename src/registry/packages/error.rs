@@ -87,7 +87,10 @@ impl From<PackagesError> for RegistryError {
             Error::Handle(error) => error.into(),
             Error::TooManyHandles { handle, handles } => Self::TooManyHandles { handle, handles },
             Error::OwnHandle { handle, publisher } => Self::OwnHandle { handle, publisher },
-            Error::NameInSettings { pattern, owner } => Self::NameInSettings { pattern, owner },
+            Error::NameInSettings { pattern, owner } => Self::NameInSettings {
+                pattern: Box::new(pattern),
+                owner,
+            },
             Error::Distrusted(publisher) => Self::Distrusted(publisher),
             Error::Name(error) => error.into(),
             Error::Node(error) => *error,
