@@ -672,12 +672,12 @@ fn a_kept_statement_is_planned_once_whatever_is_bound() {
     let store = Store::open(dir.path(), Metrics::default()).unwrap();
     let planned_again = store
         .read(|db| {
-            let mut statement =
-                db.prepare("SELECT seq FROM marks WHERE publisher = ? AND name = ?")?;
-            for n in 0..8u8 {
-                statement
-                    .query_row((vec![n; 38], n.to_string()), |_| Ok(()))
-                    .optional()?;
+            // A partial index has a condition on this column, so that the value matters to a plan.
+            let sql = "SELECT seq FROM head_rows WHERE own = ? AND name = ?";
+            let mut statement = db.prepare(sql)?;
+            for n in 0..8 {
+                let row = statement.query_row((n, n.to_string()), |_| Ok(()));
+                row.optional()?;
             }
             Ok(statement.get_status(rusqlite::StatementStatus::RePrepare))
         })
