@@ -61,20 +61,26 @@ fn planned_again(sql: &str, analyzed: bool, stable: bool) -> rusqlite::Result<i3
 fn main() -> rusqlite::Result<()> {
     println!("SQLite {}", version());
     let seen = [
-        ("by the view, before ANALYZE", planned_again(BY_VIEW, false, false)?, 0),
-        ("by the view, after ANALYZE", planned_again(BY_VIEW, true, false)?, 100),
-        ("by the view, after ANALYZE, QPSG", planned_again(BY_VIEW, true, true)?, 0),
-        ("by the partial index's column", planned_again(BY_PARTIAL, false, false)?, 100),
-        ("by the partial index's column, QPSG", planned_again(BY_PARTIAL, false, true)?, 0),
+        ("by the view, before ANALYZE", planned_again(BY_VIEW, false, false)?),
+        ("by the view, after ANALYZE", planned_again(BY_VIEW, true, false)?),
+        ("by the view, after ANALYZE, QPSG", planned_again(BY_VIEW, true, true)?),
+        ("by the partial column", planned_again(BY_PARTIAL, false, false)?),
+        ("by the partial column, QPSG", planned_again(BY_PARTIAL, false, true)?),
     ];
-    for (what, count, _) in seen {
+    for (what, count) in seen {
         println!("{what}: planned again {count} times in 100");
-    }
-    if seen.iter().any(|(_, count, before)| count != before) {
-        println!("this has changed");
-        std::process::exit(1);
     }
     Ok(())
 }
 RUST
-cargo run --quiet --manifest-path "$dir/Cargo.toml"
+cd "$dir"
+cargo --version
+said=$(cargo run --quiet)
+printf '%s\n' "$said"
+expected='SQLite 3.54.1
+by the view, before ANALYZE: planned again 0 times in 100
+by the view, after ANALYZE: planned again 100 times in 100
+by the view, after ANALYZE, QPSG: planned again 0 times in 100
+by the partial column: planned again 100 times in 100
+by the partial column, QPSG: planned again 0 times in 100'
+[ "$said" = "$expected" ] || { echo "this has changed"; exit 1; }

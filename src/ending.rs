@@ -1,4 +1,5 @@
-//! The end of an operation, which its span tells exactly once, even if nobody waits for it any more.
+//! The end of an operation, which its span tells exactly once, even if nobody waits for it any
+//! more.
 
 use std::time::Instant;
 

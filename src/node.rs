@@ -356,7 +356,8 @@ impl NodeHandle {
     /// Connects to a peer and waits until it is known to be of this network; with `keep`, for good.
     ///
     /// # Errors
-    /// [`Unreached`](crate::RegistryError::Unreached) for a peer that does not answer within `most`,
+    /// [`Unreached`](crate::RegistryError::Unreached) for a peer that does not answer within
+    /// `most`,
     /// [`Address`](crate::RegistryError::Address) for an address that cannot be dialled.
     pub async fn dial(&self, address: Multiaddr, keep: bool, most: Duration) -> Result<PeerId> {
         self.net.dial(address, keep, most).await
@@ -365,7 +366,8 @@ impl NodeHandle {
     /// Compares this node's catalogue with a peer's now, and takes what it has not.
     ///
     /// # Errors
-    /// [`Closed`](crate::RegistryError::Closed) once the node has ended, and those of the exchange with
+    /// [`Closed`](crate::RegistryError::Closed) once the node has ended, and those of the exchange
+    /// with
     /// the peer.
     pub async fn sync_with(&self, peer: PeerId) -> Result<SyncReport> {
         self.registry.sync_with(peer).await

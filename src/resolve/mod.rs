@@ -4,7 +4,8 @@
 //! A requirement is a set of versions ([`range`]), reduced to the yanked releases and pre-releases
 //! that it admits (`admit`). The input of the solver, PubGrub, depends only on the releases and the
 //! requirements, never on the order of discovery. So it finds a solution if there is one, always
-//! the same, and its explanations are true. Releases come from a [`ReleaseSource`], so the rules need no
+//! the same, and its explanations are true. Releases come from a [`ReleaseSource`], so the rules
+//! need no
 //! network.
 //!
 //! Packages are identified by [`PackageId`]: `alice/json` and `12D3KooW…/json` are one package if
@@ -98,7 +99,8 @@ pub trait ReleaseSource {
     /// Returns the machine to resolve for.
     fn machine(&self) -> &Machine;
 
-    /// Returns [`ReleaseSource::releases`] of several packages, in their order; one after the other unless
+    /// Returns [`ReleaseSource::releases`] of several packages, in their order; one after the other
+    /// unless
     /// overridden.
     fn all_releases(&self, packages: &[PackageRef]) -> Vec<crate::Result<PackageReleases>> {
         packages

@@ -3,8 +3,10 @@
 //!
 //! The nodes' own state machines run unchanged: penalties, the peer table, discovery, trimming,
 //! lookups, requests, timers, the record store, the admission of connections, and the rules of
-//! `domain/` that they use. Records and announcements are signed; each is verified once by its rule,
-//! and counted for every node that would verify it. Gossipsub and Kademlia are models ([`model`]) with the parameters
+//! `domain/` that they use. Records and announcements are signed; each is verified once by its
+//! rule,
+//! and counted for every node that would verify it. Gossipsub and Kademlia are models ([`model`])
+//! with the parameters
 //! that `net/` configures. Comparing catalogues is one message each way. Content, disks and people
 //! are not simulated.
 

@@ -226,7 +226,7 @@ fn files_of_the_code_that_are_named_are_there() {
     }
     let (mut wrong, mut seen) = (Vec::new(), 0);
     for (name, text) in documents() {
-        // What was is told there.
+        // The changelog tells of the past.
         if name == Path::new("CHANGELOG.md") {
             continue;
         }

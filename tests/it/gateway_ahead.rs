@@ -1,4 +1,5 @@
-//! Looking ahead over real nodes: what a crate needs is here before it is asked for, whoever of those
+//! Looking ahead over real nodes: what a crate needs is here before it is asked for, whoever of
+//! those
 //! who have it lies or stalls, and nothing else is.
 
 use std::{collections::BTreeMap, time::Duration};

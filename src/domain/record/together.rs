@@ -1,6 +1,7 @@
 //! Checks the signatures of many envelopes together, by the same rule as one by itself.
 //!
-//! Many records of an answer are signed by one key, as those of whoever imported a distribution are.
+//! Many records of an answer are signed by one key, as those of whoever imported a distribution
+//! are.
 //! Of a key that signed enough of them a table is made, and each signature is then checked with
 //! additions only (see `comb.rs`). It is the very equation that ed25519-dalek's `verify` computes,
 //! and R is compared by its bytes as there. A random combination of all signatures, as in

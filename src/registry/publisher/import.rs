@@ -88,7 +88,8 @@ impl Publisher {
     /// Signs many small releases at once, and returns the result for each.
     ///
     /// # Errors
-    /// [`PublisherError::BatchTooLarge`] for more than [`MAX_BATCH`]; fails if the key cannot be read or the
+    /// [`PublisherError::BatchTooLarge`] for more than [`MAX_BATCH`]; fails if the key cannot be
+    /// read or the
     /// releases cannot be stored.
     pub async fn import(
         self: &Arc<Self>,

@@ -67,7 +67,7 @@ pub struct RunningLookup {
 
 #[cfg(test)]
 impl RunningLookup {
-    /// Whether somebody wants its result: a node looks for its neighbourhood at any time.
+    /// True if somebody wants its result: a node looks for its neighbourhood at any time.
     pub fn is_asked(&self) -> bool {
         !matches!(self.purpose, Purpose::Refresh(_))
     }

@@ -643,7 +643,7 @@ async fn what_those_need_who_stay_is_needed_by_key_and_not_by_a_handle_that_anyb
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
-    /// Whatever is written, in any order, the count is exact and the bytes are within the limit
+    /// After any writes, in any order, the count is exact and the bytes are within the limit
     /// after each write.
     #[test]
     fn the_bytes_are_exact_and_bounded_whatever_comes(

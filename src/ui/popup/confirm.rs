@@ -16,7 +16,7 @@ pub struct ConfirmWindow {
     pub on_yes: OnYes,
 }
 
-/// What a yes does.
+/// The consequence of a yes.
 #[derive(Clone, Debug)]
 pub enum OnYes {
     Run(Effect),

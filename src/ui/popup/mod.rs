@@ -117,7 +117,7 @@ pub trait Window: Any + Send {
     }
 }
 
-/// What a window did about an action.
+/// A window's reply to an action.
 pub enum Reply {
     /// Nothing: the action has its usual meaning.
     Pass,

@@ -83,7 +83,8 @@ impl Page {
         }
     }
 
-    /// Adds a label and a whole hash of 64 digits, in two halves if it does not fit beside its label.
+    /// Adds a label and a whole hash of 64 digits, in two halves if it does not fit beside its
+    /// label.
     pub fn hash(&mut self, label: &str, hash: &str, style: Style) {
         let halves = hash.split_at_checked(32).unwrap_or((hash, ""));
         let spaced = format!("{} {}", halves.0, halves.1);

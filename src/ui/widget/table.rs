@@ -43,7 +43,8 @@ fn fit_title(text: &str, columns: usize) -> String {
     }
 }
 
-/// Aligns a `text` that was `fitted` to `width` columns, with `marks` in bold and underlined, so that they do not
+/// Aligns a `text` that was `fitted` to `width` columns, with `marks` in bold and underlined, so
+/// that they do not
 /// depend on colour.
 fn aligned(
     text: &str,
