@@ -511,11 +511,11 @@ impl Store {
         })
     }
 
-    /// Returns the signing time of the newest head.
+    /// Returns the signing time of the newest head of a listed package.
     pub fn newest_signed_at(&self) -> Result<Option<Timestamp>> {
         self.read(|db| {
             let newest = db
-                .prepare_cached("SELECT max(signed_at) FROM head_rows")?
+                .prepare_cached("SELECT max(signed_at) FROM package_rows")?
                 .query_row([], |row| row.get(0));
             newest.map(|newest: Option<u64>| newest.map(Timestamp))
         })

@@ -19,7 +19,8 @@ use crate::ecosystem::Ecosystem;
 
 /// Folds of evicted packages deleted at a time.
 const AT_ONCE: i64 = 1_000;
-const SET_FOLD: &str = "UPDATE head_rows SET fold = ? WHERE key = ? AND name = ?";
+pub(super) const SET_FOLD: &str =
+    "UPDATE OR FAIL head_rows SET fold = ? WHERE key = ? AND name = ?";
 
 /// Returns the versions that a head changes: those seen with another manifest, by the `known` rows
 /// and by the fold.
@@ -218,6 +219,8 @@ pub(super) fn put_out(
         seen.iter().flat_map(|entry| &entry.manifests),
     )?;
     // Delete these before their head, which has their owner.
+    db.prepare_cached("DELETE FROM files WHERE head = ?")?
+        .execute([row])?;
     db.prepare_cached("DELETE FROM manifests WHERE head = ?")?
         .execute([row])?;
     db.prepare_cached("DELETE FROM pages WHERE head = ?")?

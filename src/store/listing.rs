@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{
     Store,
@@ -181,12 +181,8 @@ pub(super) fn list(db: &Connection, listing: &Listing<'_>) -> rusqlite::Result<(
         true => format!("{owner}/{}", id.name),
         false => id.to_string(),
     };
-    let called = manifest
-        .dependencies
-        .iter()
-        .filter_map(beside)
-        .map(|package| text(&package));
-    let needed: BTreeMap<i64, String> = called.map(|package| (need(&package), package)).collect();
+    let called = manifest.dependencies.iter().filter_map(beside);
+    let needed: BTreeMap<i64, PackageId> = called.map(|id| (need(&text(&id)), id)).collect();
     let needs: Vec<u8> = needed.keys().flat_map(|need| need.to_be_bytes()).collect();
     let own = need(&text(package));
     let row = match &held {
@@ -251,13 +247,12 @@ pub(super) fn list(db: &Connection, listing: &Listing<'_>) -> rusqlite::Result<(
         }
         let mut depend =
             db.prepare_cached("INSERT OR IGNORE INTO dependents (need, package) VALUES (?, ?)")?;
-        let mut changed = db.prepare_cached(
-            "INSERT INTO recount (need, called) VALUES (?, ?)
-             ON CONFLICT DO UPDATE SET called = excluded.called WHERE called IS NULL",
-        )?;
-        for (need, called) in &needed {
+        for (need, id) in &needed {
             depend.execute([need, &row])?;
-            changed.execute(params![need, called])?;
+            // One that is not listed yet is counted when it is.
+            if let Some(package) = row_of(db, id)? {
+                put_recount(db, *need, Some(package))?;
+            }
         }
     }
     let labels = [manifest.categories.join(" "), manifest.tags.join(" ")].join(" ");
@@ -279,6 +274,25 @@ fn count_dependents(db: &Connection, need: i64) -> rusqlite::Result<i64> {
         .query_row([need], |row| row.get(0))
 }
 
+/// Returns the row of a listed package.
+fn row_of(db: &Connection, id: &PackageId) -> rusqlite::Result<Option<i64>> {
+    db.prepare_cached("SELECT id FROM packages WHERE publisher = ? AND name = ?")?
+        .query_row(params![id.owner.to_bytes(), id.name.as_str()], |row| {
+            row.get(0)
+        })
+        .optional()
+}
+
+/// Has the dependents of a package counted later. `package` is its row, if it is known.
+fn put_recount(db: &Connection, need: i64, package: Option<i64>) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "INSERT INTO recount (need, package) VALUES (?, ?)
+         ON CONFLICT DO UPDATE SET package = excluded.package WHERE package IS NULL",
+    )?
+    .execute(params![need, package])
+    .map(drop)
+}
+
 fn forget_needs(db: &Connection, row: i64, needs: &[u8]) -> rusqlite::Result<()> {
     let needs = needs
         .chunks_exact(8)
@@ -286,8 +300,7 @@ fn forget_needs(db: &Connection, row: i64, needs: &[u8]) -> rusqlite::Result<()>
     for need in needs {
         db.prepare_cached("DELETE FROM dependents WHERE need = ? AND package = ?")?
             .execute([need, row])?;
-        db.prepare_cached("INSERT OR IGNORE INTO recount (need) VALUES (?)")?
-            .execute([need])?;
+        put_recount(db, need, None)?;
     }
     Ok(())
 }
@@ -335,14 +348,9 @@ impl Store {
     pub async fn saw_provider(&self, package: &PackageId, peer: libp2p::PeerId) -> Result<()> {
         let package = package.clone();
         self.write_unsynced(move |db| {
-            let row: Option<i64> = db
-                .prepare_cached("SELECT id FROM packages WHERE publisher = ? AND name = ?")?
-                .query_row(
-                    params![package.owner.to_bytes(), package.name.as_str()],
-                    |row| row.get(0),
-                )
-                .optional()?;
-            let Some(row) = row else { return Ok(()) };
+            let Some(row) = row_of(db, &package)? else {
+                return Ok(());
+            };
             let seen: i64 = db
                 .prepare_cached("SELECT count(*) FROM providers WHERE package = ?")?
                 .query_row([row], |row| row.get(0))?;
@@ -367,68 +375,70 @@ impl Store {
 /// these packages.
 fn recount(db: &Connection) -> rusqlite::Result<usize> {
     let changed = db
-        .prepare_cached("SELECT need, called FROM recount ORDER BY need LIMIT ?")?
+        .prepare_cached("SELECT need, package FROM recount ORDER BY need LIMIT ?")?
         .query_map([RECOUNTED as i64], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect::<rusqlite::Result<Vec<(i64, Option<String>)>>>()?;
+        .collect::<rusqlite::Result<Vec<(i64, Option<i64>)>>>()?;
     let Some((last, _)) = changed.last() else {
         return Ok(0);
     };
     db.prepare_cached("DELETE FROM recount WHERE need <= ?")?
         .execute([last])?;
-    for name in changed.iter().flat_map(|(_, name)| name) {
-        // Dependencies of verified manifests are valid.
-        if let Ok(id) = name.parse() {
-            recount_one(db, &id)?;
+    let mut unknown = HashSet::new();
+    for (need, package) in &changed {
+        match package {
+            Some(row) => recount_one(db, *need, *row)?,
+            None => drop(unknown.insert(*need)),
         }
     }
-    let nameless: HashSet<i64> = changed
-        .iter()
-        .filter(|(_, name)| name.is_none())
-        .map(|(need, _)| *need)
-        .collect();
-    if !nameless.is_empty() {
-        recount_nameless(db, &nameless)?;
+    if !unknown.is_empty() {
+        recount_unknown(db, &unknown)?;
     }
     Ok(changed.len())
 }
 
-/// Recounts the dependents of ids that are only known as numbers, by reading all packages. This is
-/// rare, and storing the names would take more space than everything else about it.
-fn recount_nameless(db: &Connection, needs: &HashSet<i64>) -> rusqlite::Result<()> {
+/// Recounts the dependents of packages whose rows are not known, by reading all packages, which is
+/// rare.
+fn recount_unknown(db: &Connection, needs: &HashSet<i64>) -> rusqlite::Result<()> {
     let mut found = Vec::new();
-    let mut all = db.prepare_cached("SELECT publisher, name FROM packages")?;
+    let mut all = db.prepare_cached("SELECT id, publisher, name FROM packages")?;
     let mut rows = all.query([])?;
     while let Some(row) = rows.next()? {
-        let Ok(name) = row.get_ref(1)?.as_str()?.parse() else {
-            continue;
-        };
-        let id = PackageId {
-            owner: catalogue::publisher(row, 0)?,
-            name,
-        };
-        if needs.contains(&need_of(&id)) {
-            found.push(id);
+        let need = need_of_row(row)?.filter(|need| needs.contains(need));
+        if let Some(need) = need {
+            found.push((need, row.get(0)?));
         }
     }
-    found.iter().try_for_each(|id| recount_one(db, id))
+    found
+        .into_iter()
+        .try_for_each(|(need, row)| recount_one(db, need, row))
 }
 
-fn recount_one(db: &Connection, id: &PackageId) -> rusqlite::Result<()> {
-    let key = id.owner.to_bytes();
-    let row: Option<(i64, i64)> = db
-        .prepare_cached("SELECT id, popularity FROM packages WHERE publisher = ? AND name = ?")?
-        .query_row(params![key, id.name.as_str()], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })
+/// Returns the number that dependents have for a package, from its row, key and name.
+fn need_of_row(row: &Row<'_>) -> rusqlite::Result<Option<i64>> {
+    let Ok(name) = row.get_ref(2)?.as_str()?.parse() else {
+        return Ok(None);
+    };
+    let owner = catalogue::publisher(row, 1)?;
+    Ok(Some(need_of(&PackageId { owner, name })))
+}
+
+fn recount_one(db: &Connection, need: i64, package: i64) -> rusqlite::Result<()> {
+    let held = db
+        .prepare_cached("SELECT id, publisher, name, popularity FROM packages WHERE id = ?")?
+        .query_row([package], |row| Ok((need_of_row(row)?, row.get(3)?)))
         .optional()?;
-    let Some((row, popularity)) = row else {
+    // It may be gone, and another package may have its row.
+    let Some((Some(of), popularity)) = held else {
         return Ok(());
     };
-    let dependents = count_dependents(db, need_of(id))?;
-    let counted = dependents * DEPENDENT + popularity % DEPENDENT;
+    let popularity: i64 = popularity;
+    if of != need {
+        return Ok(());
+    }
+    let counted = count_dependents(db, need)? * DEPENDENT + popularity % DEPENDENT;
     if counted != popularity {
         db.prepare_cached("UPDATE package_rows SET popularity = ? WHERE id = ?")?
-            .execute([counted, row])?;
+            .execute([counted, package])?;
     }
     Ok(())
 }

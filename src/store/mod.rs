@@ -81,10 +81,10 @@ const CHECKPOINT: i64 = 16_000;
 /// Bytes to which the log file is truncated once its pages are in the database.
 const LOG_LEFT: i64 = 256 * 1_024;
 
-/// Records in one savepoint. Each statement that fires a trigger has a savepoint of its own, and
-/// releasing these took most of the time (`sqlite3BtreeSavepoint` of SQLite 3.54.1) while one outer
-/// savepoint covered a thousand packages.
-const TOGETHER: usize = 16;
+/// Records in one savepoint, at whose beginning the waiting words of the index are written. While
+/// statements had savepoints of their own (see usage.rs), releasing these took longer the more
+/// records one outer savepoint covered (`sqlite3BtreeSavepoint` of SQLite 3.54.1).
+const TOGETHER: usize = 256;
 
 /// Longest wait of a connection for another one's lock.
 const BUSY: std::time::Duration = std::time::Duration::from_secs(5);

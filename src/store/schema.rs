@@ -1,6 +1,7 @@
 //! The schema, and the checks of a database with another version of it.
 
 mod from_12;
+mod from_13;
 
 use std::path::Path;
 
@@ -8,10 +9,10 @@ use rusqlite::Connection;
 
 use crate::{RegistryError, Result};
 
-/// The version of [`SCHEMA`], stored in the database's `user_version`. Version 12 is migrated (see
-/// `from_12.rs`). Versions up to 6 have records with other hashes, and version 7 split words
+/// The version of [`SCHEMA`], stored in the database's `user_version`. Versions 12 and 13 are migrated (see
+/// `from_12.rs` and `from_13.rs`). Versions up to 6 have records with other hashes, and version 7 split words
 /// differently and had no pins of releases, so they cannot be upgraded.
-const VERSION: i64 = 13;
+const VERSION: i64 = 14;
 /// The earliest version that can be migrated when it is opened.
 const OLDEST: i64 = 12;
 
@@ -22,8 +23,8 @@ const RECORDS: &str = r"
 CREATE TABLE keys (id INTEGER PRIMARY KEY, publisher BLOB NOT NULL UNIQUE);
 -- Long rows (heads, manifests) are stored in order of arrival and found by indexes. In order of
 -- hashes, each new row would change another page. `fold` summarises the versions that no record
--- lists any more (domain/fold.rs). `bytes` is the length of the signed envelope, which the row
--- holds packed (pack.rs).
+-- lists any more (domain/fold.rs). `bytes` is what the row is charged with (usage.rs). The signed
+-- envelope is packed (pack.rs).
 CREATE TABLE head_rows (
     id INTEGER PRIMARY KEY, key INTEGER NOT NULL, name TEXT NOT NULL, seq INTEGER NOT NULL, hash BLOB NOT NULL,
     handle TEXT, signed_at INTEGER NOT NULL, received_at INTEGER NOT NULL,
@@ -37,8 +38,6 @@ CREATE INDEX heads_by_handle ON head_rows (handle, key);
 CREATE INDEX heads_by_hash ON head_rows (hash, signed_at);
 -- This node's own heads. The oldest one is renewed next.
 CREATE INDEX heads_own ON head_rows (signed_at) WHERE own = 1;
--- The newest signature. A clock that is behind it is wrong.
-CREATE INDEX heads_by_age ON head_rows (signed_at);
 CREATE VIEW heads AS SELECT h.id, k.publisher, h.name, h.seq, h.hash, h.handle, h.signed_at, h.received_at,
     h.confirmed_at, h.confirmed_by, h.own, h.envelope FROM head_rows h JOIN keys k ON k.id = h.key;
 CREATE TRIGGER claim_gone BEFORE DELETE ON head_rows WHEN old.handle IS NOT NULL BEGIN
@@ -69,7 +68,10 @@ CREATE TABLE manifests (
     envelope BLOB NOT NULL
 );
 CREATE INDEX manifests_of ON manifests (head);
-CREATE TRIGGER files_gone AFTER DELETE ON manifests BEGIN DELETE FROM files WHERE manifest = old.id; END;
+-- Without an index of its own: when a package goes, the rows of all its files are deleted first.
+CREATE TRIGGER files_gone AFTER DELETE ON manifests BEGIN
+    DELETE FROM files WHERE head = old.head AND manifest = old.id;
+END;
 -- Packages as searches read them and hits show them. Here and in other tables, `name` has its
 -- ecosystem as a prefix, as in `cargo:serde`, except in `generic`. `manifest` is the row of the
 -- listed release's manifest, which is deleted with the head. `skeleton` is a number made from the
@@ -89,9 +91,9 @@ CREATE INDEX packages_by_age ON package_rows (signed_at);
 CREATE VIEW packages AS SELECT p.id, k.publisher, p.name, p.popularity, p.signed_at, p.flags, p.ecosystem, p.handle,
     p.version, p.title, p.summary, p.categories, p.tags, p.license, p.needs, p.manifest, p.skeleton, p.bare
     FROM package_rows p JOIN keys k ON k.id = p.key;
--- Packages whose dependents changed since they were counted. `called` is the package's id, if it is
--- known.
-CREATE TABLE recount (need INTEGER PRIMARY KEY, called TEXT);
+-- Packages whose dependents changed since they were counted. `package` is the package's row, if it
+-- is known.
+CREATE TABLE recount (need INTEGER PRIMARY KEY, package INTEGER);
 CREATE TRIGGER publisher_gone AFTER DELETE ON publishers BEGIN
     DELETE FROM keys WHERE publisher = old.publisher AND NOT EXISTS (SELECT 1 FROM package_rows WHERE key = keys.id);
 END;
@@ -134,7 +136,6 @@ CREATE INDEX pages_of ON pages (head);
 CREATE TABLE files (
     head INTEGER NOT NULL, file INTEGER NOT NULL, manifest INTEGER NOT NULL, PRIMARY KEY (head, file, manifest)
 ) WITHOUT ROWID;
-CREATE INDEX files_of ON files (manifest);
 -- Each publisher's packages and bytes, as the triggers of usage.rs count them, and when it was
 -- first and last seen.
 CREATE TABLE publishers (
@@ -277,7 +278,7 @@ pub(super) fn check(found: i64, path: &Path) -> Result<()> {
     }
 }
 
-/// Creates the schema in a new database, migrates one of the version before, and leaves one of any
+/// Creates the schema in a new database, migrates one of the versions before, and leaves one of any
 /// other version unchanged.
 ///
 /// # Errors
@@ -291,6 +292,7 @@ pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<()> {
             super::usage::triggers()
         ))?,
         OLDEST => from_12::migrate(connection)?,
+        13 => from_13::migrate(connection)?,
         found => check(found, path)?,
     }
     Ok(connection.execute_batch(super::known_keys::TABLE)?)

@@ -684,3 +684,13 @@ fn a_kept_statement_is_planned_once_whatever_is_bound() {
         .unwrap();
     assert_eq!(planned_again, 0);
 }
+
+#[test]
+fn sqlite_is_built_without_statistics_of_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), Metrics::default()).unwrap();
+    let built =
+        "SELECT 1 FROM pragma_compile_options WHERE compile_options = 'DEFAULT_MEMSTATUS=0'";
+    let found = store.read(|db| db.prepare(built)?.exists([])).unwrap();
+    assert!(found, "see .cargo/config.toml");
+}

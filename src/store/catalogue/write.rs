@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
     HeadVerdict,
@@ -24,6 +24,7 @@ use crate::{
         claims, conflicts, folds,
         listing::{self, Listing},
         pack::PackedEnvelope,
+        usage,
     },
 };
 
@@ -153,33 +154,40 @@ pub(in crate::store) fn replace_head(
     )?
     .execute(params![key, now.0, own])?;
     let number = key_of(db, &head.owner())?;
+    let (name, hash) = (head.package().name.as_str(), head.hash().0);
+    let handle = head.handle.as_ref().map(Handle::as_str);
+    let (bytes, envelope) = (usage::head_bytes(head), PackedEnvelope::of(head.envelope()));
     // The row is updated in place because manifests and pages refer to it; confirmations of the
     // earlier state do not apply.
-    db.prepare_cached(
-        "INSERT INTO head_rows (key, name, seq, hash, handle, bytes, envelope, received_at, own, signed_at, expires, fold)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11,
-             coalesce((SELECT fold FROM mark_rows WHERE key = ?1 AND name = ?2), x''))
-         ON CONFLICT (key, name) DO UPDATE SET seq = excluded.seq, hash = excluded.hash, handle = excluded.handle,
-             bytes = excluded.bytes, envelope = excluded.envelope, received_at = excluded.received_at,
-             confirmed_at = NULL, confirmed_by = 0, own = excluded.own, signed_at = excluded.signed_at,
-             expires = excluded.expires",
-    )?
-    .execute(params![
-        number,
-        head.package().name.as_str(),
-        head.seq,
-        head.hash().0,
-        head.handle.as_ref().map(Handle::as_str),
-        head.envelope().len(),
-        PackedEnvelope::of(head.envelope()),
-        now.0,
-        own,
-        head.signed_at.0,
-        head.expires.0
-    ])?;
-    // The head of a package that returned contains its mark and fold again.
-    db.prepare_cached("DELETE FROM mark_rows WHERE key = ? AND name = ?")?
-        .execute(params![number, head.package().name.as_str()])?;
+    let held = db
+        .prepare_cached(
+            "UPDATE OR FAIL head_rows SET seq = ?3, hash = ?4, handle = ?5, bytes = ?6, envelope = ?7,
+             received_at = ?8, confirmed_at = NULL, confirmed_by = 0, own = ?9, signed_at = ?10, expires = ?11
+             WHERE key = ?1 AND name = ?2",
+        )?
+        .execute(params![
+            number, name, head.seq, hash, handle, bytes, envelope, now.0, own, head.signed_at.0, head.expires.0
+        ])?;
+    if held == 0 {
+        // The head of a package that returned contains its mark and fold again.
+        let fold: Option<Vec<u8>> = db
+            .prepare_cached("SELECT fold FROM mark_rows WHERE key = ? AND name = ?")?
+            .query_row(params![number, name], |row| row.get(0))
+            .optional()?;
+        db.prepare_cached(
+            "INSERT OR FAIL INTO head_rows (key, name, seq, hash, handle, bytes, envelope, received_at, own,
+             signed_at, expires) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )?
+        .execute(params![
+            number, name, head.seq, hash, handle, bytes, envelope, now.0, own, head.signed_at.0, head.expires.0
+        ])?;
+        if let Some(fold) = fold {
+            db.prepare_cached(folds::SET_FOLD)?
+                .execute(params![fold, number, name])?;
+            db.prepare_cached("DELETE FROM mark_rows WHERE key = ? AND name = ?")?
+                .execute(params![number, name])?;
+        }
+    }
     claims::note(db, head, now)?;
     conflicts::note_handle(db, head, number, now)
 }

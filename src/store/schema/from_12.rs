@@ -7,10 +7,10 @@ use std::time::Instant;
 
 use rusqlite::{Connection, params};
 
-use super::{RECORDS, VERSION, WORDS};
+use super::{RECORDS, VERSION, WORDS, from_13};
 use crate::{
     Result,
-    store::{listing, pack::PackedEnvelope, usage},
+    store::{listing, pack::PackedEnvelope},
 };
 
 /// The tables that are created again, and those whose rows the triggers of usage.rs count.
@@ -59,7 +59,8 @@ INSERT INTO package_rows (id, key, name, popularity, signed_at, flags, ecosystem
     SELECT p.id, k.id, p.name, p.popularity, p.signed_at, p.flags, p.ecosystem, p.handle, p.version, p.title, p.summary,
         p.categories, p.tags, p.license, p.needs, (SELECT id FROM manifests WHERE hash = p.manifest), 0
     FROM packages_12 p CROSS JOIN keys k ON k.publisher = p.publisher ORDER BY p.id;
-INSERT INTO recount (need, called) SELECT need, max(called) FROM recount_12 GROUP BY need;
+INSERT INTO recount (need) SELECT DISTINCT need FROM recount_12;
+DROP INDEX files_of;
 ";
 
 /// Migrates a database of schema 12 to the current one.
@@ -84,7 +85,7 @@ pub(super) fn migrate(db: &Connection) -> Result<()> {
     for table in RENEWED {
         db.execute_batch(&format!("DROP TABLE {table}_12"))?;
     }
-    db.execute_batch(&usage::triggers())?;
+    from_13::charge_again(db)?;
     db.pragma_update(None, "user_version", VERSION)?;
     together.commit()?;
     // Release the space that it took before, if there is enough for that now; otherwise new rows

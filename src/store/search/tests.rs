@@ -478,3 +478,33 @@ proptest! {
         })?;
     }
 }
+
+#[tokio::test]
+async fn packages_that_are_stored_together_are_one_segment_of_the_index() {
+    let (from, to) = (Catalogue::new(), Catalogue::new());
+    let mut heads = Vec::new();
+    for n in 0..10 {
+        let (head, manifest) = from
+            .add(&format!("package-{n}"), "description = \"words\"")
+            .await;
+        heads.push((head, Some(manifest)));
+    }
+    // Segments stay apart, to be counted.
+    let apart = |db: &Connection| {
+        db.execute_batch(
+            "INSERT INTO words (words, rank) VALUES ('automerge', 0), ('crisismerge', 1000)",
+        )
+    };
+    to.store.write(apart).await.unwrap();
+    to.store.take_heads(heads, NOW).await.unwrap();
+    let segments = to.store.read(|db| {
+        db.query_row("SELECT count(DISTINCT segid) FROM words_idx", [], |row| {
+            row.get::<_, u32>(0)
+        })
+    });
+    assert_eq!(
+        segments.unwrap(),
+        1,
+        "a statement savepoint writes the index"
+    );
+}

@@ -59,11 +59,11 @@ fn said(db: &Connection) -> BTreeMap<&'static str, Vec<String>> {
             "SELECT id, head, hash FROM manifests ORDER BY id",
             "SELECT * FROM files ORDER BY head, file, manifest",
             "SELECT * FROM forks",
-            "SELECT * FROM publishers",
-            "SELECT * FROM usage",
+            "SELECT publisher, first_seen, last_seen, own, packages FROM publishers",
+            "SELECT packages, folds, conflicts FROM usage",
             "SELECT * FROM claims",
             "SELECT * FROM dependents ORDER BY need, package",
-            "SELECT need, max(called) FROM recount GROUP BY need",
+            "SELECT need FROM recount GROUP BY need",
         ]
         .map(|sql| (sql, rows(db, sql))),
     );
