@@ -67,7 +67,10 @@ const INTERRUPTED: u8 = 130;
 const EXIT_CODES: [(u8, &str); 6] = [
     (DONE, "Success."),
     (FAILED, "It failed, or nothing was found."),
-    (USAGE, "Usage error: an argument, setting or file is invalid."),
+    (
+        USAGE,
+        "Usage error: an argument, setting or file is invalid.",
+    ),
     (NO_NODE, "No node is running, or it cannot be reached."),
     (UNHEALTHY, "The node is running but unhealthy."),
     (

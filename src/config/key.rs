@@ -295,7 +295,7 @@ pub static KEYS: [Key; 46] = [
     Key {
         name: "catalogue_mb",
         default: "1024",
-        meaning: "Maximum size of the records in the catalogue, in MiB; with their index they take about twice as much disk. When it is full, packages of new publishers (first seen less than a week ago) are evicted first, down to a quarter of it in total, then the oldest packages of the publisher that has most. Your own packages, those of publishers you pinned, and their dependencies are never evicted. The default has space for catalogue_max packages like Debian's",
+        meaning: "Maximum size of the records in the catalogue, in MiB; with their index they take about twice as much disk. When it is full, packages of new publishers (first seen less than a week ago) are evicted first, at least down to a quarter of it in total; if none are left, the oldest packages of the largest publisher. Your own packages, those of publishers you pinned, and their dependencies are never evicted. The default has space for catalogue_max packages like Debian's",
         flag: None,
         set: |settings, given| {
             settings.node.registry.catalogue_bytes = mebibytes(given)?;
@@ -387,7 +387,12 @@ pub static KEYS: [Key; 46] = [
         1.0,
         "Weight of a peer's uptime and of the content it served"
     ),
-    weight!(recency, "0.1", 1.0, "Weight of how recently a peer was seen"),
+    weight!(
+        recency,
+        "0.1",
+        1.0,
+        "Weight of how recently a peer was seen"
+    ),
     weight!(
         proximity,
         "0.1",

@@ -32,7 +32,9 @@ pub(super) const ROWS: &[Row] = &[
         "GET",
         "/healthz",
         "",
-        &["Returns 200 while the verdict is good or degraded, and 503 with the cause while it is bad."],
+        &[
+            "Returns 200 while the verdict is good or degraded, and 503 with the cause while it is bad.",
+        ],
         || get(healthz),
     ),
     Row::by_hand(
