@@ -67,7 +67,10 @@ const INTERRUPTED: u8 = 130;
 const EXIT_CODES: [(u8, &str); 6] = [
     (DONE, "Success."),
     (FAILED, "It failed, or nothing was found."),
-    (USAGE, "The command line is wrong."),
+    (
+        USAGE,
+        "Usage error: an argument, setting or file is invalid.",
+    ),
     (NO_NODE, "No node is running, or it cannot be reached."),
     (UNHEALTHY, "The node is running but unhealthy."),
     (
@@ -149,8 +152,11 @@ enum Verb {
     /// Disconnect the running node from a peer
     Disconnect(links::Disconnect),
     /// Trust a key: pin a handle to it, trust it for package names, or undo a distrust
+    ///
+    /// A publisher's id without --for is trusted for all names: package managers may then install any
+    /// bare name from that key. A handle is only pinned. `distrust` removes the trust.
     Trust(trust::TrustArgs),
-    /// Hide a publisher's packages on this node
+    /// Hide a publisher's packages on this node, and stop trusting it for package names
     Distrust(trust::Distrust),
     /// Print or write the configuration that lets a package manager use the running node
     Setup(setup::Args),

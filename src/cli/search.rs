@@ -20,9 +20,8 @@ const WHOLE: f64 = 0.995;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "In the text: words, \"a phrase\", -not, category:web, tag:cli, license:MIT, \
-                  eco:cargo, cargo:serde, \
-                        publisher:alice, updated:<30d, is:yanked. Quote what your shell would \
-                        interpret:\n  \
+                  eco:cargo, cargo:serde, publisher:alice, updated:<30d, is:yanked, \
+                  is:distrusted. Quote what your shell would interpret:\n  \
                         swarmdex search 'web -java \"http server\" updated:<30d'"
 )]
 pub(super) struct Args {

@@ -64,7 +64,7 @@ pub static KEYS: [Key; 46] = [
     Key {
         name: "data_dir",
         default: "",
-        meaning: "Keys and database. Setting it also moves logs and sockets there, so that a second node on one machine is wholly apart. By default the platform's data directory",
+        meaning: "Directory of the keys and the database. By default `~/.local/share/swarmdex` on Linux. Setting it also moves logs and sockets there, so that a second node on one machine is completely separate",
         flag: Some("--data-dir"),
         // The path itself is taken in `Settings::set`, where the file it may be relative to is
         // known.
@@ -85,7 +85,7 @@ pub static KEYS: [Key; 46] = [
     Key {
         name: "listen",
         default: "[]",
-        meaning: "Addresses to listen on. Empty: all interfaces on port 4807, IPv4 and IPv6, tcp and quic-v1, or on any free port when that one is taken, because a second node on a machine should just work",
+        meaning: "Addresses to listen on. Empty: all interfaces, IPv4 and IPv6, on port 4807 (TCP, and UDP for QUIC), or on any free port if that one is taken, so that a second node on a machine just works",
         flag: Some("--listen"),
         set: |settings, given| {
             settings.node.net.listen = given.listen()?;
@@ -96,7 +96,7 @@ pub static KEYS: [Key; 46] = [
     Key {
         name: "bootstrap",
         default: "[]",
-        meaning: "Peers to join through, each address with /p2p/ and the peer's id, so that nobody else can answer in its place. Empty: known peers and the local network are enough at most sites",
+        meaning: "Addresses of peers to join through, each with /p2p/ and the peer's id, so that no other node can impersonate it. Empty: known peers and the local network are enough at most sites",
         flag: Some("--bootstrap"),
         set: |settings, given| {
             settings.node.net.bootstrap = given.peers()?;
@@ -107,7 +107,7 @@ pub static KEYS: [Key; 46] = [
     Key {
         name: "handle",
         default: "",
-        meaning: "What you call yourself as a publisher. Without one, a short form of your publisher key is shown",
+        meaning: "The name under which you publish: 1 to 64 lower-case letters, digits, dots, underscores and hyphens. Without one, a short form of your publisher key is shown",
         flag: Some("--handle"),
         set: |settings, given| {
             settings.node.registry.handle = Some(given.text()?.parse::<Handle>().map_err(remedy)?);
@@ -125,7 +125,7 @@ pub static KEYS: [Key; 46] = [
     Key {
         name: "location",
         default: "",
-        meaning: "Where this node is, as latitude,longitude[,place]. Setting it tells the other peers, rounded to a tenth of a degree; not set, nothing is told",
+        meaning: "Location of this node, as latitude,longitude[,place]. If set, it is sent to other peers, rounded to a tenth of a degree; if not, nothing is sent",
         flag: Some("--location"),
         set: |settings, given| {
             settings.node.net.location = Some(given.text()?.parse::<GeoLocation>()?);
@@ -144,7 +144,7 @@ pub static KEYS: [Key; 46] = [
     Key {
         name: "geoip_db",
         default: "",
-        meaning: "A database in MaxMind's format (.mmdb), in which the places of peers that declare none are looked up by their address, before the embedded table of countries. It is read into memory",
+        meaning: "A database in MaxMind's format (.mmdb) that gives locations of peers that declare none, by their address. It comes before the embedded table of countries, and is read into memory",
         flag: Some("--geoip-db"),
         // The path itself is taken in `Settings::set`, where the file it may be relative to is
         // known.
@@ -161,7 +161,7 @@ pub static KEYS: [Key; 46] = [
     Key {
         name: "mdns",
         default: "true",
-        meaning: "Find peers on the local network by multicast. On, because a site without internet has no other meeting point",
+        meaning: "Find peers on the local network by multicast. On by default, because a site without internet has no other way to find them",
         flag: Some("--no-mdns"),
         set: |settings, given| {
             settings.node.net.mdns = given.boolean()?;
@@ -172,7 +172,7 @@ pub static KEYS: [Key; 46] = [
     Key {
         name: "dht",
         default: "\"auto\"",
-        meaning: "Whether this node holds records for others: auto, server or client. Auto serves until dial-backs show that nobody can reach us, so that an isolated network works too",
+        meaning: "Whether this node stores DHT records for others: auto, server or client. With auto, it does so until other peers report that they cannot connect to it, so that an isolated network works too",
         flag: Some("--dht"),
         set: |settings, given| {
             settings.node.net.dht = match given.text()? {
@@ -194,7 +194,7 @@ pub static KEYS: [Key; 46] = [
     Key {
         name: "query_timeout",
         default: "\"5s\"",
-        meaning: "Deadline of each query to the network, after which it returns what came. A lookup on a good network takes well under a second; the rest is room for slow links",
+        meaning: "Deadline of each query to the network, after which partial results are returned. A lookup on a good network takes well under a second; the rest is a margin for slow links",
         flag: Some("--timeout"),
         set: |settings, given| {
             settings.node.net.query_timeout = given.timeout()?;
@@ -205,7 +205,7 @@ pub static KEYS: [Key; 46] = [
     Key {
         name: "content_mb",
         default: "10240",
-        meaning: "Most MiB of content that is kept in all. Beyond it goes what was used longest ago, except what is your own or pinned",
+        meaning: "Maximum size of all content, in MiB. The least recently used is evicted first; your own and pinned content is never evicted",
         flag: None,
         set: |settings, given| {
             settings.node.content.quota = mebibytes(given)?;
@@ -216,7 +216,7 @@ pub static KEYS: [Key; 46] = [
     Key {
         name: "max_content_mb",
         default: "4096",
-        meaning: "Most MiB of one content that is published or fetched, so that no manifest can fill the disk",
+        meaning: "Maximum size of one file that is published or downloaded, in MiB, so that no manifest can fill the disk",
         flag: None,
         set: |settings, given| {
             settings.node.content.max = mebibytes(given)?;
@@ -227,7 +227,7 @@ pub static KEYS: [Key; 46] = [
     Key {
         name: "provide",
         default: "true",
-        meaning: "Offer to others what was fetched, also while it is incomplete. It is what makes a swarm faster than one node; your own packages are offered in any case",
+        meaning: "Serve downloaded content to other nodes, even while it is incomplete. This makes a swarm faster than one node; your own packages are always served",
         flag: None,
         set: |settings, given| {
             settings.node.content.provide = given.boolean()?;
@@ -238,7 +238,7 @@ pub static KEYS: [Key; 46] = [
     Key {
         name: "copies",
         default: "2",
-        meaning: "Other nodes that are to have the bytes of each release you publish, so that your machine may leave. Two, so that one of them may leave too; 0 gives them to nobody",
+        meaning: "Number of other nodes that keep a copy of each release you publish, so that your machine may be offline. Two, so that one of them may be offline too; 0 disables copies",
         flag: None,
         set: |settings, given| {
             settings.node.registry.copies = given.whole(0, 16)?;
@@ -249,7 +249,7 @@ pub static KEYS: [Key; 46] = [
     Key {
         name: "keep_for_others_mb",
         default: "1024",
-        meaning: "Most MiB of content_mb that are kept for others who publish, and that make room for what you ask for. Publishers that were first seen less than a day ago have a quarter of it together, and a sixteenth each; 0, or provide off, keeps nothing",
+        meaning: "Maximum MiB, out of content_mb, kept for other publishers. It is evicted first when you need space. Publishers that were first seen less than a day ago share a quarter of it, with at most a sixteenth each. 0, or provide off, keeps nothing",
         flag: None,
         set: |settings, given| {
             settings.node.registry.keep_for_others = (given.whole(0, 1_048_576 * 64)? as u64) << 20;
@@ -260,7 +260,7 @@ pub static KEYS: [Key; 46] = [
     Key {
         name: "copy_lost_after",
         default: "\"24h\"",
-        meaning: "A copy on a node that is gone for so long is lost, and another node is asked to keep one. A laptop comes back within a day; a link that is down for an hour should move no bytes",
+        meaning: "Time after which a copy on an unreachable node counts as lost, and another node is asked to keep one. A laptop returns within a day, and a link that is down for an hour should cause no transfers",
         flag: None,
         set: |settings, given| {
             settings.node.registry.copy_lost_after = given.age()?;
@@ -275,7 +275,7 @@ pub static KEYS: [Key; 46] = [
     Key {
         name: "catalogue",
         default: "\"full\"",
-        meaning: "How much of the network's catalogue is kept: full, so that everything is found at once and offline, or partial, only what was published, heard of or asked for here",
+        meaning: "How much of the network's catalogue is kept: full, so that everything is found at once and offline, or partial, only packages that were published, announced or requested here",
         flag: None,
         set: |settings, given| {
             settings.node.registry.catalogue = match given.text()? {
@@ -295,7 +295,7 @@ pub static KEYS: [Key; 46] = [
     Key {
         name: "catalogue_mb",
         default: "1024",
-        meaning: "Most MiB of records in the catalogue, which take about twice as much disk with their index. Beyond it go first those of publishers that were first seen less than a week ago, who are left with a quarter of it together, then the oldest of whoever has most; never what is yours, of a publisher you trust, or needed by these. Enough for 400000 packages",
+        meaning: "Maximum size of the records in the catalogue, in MiB; with their index they take about twice as much disk. When it is full, packages of new publishers (first seen less than a week ago) are evicted first, at least down to a quarter of it in total; if none are left, the oldest packages of the largest publisher. Your own packages, those of publishers you pinned, and their dependencies are never evicted. The default has space for catalogue_max packages like Debian's",
         flag: None,
         set: |settings, given| {
             settings.node.registry.catalogue_bytes = mebibytes(given)?;
@@ -306,7 +306,7 @@ pub static KEYS: [Key; 46] = [
     Key {
         name: "catalogue_max",
         default: "500000",
-        meaning: "Most packages in the catalogue, whatever their size. Beyond it they go as beyond catalogue_mb",
+        meaning: "Maximum number of packages in the catalogue, whatever their size. They are evicted as for catalogue_mb",
         flag: None,
         set: |settings, given| {
             settings.node.registry.catalogue_max = given.count(10_000_000)? as u64;
@@ -317,7 +317,7 @@ pub static KEYS: [Key; 46] = [
     Key {
         name: "sync_every",
         default: "\"5m\"",
-        meaning: "The catalogue is compared with a few peers this often, a little earlier or later. Gossip brings what is new at once; this finds what it missed, and costs a KiB where nothing differs",
+        meaning: "Interval at which the catalogue is compared with a few peers, with some jitter. Gossip delivers new releases at once; this finds those it missed, and costs a KiB if nothing differs",
         flag: None,
         set: |settings, given| {
             settings.node.registry.sync_every = given.timeout()?;
@@ -328,7 +328,7 @@ pub static KEYS: [Key; 46] = [
     Key {
         name: "ban_time",
         default: "\"30m\"",
-        meaning: "How long a peer that misbehaves is banned the first time; twice as long each time after that, a day at most. Long enough that trying again does not pay, short enough for who was wronged",
+        meaning: "Duration of a misbehaving peer's first ban; it doubles each time, up to a day. Long enough that trying again does not pay, short enough for a peer that was banned by mistake",
         flag: None,
         set: |settings, given| {
             settings.node.net.ban_time = given.timeout()?;
@@ -339,7 +339,7 @@ pub static KEYS: [Key; 46] = [
     Key {
         name: "low_water",
         default: "48",
-        meaning: "Connections that are kept when there are too many. Enough for a gossip mesh, the close buckets and some to explore",
+        meaning: "Number of connections that are kept when there are too many. Enough for a gossip mesh, the nearest buckets and some exploration",
         flag: None,
         set: |settings, given| {
             settings.node.net.low_water = given.count(10_000)?;
@@ -350,7 +350,7 @@ pub static KEYS: [Key; 46] = [
     Key {
         name: "high_water",
         default: "64",
-        meaning: "Connections above which the least useful are closed, down to low_water. The gap keeps connections from being closed and opened again all the time",
+        meaning: "Number of connections above which the least useful are closed, down to low_water. The gap avoids closing and reopening connections all the time",
         flag: None,
         set: |settings, given| {
             settings.node.net.high_water = given.count(10_000)?;
@@ -361,7 +361,7 @@ pub static KEYS: [Key; 46] = [
     Key {
         name: "local_connections",
         default: "64",
-        meaning: "Connections that one address of a private network, or of this machine, may have to this node. Containers and demos share one honestly; a public address has 8 and a public /24 or /48 16, so that no single site can fill a node",
+        meaning: "Maximum connections from one address of a private network or of this machine. Containers and demos legitimately share one. A public address may have 8 and a public /24 or /48 16, so that no single site can fill a node",
         flag: None,
         set: |settings, given| {
             settings.node.net.local_connections = given.count(10_000)?;
@@ -373,43 +373,48 @@ pub static KEYS: [Key; 46] = [
         success,
         "0.5",
         1.0,
-        "Weight of verified answers in a peer's score. Half of it, because nothing else can be checked"
+        "Weight of verified responses in a peer's score. It is half of the score, because nothing else can be verified"
     ),
     weight!(
         response,
         "0.25",
         1.0,
-        "Weight of its answers' time and its throughput against the others'"
+        "Weight of a peer's response time and throughput, compared with other peers"
     ),
     weight!(
         availability,
         "0.15",
         1.0,
-        "Weight of the time it was there and of what it served"
+        "Weight of a peer's uptime and of the content it served"
     ),
-    weight!(recency, "0.1", 1.0, "Weight of having been seen lately"),
+    weight!(
+        recency,
+        "0.1",
+        1.0,
+        "Weight of how recently a peer was seen"
+    ),
     weight!(
         proximity,
         "0.1",
         1.0,
-        "Most that being near adds; a bonus, because a far peer is no worse a peer"
+        "Maximum bonus for a nearby peer. It is a bonus, so a distant peer is not penalised"
     ),
     weight!(
         near_km,
         "0.0",
         20_000.0,
-        "Distance in km up to which the bonus is whole"
+        "Distance in km up to which a peer gets the whole bonus"
     ),
     weight!(
         far_km,
         "100.0",
         20_000.0,
-        "Distance in km from which there is none: about one millisecond of light in fibre"
+        "Distance in km from which a peer gets no bonus: about one millisecond round trip of light in fibre"
     ),
     Key {
         name: "theme",
         default: "\"dark\"",
-        meaning: "Colours of the explorer: dark, light, contrast, colour-blind, or a file NAME.toml in the folder themes beside the settings. NO_COLOR takes all of them off",
+        meaning: "Colours of the explorer: dark, light, contrast, colour-blind, or a file NAME.toml in the folder themes beside the settings file. NO_COLOR disables all colours",
         flag: Some("--theme"),
         set: |settings, given| {
             settings.theme = given.text()?.to_owned();
@@ -431,7 +436,7 @@ pub static KEYS: [Key; 46] = [
     Key {
         name: "mouse",
         default: "true",
-        meaning: "Take clicks and the wheel in the explorer. Off, the terminal selects text with the mouse by itself; most do so anyway with Shift held",
+        meaning: "Accept clicks and the wheel in the explorer. If off, the mouse selects text in the terminal; in most terminals it does so anyway with Shift held",
         flag: Some("--no-mouse"),
         set: |settings, given| {
             settings.mouse = given.boolean()?;
@@ -442,7 +447,7 @@ pub static KEYS: [Key; 46] = [
     Key {
         name: "control_tcp",
         default: "",
-        meaning: "Loopback address and port, such as 127.0.0.1:4808, on which the node answers programs besides its socket; they have to say the word in control.token",
+        meaning: "Loopback address and port, such as 127.0.0.1:4808, on which the node serves its control API besides the socket; requests must carry the token in control.token",
         flag: None,
         set: |settings, given| {
             let why = "write an address and a port, such as 127.0.0.1:4808";
@@ -458,7 +463,7 @@ pub static KEYS: [Key; 46] = [
     Key {
         name: "gateway",
         default: "\"127.0.0.1:4810\"",
-        meaning: "Address and port on which package managers use this node, or off. The default is for a node that stays on the usual data directory; with another one (--data-dir) it is off unless it is set. A port that is taken is not replaced by another, because lock files name it",
+        meaning: "Address and port of the registry for package managers, or off. The default applies to a running node on the default data directory; with another one (--data-dir) it is off unless set. If the port is taken, the node uses no other, because lock files contain it",
         flag: None,
         set: |settings, given| {
             settings.gateway = Some(match given.text()? {
@@ -480,7 +485,7 @@ pub static KEYS: [Key; 46] = [
     Key {
         name: "gateway_token",
         default: "",
-        meaning: "A word of 16 characters or more that clients have to say where the gateway listens beyond loopback, even to read. It never publishes: for that there is gateway.token in the data directory",
+        meaning: "A token of at least 16 characters that clients must send, even to read, if the gateway address is not a loopback address. It does not allow publishing: that needs the token in gateway.token in the data directory",
         flag: None,
         set: |settings, given| {
             let text = given.text()?;
@@ -506,7 +511,7 @@ pub static KEYS: [Key; 46] = [
     Key {
         name: "gateway_wait",
         default: "\"10s\"",
-        meaning: "Longest time in which the next bytes of a file must come from the swarm before a client is told that they do not. Package managers give up after 15 to 30 s by themselves",
+        meaning: "Longest wait for the next bytes of a file from the swarm, after which the client's download is aborted. Package managers give up after 15 to 30 s by themselves",
         flag: None,
         set: |settings, given| {
             settings.gateway_wait = given.timeout()?;
@@ -517,7 +522,7 @@ pub static KEYS: [Key; 46] = [
     Key {
         name: "gateway_upload_mb",
         default: "512",
-        meaning: "Most MiB of one upload through the gateway",
+        meaning: "Maximum size of one upload through the gateway, in MiB",
         flag: None,
         set: |settings, given| {
             settings.gateway_upload = mebibytes(given)?;
@@ -528,7 +533,7 @@ pub static KEYS: [Key; 46] = [
     Key {
         name: "gateway_replicas",
         default: "0",
-        meaning: "Peers that must have what a package manager publishes before it is told that it is published, for a minute at most; 0 does not wait. What is missing then is said, and made up for later",
+        meaning: "Number of peers that must hold a release before the publishing client gets its success response, at most a minute later; 0 does not wait. Missing copies are reported and made later",
         flag: None,
         set: |settings, given| {
             settings.gateway_replicas = given.whole(0, 64)?;
@@ -539,7 +544,7 @@ pub static KEYS: [Key; 46] = [
     Key {
         name: "gateway_url",
         default: "",
-        meaning: "What addresses in the gateway's answers begin with where it is behind a proxy, such as https://packages.example.org. Without it, they begin with the host that the client asked",
+        meaning: "URL prefix of the gateway behind a reverse proxy, such as https://packages.example.org, used in its responses. Without it, they use the host of the client's request",
         flag: None,
         set: |settings, given| {
             let text = given.text()?.trim_end_matches('/');
@@ -559,7 +564,7 @@ pub static KEYS: [Key; 46] = [
     Key {
         name: "log_level",
         default: "\"info\"",
-        meaning: "What the log file tells: off, error, warn, info, debug or trace, or targets such as swarmdex=debug,libp2p_kad=info. Libraries are kept at warn unless named",
+        meaning: "Level of the log file: off, error, warn, info, debug or trace, or directives such as swarmdex=debug,libp2p_kad=info. Libraries log at warn unless named",
         flag: None,
         set: |settings, given| {
             let text = given.text()?;
@@ -572,7 +577,7 @@ pub static KEYS: [Key; 46] = [
     Key {
         name: "log_format",
         default: "\"text\"",
-        meaning: "How the log file is written, and stderr of `swarmdex node`: text for a person, json for a program that collects logs, one object a line",
+        meaning: "Format of the log file, and of stderr of `swarmdex node`: text, or json with one object a line for log collectors",
         flag: Some("--log-format"),
         set: |settings, given| {
             settings.log_format = match given.text()? {
@@ -592,7 +597,7 @@ pub static KEYS: [Key; 46] = [
     Key {
         name: "log_days",
         default: "7",
-        meaning: "Days that log files are kept, today included. A week covers the weekend between a fault and somebody looking",
+        meaning: "Number of days for which log files are kept, including today. A week covers a weekend between a fault and its investigation",
         flag: None,
         set: |settings, given| {
             settings.log_days = given.count(3_650)?;
@@ -603,7 +608,7 @@ pub static KEYS: [Key; 46] = [
     Key {
         name: "log_mb",
         default: "64",
-        meaning: "Most MiB that all log files together may take, the oldest going first. At info that is weeks; what it bounds is a trace that somebody forgot",
+        meaning: "Maximum size of all log files together, in MiB; the oldest are deleted first. At info this lasts for weeks; the limit is for a trace level that somebody forgot",
         flag: None,
         set: |settings, given| {
             settings.log_mb = given.count(1_048_576)?;

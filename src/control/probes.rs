@@ -25,21 +25,23 @@ pub(super) const ROWS: &[Row] = &[
         &["Returns every metric, for Prometheus."],
         || get(metrics),
     ),
-    Row::by_hand("GET", "/v1/metrics", "", &["Returns the same."], || {
+    Row::by_hand("GET", "/v1/metrics", "", &["Same as `/metrics`."], || {
         get(metrics)
     }),
     Row::by_hand(
         "GET",
         "/healthz",
         "",
-        &["Says 200 while the verdict is good or degraded, 503 while it is bad, with its cause."],
+        &[
+            "Returns 200 while the verdict is good or degraded, and 503 with the cause while it is bad.",
+        ],
         || get(healthz),
     ),
     Row::by_hand(
         "GET",
         "/readyz",
         "",
-        &["Says 200 once the node listens."],
+        &["Returns 200 once the node listens, and 503 before."],
         || get(readyz),
     ),
 ];

@@ -61,17 +61,14 @@ pub struct Steps {
 }
 
 impl Steps {
-    /// Returns text about the number of nodes that have the bytes.
+    /// Returns text about the number of nodes that have the content.
     pub fn copied(&self) -> String {
         match self.copies_wanted {
             0 => String::new(),
             wanted if self.copies < wanted => {
-                format!(
-                    "bytes {}, of {wanted} that are to have them",
-                    on_other_nodes(self.copies)
-                )
+                format!("content on {} of {wanted} other nodes", self.copies)
             }
-            _ => format!("bytes {}", on_other_nodes(self.copies)),
+            _ => format!("content {}", on_other_nodes(self.copies)),
         }
     }
 }
@@ -117,7 +114,7 @@ pub enum PublishStep {
     Copied {
         /// Nodes that have the bytes, this one not counted.
         nodes: usize,
-        /// Nodes that are to have them.
+        /// Nodes that should have them.
         wanted: usize,
     },
 }

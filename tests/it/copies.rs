@@ -151,7 +151,7 @@ async fn a_release_is_on_two_other_nodes_when_publish_returns() {
         );
         if length < 100_000 {
             assert_eq!(receipt.steps.copies, 2, "what is small is there at once");
-            assert_eq!(receipt.steps.copied(), "bytes on 2 other nodes");
+            assert_eq!(receipt.steps.copied(), "content on 2 other nodes");
         }
     }
     // The publisher leaves, and a new node gets everything.

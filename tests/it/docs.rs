@@ -62,7 +62,7 @@ fn same(document: &str, name: &str, generated: &str) {
 /// Every document for people, by its path from the root.
 fn documents() -> BTreeMap<PathBuf, String> {
     let mut found = BTreeMap::new();
-    for dir in ["", "docs", "docs/protocols", "findings"] {
+    for dir in ["", "docs", "docs/protocols", "findings", "tests/clients"] {
         for entry in fs::read_dir(root().join(dir)).unwrap() {
             let path = entry.unwrap().path();
             if path.extension().is_some_and(|ext| ext == "md") {

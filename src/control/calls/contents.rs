@@ -42,7 +42,7 @@ calls! {
         }
     }
 
-    /// Starts a fetch, and answers at once. There may also be `package` and `beside`.
+    /// Starts a fetch, and returns at once. Optional fields are `package` and `beside`.
     POST "/v1/fetch/start"
         r#"{"content": {"root": "bafk…", "size": 7}, "what": "alice/web 1.2.0"}"#,
         changes "fetching":
@@ -55,7 +55,7 @@ calls! {
     Transfers = transfers() -> Vec<Transfer>
         |local| local.contents().transfers().await;
 
-    /// Pauses a fetch; false if there is no such fetch. Others are `resume` and `cancel`.
+    /// Pauses a fetch; false if there is no such fetch. `order` is `pause`, `resume` or `cancel`.
     POST "/v1/transfers/direct"
         r#"{"id": {"direction": "fetch", "root": "bafk…"}, "order": "pause"}"#,
         changes "changing a transfer":
@@ -67,7 +67,7 @@ calls! {
     List = list() -> Vec<Held>
         |local| local.contents().list().await;
 
-    /// Returns content that was damaged and has not been fetched again.
+    /// Returns damaged content that has not been fetched again.
     GET "/v1/contents/lost":
     ListLost = lost() -> Vec<Lost>
         |local| local.contents().lost().await;
@@ -77,7 +77,7 @@ calls! {
     Usage = usage() -> StorageUsage
         |local| local.contents().usage().await;
 
-    /// Returns what is held of a content, or `null`.
+    /// Returns the part of a content that this node has, or `null`.
     POST "/v1/contents/held" r#"{"root": "bafk…"}"#:
     HeldOf = held(root: ContentRoot) -> Option<Held>
         |local| local.contents().held(root).await;
@@ -92,13 +92,13 @@ calls! {
     Holders = holders(root: ContentRoot) -> Vec<PeerId>
         |local| local.contents().holders(root).await;
 
-    /// Announces everything here to the DHT again, and always says `done`.
+    /// Announces all content to the DHT again; always true.
     POST "/v1/contents/offer", changes "offering content":
     Offer = offer_again() -> () as Done
         |local| local.contents().offer_again().await;
 
-    /// Pins a content for a release, or unpins it; false if it is not there. Each release's pin is
-    /// one of its own, and so is one without a release.
+    /// Pins a content for a release, or unpins it; false if it is not on this node. Pins of
+    /// different releases, and a pin without a release, are independent.
     POST "/v1/contents/keep"
         r#"{"root": "bafk…", "release": "12D3KooW…/web@1.2.0", "pinned": true}"#,
         changes "keeping content":
@@ -109,7 +109,8 @@ calls! {
     ) -> bool as Done
         |local| local.contents().keep(root, release, pinned).await;
 
-    /// Evicts what is neither own nor pinned, with `all` all of it, and returns what was freed.
+    /// Evicts content over the quota that is neither own nor pinned; with `all`, everything that is
+    /// neither own nor pinned. Returns `contents`, their number, and the `bytes` freed.
     POST "/v1/contents/clean-up" r#"{"all": false}"#, changes "cleaning up":
     CleanUp = clean_up(#[serde(default)] all: bool) -> Freed
         |local| local.contents().clean_up(all).await;

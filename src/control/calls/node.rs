@@ -73,21 +73,21 @@ calls! {
     Health = health() -> Sample
         |local| local.node.health().await;
 
-    /// Returns the DHT lookups that run, and the last 200 that ended, the newest first, each with
-    /// its hops.
+    /// Returns the running DHT lookups and the last 200 that ended, newest first, each with its
+    /// hops.
     GET "/v1/lookups":
     Lookups = lookups() -> Vec<Trace>
         |local| local.node.lookups().await;
 
-    /// Returns the routing table: of each bucket that has a peer its distance in bits, how full it
-    /// is, and when it was last looked in.
+    /// Returns the routing table: for each bucket that has a peer, its distance in bits, its number
+    /// of peers, and the time of the last lookup in it.
     GET "/v1/routing":
     Routing = routing() -> RoutingTable
         |local| local.node.routing().await;
 
-    /// Looks up a `record`, the `providers` of a key, or the peers `closest` to one in the DHT, and
-    /// returns the trace, hop by hop, with the copies or peers that were found. `what` is its
-    /// purpose, for people.
+    /// Looks up a `record`, the `providers` of a key, or the peers `closest` to a key in the DHT,
+    /// and returns the trace, hop by hop, with the records or peers that were found. `what` is the
+    /// purpose, shown to users.
     ///
     /// `most` is the deadline.
     POST "/v1/lookup" r#"{"record": "HASH", "what": "by hand", "timeout_ms": 5000}"#:
@@ -98,8 +98,8 @@ calls! {
     ) -> LookupResult
         |local| local.node.look(sought, what, most).await;
 
-    /// Connects to a peer, and returns its id as `peer` once it is known to be of this network. With
-    /// `keep` it is dialled again whenever the connection is lost.
+    /// Connects to a peer, and returns its id as `peer` once it has proved to be in this network.
+    /// With `keep`, the node redials the peer whenever the connection is lost.
     ///
     /// Fails with [`Address`](crate::RegistryError::Address) for an address that cannot be dialled,
     /// and with [`Unreached`](crate::RegistryError::Unreached) after `most`.
@@ -118,20 +118,21 @@ calls! {
             local.node.dial(address.parse().map_err(wrong)?, keep, most).await
         };
 
-    /// Ends the connection with a peer; false when there was none.
+    /// Ends the connection with a peer; false if there was none.
     POST "/v1/disconnect" r#"{"peer": "12D3KooW…"}"#, changes "disconnecting":
     Disconnect = disconnect(peer: PeerId) -> bool as Done
         |local| local.node.disconnect(peer).await;
 
-    /// Bans, protects or pardons a peer; false when that changes nothing. A ban without `seconds`
-    /// lasts until it is taken back; other rulings are `"unban"`, `"protect"`, `"unprotect"`.
+    /// Bans, unbans, protects or unprotects a peer; false if that changes nothing. A ban without
+    /// `seconds` lasts until `"unban"`; the other rulings are `"protect"` and `"unprotect"`.
     POST "/v1/judge" r#"{"peer": "12D3KooW…", "ruling": {"ban": {"seconds": 3600}}}"#,
         changes "judging a peer":
     Judge = judge(peer: PeerId, ruling: Ruling) -> bool as Done
         |local| local.node.judge(peer, ruling).await;
 
-    /// Waits for a condition; false when it has not come about in that time. Others are `published`
-    /// and `copied` (no release of this node's is being given to others).
+    /// Waits for a condition; false if it is not met in time. Conditions are `joined`, `published`
+    /// (every release has been delivered to peers) and `copied` (no release of this node is being
+    /// copied to others).
     POST "/v1/wait" r#"{"what": "joined", "timeout_ms": 5000}"#:
     Waiting = wait(
         what: Wait,
@@ -143,8 +144,8 @@ calls! {
             Wait::Copied => local.node.wait_copied(most).await,
         });
 
-    /// Returns the entries of the log from number `since` on, of the last 2,000; `next` is the
-    /// number for the next request.
+    /// Returns the last 2,000 log entries, starting at number `since`; `next` is the number for the
+    /// next request.
     GET "/v1/logs" "?since=0":
     Logs = logs(#[serde(default)] since: u64) -> Logged
         |local| Ok(local.logged(since));
@@ -154,7 +155,7 @@ calls! {
     LogFilter = log_filter() -> String as Filter
         |_local| Ok(telemetry::filter());
 
-    /// Sets the filter of the log, until the node ends, and returns the `filter` in force.
+    /// Sets the filter of the log until the node ends, and returns the `filter` in force.
     ///
     /// Fails with [`Usage`](crate::RegistryError::Usage) for one that cannot be understood.
     PUT "/v1/log-filter" r#"{"filter": "info,libp2p_kad=debug"}"#,
@@ -162,8 +163,8 @@ calls! {
     SetLogFilter = set_log_filter(filter: &str as String) -> String as Filter
         |_local| telemetry::set_filter(&filter).map(|()| telemetry::filter());
 
-    /// Makes a backup in a directory on the node's machine, while the node runs, and returns its
-    /// list once it is on the disk. `contents` may be `none`, `own`, `pinned` or `all`.
+    /// Makes a backup in a directory on the node's machine while the node runs, and returns its
+    /// list of files once it is on disk. `contents` may be `none`, `own`, `pinned` or `all`.
     ///
     /// Fails with [`Usage`](crate::RegistryError::Usage) for a directory that cannot be used, and
     /// with [`File`](crate::RegistryError::File).
@@ -173,7 +174,7 @@ calls! {
     MakeBackup = backup(ask: Ask) -> Backup
         |local| local.node.backup(ask).await;
 
-    /// Tells the node to shut down, and returns before it has.
+    /// Tells the node to shut down, and returns before it has ended.
     POST "/v1/shutdown", changes "stopping the node":
     Shutdown = shut_down() -> ()
         |local| {

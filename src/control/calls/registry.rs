@@ -58,10 +58,10 @@ calls! {
         }
     }
 
-    /// Returns hits, the best first; their total; what was searched for instead, if anything;
-    /// counts by label; how many peers were asked and answered, and what share of all packages they
-    /// have. `text` is in the language of searches; there may also be `categories`, `tags`,
-    /// `offset`, `min_reputation`, `local`, `timeout` (a duration).
+    /// Returns hits, best first; their total; the corrected query, if any; counts by label; the
+    /// number of peers that were asked and that answered; and the share of all packages that they
+    /// have. `text` is in the language of searches. Optional fields are `categories`, `tags`,
+    /// `offset`, `min_reputation`, `local` and `timeout` (a duration).
     POST "/v1/search" r#"{"text": "web", "limit": 50}"#:
     #[serde(transparent)]
     Search = search(query: &Query as Query) -> SearchResults
@@ -72,7 +72,7 @@ calls! {
     GetPackage = get_package(package: &PackageRef as String) -> Package
         |local| local.registry().get_package(&reference(&package)?).await;
 
-    /// Returns the release that is chosen.
+    /// Returns the release that the requirement resolves to.
     POST "/v1/release" r#"{"package": "alice/web", "requirement": "^1.2"}"#:
     GetRelease = get_package_version(
         package: &PackageRef as String,
@@ -88,7 +88,7 @@ calls! {
     ) -> Manifest
         |local| local.registry().metadata(&reference(&package)?, &version).await;
 
-    /// Returns a manifest that the package's head lists, from here or from the network.
+    /// Returns a manifest that the package's head lists, from this node or from the network.
     POST "/v1/manifest/by-hash"
         r#"{"package": {"owner": "12D3KooW…", "name": "web"}, "hash": "HASH"}"#:
     ManifestOf = manifest_of(
@@ -97,16 +97,16 @@ calls! {
     ) -> Manifest
         |local| local.registry().manifest_of(&package, &hash).await;
 
-    /// Signs many small releases as the node's own, each package once, and returns what became of
-    /// each: `taken`, `behind` with its version and the latest, `known`, or `refused` with why.
-    /// Each has a `draft`, a `file` (its name) and a `text`.
+    /// Signs many small releases as the node's own; a package may occur once. Each entry of the
+    /// batch has `draft`, `file` (file name) and `text`. The result of each is `taken`, `behind`
+    /// with its version and the latest, `known`, or `refused` with the reason.
     POST "/v1/import" r#"{"batch": []}"#, changes "importing":
     #[serde(transparent)]
     Import = import(batch: Vec<Bundle> as Batch) -> Vec<Imported>
         |local| local.registry().import(batch.batch).await;
 
-    /// Changes what is said of a release, and returns the receipt. Others are `unyank`, `deprecate`
-    /// with a `message`, and `tag` with a `tag`.
+    /// Yanks, unyanks, deprecates or tags a release, and returns the receipt. `what` is `yank`,
+    /// `unyank`, `deprecate` with a `message`, or `tag` with a `tag`.
     POST "/v1/change"
         r#"{"package": "alice/web", "change": {"what": "yank", "version": "1.2.0", "why": "…"}}"#,
         changes "changing what is said of a release":
@@ -118,22 +118,23 @@ calls! {
     Own = own() -> OwnPackages
         |local| local.registry().own().await;
 
-    /// Returns this node's publisher as `id`; makes its key if there is none, and then `new_key` is
-    /// its path.
+    /// Returns this node's publisher as `id`. Creates its key if there is none; `new_key` is then
+    /// the path.
     POST "/v1/publisher", changes "making a publisher's key":
     Publisher = publisher() -> OwnPublisher
         |local| local.registry().publisher().await;
 
-    /// Tells what a handle means here, and pins nothing. Without `ask` no peer is asked. `bound` is
-    /// the key that it means, `own` or `pinned`; `own` is the node's key, and `published` whether
-    /// that has used it; `claimants` are those who claim it, the first seen first, each with
-    /// `since`; `answered` of the `needed` peers have answered.
+    /// Returns the key that a handle means on this node, and pins nothing. Without `ask`, no peer
+    /// is asked. `bound` is the key that it means, `own` or `pinned`; `own` is the node's key, and
+    /// `published` says whether that key has used the handle; `claimants` are the keys that claim
+    /// it, in the order in which they were first seen, each with `since`; `answered` of the
+    /// `needed` peers have answered.
     POST "/v1/claims" r#"{"handle": "alice", "ask": true}"#:
     WhoClaims = claims(handle: &Handle as Handle, #[serde(default)] ask: bool) -> Claims
         |local| local.registry().claims(&handle, ask).await;
 
-    /// Returns the known package that it may be taken for, and `why` that is known (`own`,
-    /// `pinned`, `needed`), or `null`. Without `publisher` it is one that is to be published here.
+    /// Returns the known package whose name this one resembles, and `why` it is known (`own`,
+    /// `pinned`, `needed`), or `null`. Without `publisher`, the name is one to be published here.
     POST "/v1/look-alike" r#"{"name": "serde-json", "publisher": "12D3KooW…"}"#:
     IsLookAlike = look_alike(
         name: &PackageName as PackageName,
@@ -141,8 +142,8 @@ calls! {
     ) -> Option<LookAlike>
         |local| local.registry().look_alike(&name, publisher).await;
 
-    /// Returns the packages of this very name that are known: an own one, that of the publisher
-    /// `beside`, and those of pinned ones; nobody is asked.
+    /// Returns the known packages of exactly this name: your own, that of the publisher `beside`,
+    /// and those of pinned publishers. No peer is asked.
     POST "/v1/namesakes" r#"{"name": "pypi:six", "beside": "12D3KooW…"}"#:
     Namesakes = namesakes(
         name: &PackageName as PackageName,
@@ -150,19 +151,20 @@ calls! {
     ) -> Vec<Namesake>
         |local| local.registry().namesakes(&name, beside).await;
 
-    /// Returns `cases`, the one seen last first: what does not go together, with both sides, which
-    /// one counts and why; `forgotten` counts older ones that had to make room.
+    /// Returns `cases`, the conflicts, latest first, with both sides, the accepted one and the
+    /// reason; `forgotten` counts older ones that were dropped.
     GET "/v1/conflicts":
     Conflicts = conflicts() -> ConflictList
         |local| local.registry().conflicts().await;
 
-    /// Returns [evidence](evidence.md) that anybody can verify; `no_conflict`, or `one_sided` where
-    /// it would prove nothing.
+    /// Returns [evidence](evidence.md) that anybody can verify. Fails with `no_conflict`, or with
+    /// `one_sided` if the evidence would prove nothing.
     POST "/v1/conflicts/evidence" r#"{"id": "0123456789abcdef0123456789abcdef"}"#:
     EvidenceOf = conflict_evidence(id: ConflictId) -> Evidence
         |local| local.registry().conflict_evidence(id).await;
 
-    /// Binds a handle to a key on this node.
+    /// Pins a handle to a key on this node, unless it is pinned already. It trusts the key for no
+    /// names.
     POST "/v1/pin" r#"{"handle": "alice", "publisher": "12D3KooW…"}"#, changes "pinning a handle":
     Pin = pin(handle: &Handle as Option<Handle>, publisher: PublisherId) -> ()
         |local| {
@@ -170,7 +172,8 @@ calls! {
             local.registry().pin(&handle.ok_or_else(none)?, publisher).await
         };
 
-    /// Takes a distrust back. With a `handle`, that means this key from now on.
+    /// Undoes a distrust. With `handle`, also pins that handle to the key, in place of any other.
+    /// `/v1/names/trust` is what lets package managers use the key's packages.
     POST "/v1/trust" r#"{"publisher": "12D3KooW…"}"#, changes "trusting":
     Trusting = trust(
         publisher: PublisherId,
@@ -178,7 +181,8 @@ calls! {
     ) -> ()
         |local| local.registry().trust(publisher, handle.as_ref()).await;
 
-    /// Hides a publisher's packages on this node.
+    /// Hides a publisher's packages on this node, and removes its trust for names, its name rules
+    /// and the names first served from it.
     POST "/v1/distrust" r#"{"publisher": "12D3KooW…"}"#, changes "distrusting":
     Distrust = distrust(publisher: PublisherId) -> ()
         |local| local.registry().distrust(publisher).await;

@@ -19,8 +19,7 @@ calls! {
         }
     }
 
-    /// Returns the identity and the state of the node: its id, process, socket, data directory and
-    /// counts.
+    /// Returns the identity and state of the node: id, process, socket, data directory and counts.
     GET "/v1/status":
     GetStatus = status() -> Status
         |local| local.status().await;

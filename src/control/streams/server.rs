@@ -44,22 +44,22 @@ pub(in crate::control) const ROWS: &[Row] = &[
         "GET",
         "/v1/events",
         "",
-        &["Sends server-sent events, see below."],
+        &["Sends server-sent events; see [Events](#events)."],
         || get(events),
     ),
     Row::by_hand(
         "POST",
         "/v1/search/stream",
         "as `/v1/search`",
-        &["Sends a JSON value a line as peers answer, the last with `\"kind\": \"done\"`."],
+        &["Sends one JSON value a line as peers answer, the last with `\"kind\": \"done\"`."],
         || post(search),
     ),
     Row::by_hand(
         "POST",
         "/v1/publish",
-        "`{\"draft\": {…}, \"content\": {\"files\": […]}}`; in `content` also `readme` and \
+        "`{\"draft\": {…}, \"content\": {\"files\": […]}}`; optional in `content`: `readme`, \
          `native`",
-        &["Sends a JSON value a line: `step`s, then `done` with the receipt, or `error`."],
+        &["Sends one JSON value a line: `step`s, then `done` with the receipt, or `error`."],
         || post(publish),
     ),
     Row::by_hand(
@@ -67,8 +67,8 @@ pub(in crate::control) const ROWS: &[Row] = &[
         "/v1/fetch",
         "as `/v1/fetch/start`",
         &[
-            "Sends a JSON value a line: `progress` with the transfer, then `done` with where the",
-            "bytes came from, or `error`. The fetch goes on when its client goes.",
+            "Sends one JSON value a line: `progress` with the transfer, then `done` with the sources",
+            "of the bytes, or `error`. The fetch continues if its client disconnects.",
         ],
         || post(fetch),
     ),
@@ -85,8 +85,8 @@ pub(in crate::control) const ROWS: &[Row] = &[
         "/v1/content/{root}",
         "",
         &[
-            "Sends the bytes, verified as they are read; the connection ends early if they do not",
-            "verify any more.",
+            "Sends the bytes, verified as they are read; the connection ends early if they are",
+            "damaged.",
         ],
         || get(get_content),
     ),
@@ -94,7 +94,7 @@ pub(in crate::control) const ROWS: &[Row] = &[
         "POST",
         "/v1/content/stream",
         "as `/v1/fetch/start`, and `from`, an offset",
-        &["Sends the verified bytes from there on, as they come."],
+        &["Sends the verified bytes from that offset, as they arrive."],
         || post(stream_content),
     ),
 ];

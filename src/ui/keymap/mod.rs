@@ -213,8 +213,9 @@ pub fn places(row: &KeyRow) -> String {
 
 /// Renders the table as Markdown.
 pub fn markdown() -> String {
-    let mut out =
-        String::from("| When | Keys | Action | Name in the settings |\n|---|---|---|---|\n");
+    let mut out = String::from(
+        "| Mode | Where | Keys | Action | Name in the settings |\n|---|---|---|---|---|\n",
+    );
     for row in KEYS {
         let mode = match row.when {
             When::Anywhere => "anywhere",
@@ -222,18 +223,13 @@ pub fn markdown() -> String {
             When::Browsing => "browsing",
         };
         let places = places(row);
-        let when = if places.is_empty() {
-            mode.to_owned()
-        } else {
-            format!("{mode}, {places}")
-        };
         let keys: Vec<String> = row
             .keys
             .iter()
             .map(|chord| format!("`{}`", chord.label()))
             .collect();
         out.push_str(&format!(
-            "| {when} | {} | {} | `{}` |\n",
+            "| {mode} | {places} | {} | {} | `{}` |\n",
             keys.join(" "),
             row.help,
             row.id

@@ -722,7 +722,7 @@ pub static KEYS: &[KeyRow] = &[
         &[c('p')],
         ProtectPeer,
         "protect",
-        "Protect or unprotect the peer: never drop or ban it",
+        "Protect the peer from being banned or dropped, or undo that",
     ),
     row(
         "disconnect",
