@@ -13,9 +13,10 @@
     clippy::string_slice
 )]
 
+#[path = "common/debian.rs"]
+mod debian;
 #[path = "../tests/lab/mod.rs"]
 mod lab;
-mod packages;
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -501,7 +502,7 @@ async fn records() {
 /// Compares the counted bytes with those on the disk, for real packages.
 async fn sizes() {
     const REAL: usize = 10_000;
-    let records = packages::signed(&Keypair::generate_ed25519(), packages::drafts(REAL));
+    let records = debian::signed(&Keypair::generate_ed25519(), debian::drafts(REAL));
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), Metrics::default()).unwrap();
     for batch in records.chunks(1_000) {

@@ -18,13 +18,20 @@
     clippy::print_stdout
 )]
 
+#[path = "common/cargo_project.rs"]
+mod cargo_project;
+#[path = "common/clients.rs"]
 mod clients;
-mod crates;
-mod far;
-mod http;
-mod made;
-mod packages;
+#[path = "common/debian.rs"]
+mod debian;
+#[path = "common/generated.rs"]
+mod generated;
+#[path = "common/http_client.rs"]
+mod http_client;
+#[path = "common/limited_links.rs"]
+mod limited_links;
 mod rivals;
+#[path = "common/throttle.rs"]
 mod throttle;
 
 use std::{
@@ -35,8 +42,8 @@ use std::{
 };
 
 use data_encoding::BASE64;
-use http::{Link, Page, crowd};
-use packages::{percentile, resident_mib};
+use debian::{percentile, resident_mib};
+use http_client::{Link, Page, crowd};
 use rivals::Rival;
 use serde_json::Value;
 
@@ -190,7 +197,7 @@ fn upload(
             &mut link,
             path,
             said,
-            ("many", &made::version(at)),
+            ("many", &generated::version(at)),
             400,
         ));
         if at % 100 == 99 {
@@ -334,14 +341,14 @@ const SHORT: &str = "Accept: application/vnd.npm.install-v1+json\r\n";
 fn pages(site: &Site, scratch: &Path) {
     let files = scratch.join("imported");
     for at in 0..VERSIONS {
-        let version = made::version(at);
-        made::write(
+        let version = generated::version(at);
+        generated::write(
             &files.join(format!("many-{version}.tgz")),
-            made::tarball("many", &version, &[], 200),
+            generated::tarball("many", &version, &[], 200),
         );
-        made::write(
+        generated::write(
             &files.join(format!("many-{version}.crate")),
-            made::crate_file("many", &version),
+            generated::crate_file("many", &version),
         );
     }
     let begun = Instant::now();
@@ -365,15 +372,15 @@ fn pages(site: &Site, scratch: &Path) {
         ("simple page", "/pypi/simple/many/", SIMPLE),
     ];
     for (at, (_, path, fields)) in wanted.iter().enumerate() {
-        made::write(&www.join(at.to_string()), get(path, fields).body);
+        generated::write(&www.join(at.to_string()), get(path, fields).body);
     }
     let nginx = Rival::start("nginx", &scratch.join("nginx"), &[]);
     let full: Value =
         serde_json::from_slice(&get("/npm/many", "Accept: application/json\r\n").body).unwrap();
     let verdaccio = clients::verdaccio(scratch, &[full]);
     for at in 0..VERSIONS {
-        let (file, bytes) = made::wheel("many", &made::version(at), 400);
-        made::write(&scratch.join("pypiserver/packages").join(file), bytes);
+        let (file, bytes) = generated::wheel("many", &generated::version(at), 400);
+        generated::write(&scratch.join("pypiserver/packages").join(file), bytes);
     }
     let pypiserver = Rival::start("pypiserver", &scratch.join("pypiserver"), &[]);
     let devpi = clients::devpi(&scratch.join("devpi"));
@@ -439,7 +446,7 @@ fn pages(site: &Site, scratch: &Path) {
 /// Measures the node's memory over many installs, of crates and of wheels in turn.
 fn installs(site: &Site, scratch: &Path) {
     let count = number("SWARMDEX_BENCH_INSTALLS", 100);
-    let crates = crates::Installs::prepare(site, &scratch.join("cargo"));
+    let crates = cargo_project::Installs::prepare(site, &scratch.join("cargo"));
     let wheels = clients::Wheels::prepare(site, &scratch.join("pip"));
     let (before, mut most) = (site.memory(), 0.0_f64);
     for at in 0..count {
@@ -489,12 +496,12 @@ fn main() {
     row("npm", &|| clients::npm(&site, &scratch.path().join("npm")));
     row("pip", &|| clients::pip(&site, &scratch.path().join("pip")));
     row("cargo", &|| {
-        crates::cargo(&site, &scratch.path().join("cargo"))
+        cargo_project::cargo(&site, &scratch.path().join("cargo"))
     });
     row("installs", &|| {
         installs(&site, &scratch.path().join("installs"))
     });
-    row("far", &|| far::far(&scratch.path().join("far")));
+    row("far", &|| limited_links::far(&scratch.path().join("far")));
     assert!(
         measured > 0,
         "nothing was measured: there are uploads, pages, npm, pip, cargo, installs and far"

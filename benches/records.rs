@@ -9,12 +9,13 @@
     clippy::indexing_slicing
 )]
 
-mod packages;
+#[path = "common/debian.rs"]
+mod debian;
 
 use std::{hint::black_box, path::Path, time::Instant};
 
+use debian::{drafts, signed};
 use libp2p::identity::Keypair;
-use packages::{drafts, signed};
 use swarmdex::{
     clock,
     domain::{

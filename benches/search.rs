@@ -11,12 +11,13 @@
     clippy::string_slice
 )]
 
-mod packages;
+#[path = "common/debian.rs"]
+mod debian;
 
 use std::{path::Path, process::Command, time::Instant};
 
+use debian::{Record, drafts, percentile, resident_mib, signed};
 use libp2p::identity::Keypair;
-use packages::{Record, drafts, percentile, resident_mib, signed};
 use rusqlite::Connection;
 use swarmdex::{clock, domain::query::Query, metrics::Metrics, store::Store};
 

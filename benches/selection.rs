@@ -22,7 +22,8 @@
     clippy::indexing_slicing
 )]
 
-mod packages;
+#[path = "common/debian.rs"]
+mod debian;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -31,9 +32,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use debian::{Record, drafts, percentile, signed};
 use futures::StreamExt;
 use libp2p::{PeerId, identity::Keypair};
-use packages::{Record, drafts, percentile, signed};
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::SliceRandom};
 use swarmdex::{
     clock,

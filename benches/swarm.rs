@@ -10,11 +10,12 @@
     clippy::indexing_slicing
 )]
 
-mod floor;
+#[path = "common/bare_libp2p.rs"]
+mod bare_libp2p;
 
 use std::{io::Write, path::Path, time::Duration};
 
-use floor::{Floor, random_key};
+use bare_libp2p::{Floor, random_key};
 use libp2p::Multiaddr;
 use swarmdex::{
     domain::{

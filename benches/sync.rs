@@ -13,8 +13,10 @@
     clippy::indexing_slicing
 )]
 
-mod packages;
-mod parts;
+#[path = "common/debian.rs"]
+mod debian;
+#[path = "common/usage.rs"]
+mod usage;
 
 use std::{
     io::{BufRead, BufReader},
@@ -23,9 +25,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use debian::{Record, drafts, signed};
 use libp2p::identity::Keypair;
-use packages::{Record, drafts, signed};
-use parts::Threads;
 use swarmdex::{
     clock,
     domain::{
@@ -36,6 +37,7 @@ use swarmdex::{
     node::{DhtMode, Node, NodeOptions},
     store::Store,
 };
+use usage::Threads;
 
 const PACKAGES: usize = 63_666;
 const BATCH: usize = 1_000;
@@ -265,7 +267,7 @@ fn run(binary: &Path) -> Run {
             ),
             ("server, processor", server.unwrap()),
         ],
-        sizes: parts::sizes(&copy.unwrap()),
+        sizes: usage::sizes(&copy.unwrap()),
     }
 }
 

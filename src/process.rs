@@ -1,6 +1,45 @@
 //! Measurements of this process by the system; none where it gives none.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+
+/// The figures of the process are read at most once in this time, however many nodes it runs.
+const AGE: Duration = Duration::from_secs(10);
+
+/// The memory and the descriptors of this process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProcessFigures {
+    pub memory: Option<u64>,
+    pub descriptors: Option<(u64, u64)>,
+}
+
+/// Returns the figures of this process, at most ten seconds old. Counting the descriptors of a
+/// process that has many takes a while, so that its nodes share one reading.
+pub fn figures() -> ProcessFigures {
+    static LATEST: Mutex<Option<(Instant, ProcessFigures)>> = Mutex::new(None);
+    shared(&LATEST, || ProcessFigures {
+        memory: memory(),
+        descriptors: descriptors(),
+    })
+}
+
+/// Returns the latest reading, or another one if it is older than [`AGE`]. Others wait meanwhile.
+fn shared<T: Copy>(latest: &Mutex<Option<(Instant, T)>>, read: impl FnOnce() -> T) -> T {
+    let mut latest = latest.lock();
+    match *latest {
+        Some((at, seen)) if at.elapsed() < AGE => seen,
+        _ => {
+            let seen = read();
+            *latest = Some((Instant::now(), seen));
+            seen
+        }
+    }
+}
 
 /// Bytes in memory: the second field of `/proc/self/statm` counts pages (proc_pid_statm(5)), which
 /// have 4 KiB on the machines we know.
@@ -84,6 +123,15 @@ pub fn terminate(_pid: u32, _started_at: &str, _file: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nodes_of_a_process_share_one_reading_until_it_is_old() {
+        let latest = Mutex::new(None);
+        assert_eq!(shared(&latest, || 1), 1);
+        assert_eq!(shared(&latest, || 2), 1);
+        *latest.lock() = Instant::now().checked_sub(AGE).map(|at| (at, 1));
+        assert_eq!(shared(&latest, || 3), 3);
+    }
 
     #[test]
     fn the_system_says_what_this_process_has() {

@@ -75,7 +75,7 @@ impl Rival {
 
     /// Returns the memory of the process and its children, in MiB.
     pub fn resident_mib(&self) -> f64 {
-        let of = |id: u32| crate::packages::resident_mib(&id.to_string());
+        let of = |id: u32| crate::debian::resident_mib(&id.to_string());
         let children =
             std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.child.id()))
                 .unwrap_or_default();

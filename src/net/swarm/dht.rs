@@ -81,7 +81,7 @@ impl Task {
                 step,
             } => {
                 if step.last && matches!(result, kad::QueryResult::Bootstrap(Ok(_))) {
-                    self.measures.refreshed();
+                    self.measures.refreshed(Instant::now());
                 }
                 let asked = stats.num_requests() as usize;
                 for event in progress::events(id, result, asked, step.last) {
@@ -94,7 +94,8 @@ impl Task {
 
     /// Passes an event to the queries and executes their orders.
     pub fn advance(&mut self, event: DhtEvent<QueryId>) {
-        for order in self.queries.on(event, Instant::now()) {
+        let now = Instant::now();
+        for order in self.queries.on(event, now) {
             match order {
                 DhtAction::Stop(id, end) => self.swarm.behaviour_mut().kad.stop(&id, end),
                 DhtAction::Dial(peer) => self.dial_provider(peer),
@@ -106,7 +107,7 @@ impl Task {
                 }
                 DhtAction::Done(done) => {
                     self.wiring.tally.looked_up(done.found);
-                    self.measures.looked_up(done);
+                    self.measures.looked_up(done, now);
                 }
             }
         }

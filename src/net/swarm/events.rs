@@ -51,7 +51,7 @@ impl Task {
                     self.peers.set_sheet(peer_id, Some(sheet.clone()), now);
                 }
                 if endpoint.is_dialer() {
-                    self.measures.dialled(peer_id, None);
+                    self.measures.dialled(peer_id, None, at);
                 }
             }
             SwarmEvent::ConnectionClosed {
@@ -69,19 +69,21 @@ impl Task {
                     } else {
                         tracing::info!(peer = %peer_id, "a peer has left");
                     }
-                    self.measures.moved(Move::Went {
-                        peer: peer_id,
-                        lost: cause.is_some(),
-                        dead,
-                    });
+                    self.measures.moved(
+                        Move::Went {
+                            peer: peer_id,
+                            lost: cause.is_some(),
+                            dead,
+                        },
+                        at,
+                    );
                 }
             }
             SwarmEvent::OutgoingConnectionError {
                 error: DialError::LocalPeerId { address },
                 ..
             } => {
-                self.identities
-                    .answered(discovery::bare(&address), Instant::now());
+                self.identities.answered(discovery::bare(&address), at);
             }
             SwarmEvent::OutgoingConnectionError {
                 peer_id: Some(peer),
@@ -93,12 +95,8 @@ impl Task {
                     && self.discovery.is_bootstrap(&peer)
                     && !self.peers.is_connected(&peer)
                 {
-                    self.identities.misnamed(
-                        peer,
-                        *obtained,
-                        discovery::bare(address),
-                        Instant::now(),
-                    );
+                    self.identities
+                        .misnamed(peer, *obtained, discovery::bare(address), at);
                 }
                 let is_named = |address: &Multiaddr| {
                     self.peers.lists(&peer, address) || self.discovery.names(&peer, address)
@@ -106,7 +104,7 @@ impl Task {
                 if let Some(failure) = PeerFailure::of(&error, is_named)
                     && !self.peers.is_connected(&peer)
                 {
-                    self.measures.dialled(peer, Some(failure.why));
+                    self.measures.dialled(peer, Some(failure.why), at);
                     if failure.is_unreachable {
                         self.observe(peer, Outcome::Unreachable);
                     }
@@ -117,9 +115,9 @@ impl Task {
                 send_back_addr,
                 ..
             } => {
-                self.identities.knocked(send_back_addr, Instant::now());
+                self.identities.knocked(send_back_addr, at);
             }
-            SwarmEvent::IncomingConnectionError { .. } => self.identities.broken(Instant::now()),
+            SwarmEvent::IncomingConnectionError { .. } => self.identities.broken(at),
             SwarmEvent::NewListenAddr { address, .. } => tracing::info!(%address, "listening"),
             SwarmEvent::ListenerClosed {
                 addresses,
@@ -200,7 +198,7 @@ impl Task {
         );
         if !known {
             tracing::info!(%peer, agent = %info.agent_version, "a peer has joined");
-            self.measures.moved(Move::Came);
+            self.measures.moved(Move::Came, Instant::now());
         }
         if !known && self.peers.is_outbound(&peer) {
             self.say_hello(peer);

@@ -1,6 +1,8 @@
 //! The task's side of gossip: it passes on gossipsub's messages, and executes the orders about
 //! them.
 
+use std::time::Instant;
+
 use libp2p::{
     PeerId,
     gossipsub::{self, MessageAcceptance, MessageId},
@@ -95,7 +97,8 @@ impl Task {
             self.wiring.tally.refused(refusal);
             refusal.class()
         });
-        self.measures.judged(class == Some(Class::Reject));
+        self.measures
+            .judged(class == Some(Class::Reject), Instant::now());
         let acceptance = match class {
             None => MessageAcceptance::Accept,
             Some(Class::Reject) => MessageAcceptance::Reject,

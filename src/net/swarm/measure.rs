@@ -3,19 +3,17 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
-    path::PathBuf,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
-use libp2p::{
-    PeerId, kad,
-    metrics::{Metrics as Families, Registry},
-};
-use parking_lot::Mutex;
+use libp2p::{PeerId, kad, metrics::Metrics as Families};
 use tokio::sync::watch;
 
-use crate::net::{dht::lookups::LookupStats, reach::listen, swarm::task::Task};
+use crate::net::{
+    dht::lookups::LookupStats,
+    reach::listen,
+    swarm::{readings::Readings, task::Task},
+};
 use crate::{
     bus::{BusEvent, Direction},
     domain::{
@@ -26,7 +24,6 @@ use crate::{
         record::Horizon,
     },
     metrics::{LookedUp, Metrics},
-    process,
 };
 
 /// Window for lookups and dials.
@@ -37,8 +34,6 @@ const MINUTE: Duration = Duration::from_secs(60);
 const MOST: usize = 512;
 /// Interval of the samples while somebody watches.
 pub const EVERY: Duration = Duration::from_secs(2);
-/// The process is measured once in this many samples.
-const PROCESS_EVERY: u32 = 5;
 
 /// The events within a window of time; at most the newest [`MOST`].
 struct Recent<T> {
@@ -86,14 +81,6 @@ struct Totals {
     bytes_out: f64,
 }
 
-/// The system's figures about this process.
-#[derive(Clone, Copy, Default)]
-struct Process {
-    memory: Option<u64>,
-    descriptors: Option<(u64, u64)>,
-    disk: Option<(u64, u64)>,
-}
-
 /// A peer came or went. `lost` is true if this node did not end the connection, `dead` if nothing
 /// arrived any more.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -124,17 +111,13 @@ pub struct Measures {
     refreshed: Option<Instant>,
     messages: Recent<bool>,
     totals: Recent<Totals>,
-    process: Arc<Mutex<Process>>,
-    bandwidth: Arc<Registry>,
-    /// Gossipsub's metrics, of which one is read.
-    gossip: Registry,
+    readings: Readings,
     safety: watch::Receiver<Option<Safety>>,
     copies: watch::Receiver<CopyFigures>,
     gateway: watch::Receiver<Option<GatewayHealth>>,
     /// libp2p's metrics, which are fed with every event.
     pub families: Families,
     metrics: Metrics,
-    samples: u32,
     told: Option<Sample>,
     /// Send the next sample even if it is the same.
     again: bool,
@@ -142,8 +125,7 @@ pub struct Measures {
 
 impl Measures {
     pub fn new(
-        bandwidth: Arc<Registry>,
-        gossip: Registry,
+        readings: Readings,
         (safety, copies, gateway): (
             watch::Receiver<Option<Safety>>,
             watch::Receiver<CopyFigures>,
@@ -151,10 +133,11 @@ impl Measures {
         ),
         families: Families,
         metrics: Metrics,
+        now: Instant,
     ) -> Self {
         let mut totals = Recent::new(MINUTE);
         // All counts start at zero.
-        totals.push(Totals::default(), Instant::now());
+        totals.push(Totals::default(), now);
         Self {
             lookups: Recent::new(LONG),
             dials: Recent::new(LONG),
@@ -162,21 +145,18 @@ impl Measures {
             refreshed: None,
             messages: Recent::new(MINUTE),
             totals,
-            process: Arc::default(),
-            bandwidth,
-            gossip,
+            readings,
             safety,
             copies,
             gateway,
             families,
             metrics,
-            samples: 0,
             told: None,
             again: false,
         }
     }
 
-    pub fn looked_up(&mut self, done: LookupStats) {
+    pub fn looked_up(&mut self, done: LookupStats, now: Instant) {
         let outcome = match done {
             LookupStats { found: true, .. } => LookedUp::Found,
             LookupStats {
@@ -185,21 +165,21 @@ impl Measures {
             _ => LookedUp::Missing,
         };
         self.metrics.looked_up(outcome, done.took);
-        self.lookups.push(done, Instant::now());
+        self.lookups.push(done, now);
     }
 
     /// Records the end of a dial; `failed` is the reason if it failed.
-    pub fn dialled(&mut self, peer: PeerId, failed: Option<&'static str>) {
-        self.dials.push((peer, failed), Instant::now());
+    pub fn dialled(&mut self, peer: PeerId, failed: Option<&'static str>, now: Instant) {
+        self.dials.push((peer, failed), now);
     }
 
-    pub fn moved(&mut self, moved: Move) {
-        self.moves.push(moved, Instant::now());
+    pub fn moved(&mut self, moved: Move, now: Instant) {
+        self.moves.push(moved, now);
     }
 
     /// Notes that the routing table was refreshed.
-    pub fn refreshed(&mut self) {
-        self.refreshed = Some(Instant::now());
+    pub fn refreshed(&mut self, now: Instant) {
+        self.refreshed = Some(now);
     }
 
     /// Returns the number of peers that came, the number that went, and the number lost in the last
@@ -236,69 +216,14 @@ impl Measures {
         dead.len()
     }
 
-    /// Returns the number of message copies that gossip received and how many of them were the
-    /// first, over all topics and for one topic.
-    fn copies(&self, topic: &str) -> [(f64, f64); 2] {
-        let mut text = String::new();
-        if prometheus_client::encoding::text::encode(&mut text, &self.gossip).is_err() {
-            return Default::default();
-        }
-        let sum = |name: &str, topic: &str| -> f64 {
-            let lines = text.lines().filter(|line| {
-                line.strip_prefix(name)
-                    .is_some_and(|rest| rest.starts_with('{') && rest.contains(topic))
-            });
-            lines
-                .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
-                .sum()
-        };
-        ["", topic].map(|topic| {
-            (
-                sum("topic_msg_recv_counts_unfiltered_total", topic),
-                sum("topic_msg_recv_counts_total", topic),
-            )
-        })
-    }
-
     /// Counts a gossip message; `refused` is true if no honest node sends it.
-    pub fn judged(&mut self, refused: bool) {
-        self.messages.push(refused, Instant::now());
+    pub fn judged(&mut self, refused: bool, now: Instant) {
+        self.messages.push(refused, now);
     }
 
     /// Sends the next sample even if nothing changed.
     pub fn tell_again(&mut self) {
         self.told = None;
-    }
-
-    /// Reads `/proc` in another thread, for the next sample: counting the descriptors of a process
-    /// with many takes a while.
-    fn look_at_process(&self, database: PathBuf) {
-        let held = self.process.clone();
-        tokio::task::spawn_blocking(move || {
-            let seen = Process {
-                memory: process::memory(),
-                descriptors: process::descriptors(),
-                disk: process::disk(&database),
-            };
-            *held.lock() = seen;
-        });
-    }
-
-    /// Returns the bytes received and sent since the start.
-    fn bytes(&self) -> (f64, f64) {
-        let mut text = String::new();
-        if prometheus_client::encoding::text::encode(&mut text, &self.bandwidth).is_err() {
-            return (0.0, 0.0);
-        }
-        let sum = |direction: &str| {
-            let lines = text
-                .lines()
-                .filter(|line| !line.starts_with('#') && line.contains(direction));
-            lines
-                .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
-                .sum()
-        };
-        (sum("\"Inbound\""), sum("\"Outbound\""))
     }
 }
 
@@ -319,13 +244,9 @@ impl Task {
 
     pub fn sample(&mut self) -> Sample {
         let now = Instant::now();
-        if self.measures.samples.is_multiple_of(PROCESS_EVERY) {
-            self.measures
-                .look_at_process(self.wiring.store.path().to_owned());
-        }
-        self.measures.samples = self.measures.samples.wrapping_add(1);
+        let read = self.measures.readings.latest();
+        self.measures.readings.read_again(&self.wiring.store);
         let counters = self.wiring.tally.snapshot();
-        let (bytes_in, bytes_out) = self.measures.bytes();
         let listening = listen::in_words(self.swarm.listeners())
             .into_iter()
             .collect();
@@ -333,8 +254,8 @@ impl Task {
         let totals = Totals {
             announced: counters.announcements,
             overloaded: counters.overloaded,
-            bytes_in,
-            bytes_out,
+            bytes_in: read.bytes_in,
+            bytes_out: read.bytes_out,
         };
         measures.totals.push(totals, now);
         measures.lookups.forget(now);
@@ -367,11 +288,10 @@ impl Task {
                 .map(millis)
                 .collect(),
         );
-        let process = *measures.process.lock();
         let count = |values: usize| values as u64;
         let behaviour = self.swarm.behaviour_mut();
         let announce = self.topics.announce.hash();
-        let [(all, first), (announced, announced_first)] = measures.copies(announce.as_str());
+        let [copies, announced] = read.copies;
         let at = self.clock.now();
         let here = self.peers.here(now);
         let rtts = percentiles(here.rtts_ms.clone());
@@ -441,11 +361,11 @@ impl Task {
             ),
             dials: count(dials.len()),
             dials_failed: count(dials.values().flatten().count()),
-            bytes_in: a_second(bytes_in, before.bytes_in),
-            bytes_out: a_second(bytes_out, before.bytes_out),
+            bytes_in: a_second(read.bytes_in, before.bytes_in),
+            bytes_out: a_second(read.bytes_out, before.bytes_out),
             store_p95_ms: self.wiring.store.commit_p95().map(millis).map(rounded),
-            memory: process.memory.map(|bytes| bytes >> 20 << 20),
-            descriptors: process.descriptors,
+            memory: read.process.memory.map(|bytes| bytes >> 20 << 20),
+            descriptors: read.process.descriptors,
             overloaded: totals.overloaded.saturating_sub(before.overloaded),
             clock_offset_ms: self
                 .peers
@@ -461,7 +381,7 @@ impl Task {
             clock_behind: Horizon::of(
                 at,
                 self.peers.clock_offset(now).map(|offset| offset.ms),
-                self.wiring.store.newest_signed_at().unwrap_or_default(),
+                read.newest,
             )
             .is_clock_behind(),
             banned: self
@@ -472,13 +392,14 @@ impl Task {
                 .count(),
             // Rounded to ten seconds: a figure that changes in every sample would cost a frame each
             // time.
-            refreshed_ago: measures
-                .refreshed
-                .map(|refreshed| Duration::from_secs(refreshed.elapsed().as_secs() / 10 * 10)),
+            refreshed_ago: measures.refreshed.map(|refreshed| {
+                Duration::from_secs(now.duration_since(refreshed).as_secs() / 10 * 10)
+            }),
             dial_errors,
             gets: measures.metrics.gets(),
-            duplicates: (all > 0.0).then(|| rounded((1.0 - first / all).clamp(0.0, 1.0))),
-            announcement_copies: (announced as u64, announced_first as u64),
+            duplicates: (copies.all > 0.0)
+                .then(|| rounded((1.0 - copies.first / copies.all).clamp(0.0, 1.0))),
+            announcement_copies: (announced.all as u64, announced.first as u64),
             joined,
             left,
             lost,
@@ -494,7 +415,7 @@ impl Task {
                 .map(|safety| safety.endangered_named)
                 .unwrap_or_default(),
             copies: *measures.copies.borrow(),
-            disk: process.disk.map(|(free, all)| (free >> 24 << 24, all)),
+            disk: read.disk.map(|(free, all)| (free >> 24 << 24, all)),
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod gossip;
 pub mod measure;
 pub mod orders;
 pub mod query;
+pub mod readings;
 pub mod start;
 pub mod task;
 pub mod timers;

@@ -35,8 +35,8 @@ use crate::net::{
     reach::listen,
     reach::transport::transport,
     swarm::behaviour::{Behaviour, BehaviourEvent, BehaviourParts, Protocols},
-    swarm::measure::Measures,
     swarm::task::{Task, Wiring},
+    swarm::{measure::Measures, readings::Readings},
     sync::{self, HeadSet},
 };
 use crate::{
@@ -249,6 +249,7 @@ pub async fn start(
     // Kept apart from the other metrics, because the byte counts are read all the time and the rest
     // only on request.
     let bandwidth = Arc::new(bandwidth);
+    let announce = topics.announce.hash().into_string();
 
     if swarm.listeners().next().is_none() {
         let text = "no network interface is up, so nobody can reach this node; it listens as soon as one is";
@@ -353,11 +354,11 @@ pub async fn start(
         Penalties::new(ledger, metrics.clone()),
         staging,
         Measures::new(
-            bandwidth.clone(),
-            gossip_counts,
+            Readings::new(bandwidth.clone(), gossip_counts, announce),
             (safety_receiver, copies_receiver, gateway_receiver),
             families,
             metrics,
+            Instant::now(),
         ),
         options.ping_every,
         own_addresses,

@@ -21,8 +21,8 @@ use serde_json::json;
 use crate::{
     Site,
     clients::{by_turns, client, fresh, took},
-    http::Link,
-    made,
+    generated,
+    http_client::Link,
     rivals::Rival,
 };
 
@@ -53,11 +53,11 @@ pub fn project(dir: &Path) -> Vec<Crate> {
         "[package]\nname = \"project\"\nversion = \"0.1.0\"\nedition = \
          \"2024\"\n[dependencies]{NEEDED}"
     );
-    made::write(&dir.join("Cargo.toml"), manifest);
-    made::write(&dir.join("src/lib.rs"), "");
+    generated::write(&dir.join("Cargo.toml"), manifest);
+    generated::write(&dir.join("src/lib.rs"), "");
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let lock = fs::read_to_string(here.join("Cargo.lock")).unwrap();
-    made::write(
+    generated::write(
         &dir.join("Cargo.lock"),
         lock.replace("name = \"swarmdex\"", "name = \"project\""),
     );
@@ -118,7 +118,7 @@ fn index_path(name: &str) -> String {
 /// Writes the registry of a node as files, for a server at this host.
 pub fn static_registry(site: &Site, www: &Path, host: &str, crates: &[Crate]) {
     let config = json!({ "dl": format!("http://{host}/crates/{{crate}}-{{version}}.crate") });
-    made::write(&www.join("config.json"), config.to_string());
+    generated::write(&www.join("config.json"), config.to_string());
     let mut link = Link::to(&site.host);
     for Crate {
         name,
@@ -129,9 +129,9 @@ pub fn static_registry(site: &Site, www: &Path, host: &str, crates: &[Crate]) {
         let path = index_path(name);
         let answer = link.get(&format!("/cargo-mirror/{path}"), "");
         assert_eq!(answer.status, 200, "{name}");
-        made::write(&www.join(path), answer.body);
+        generated::write(&www.join(path), answer.body);
         let to = www.join("crates").join(format!("{name}-{version}.crate"));
-        made::write(&to, fs::read(file).unwrap());
+        generated::write(&to, fs::read(file).unwrap());
     }
 }
 

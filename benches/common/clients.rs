@@ -21,9 +21,9 @@ use data_encoding::BASE64;
 use serde_json::{Value, json};
 
 use crate::{
-    Site,
-    http::Link,
-    made, median,
+    Site, generated,
+    http_client::Link,
+    median,
     rivals::{Rival, folder},
     runs,
 };
@@ -98,7 +98,7 @@ pub fn verdaccio(scratch: &Path, documents: &[Value]) -> Option<Rival> {
         .map(|one| one["name"].as_str().unwrap())
         .collect();
     let list = json!({ "list": names, "secret": "0123456789abcdef0123456789abcdef" });
-    made::write(&dir.join("storage/.verdaccio-db.json"), list.to_string());
+    generated::write(&dir.join("storage/.verdaccio-db.json"), list.to_string());
     for (document, name) in documents.iter().zip(&names) {
         let mut document = document.clone();
         for (key, value) in [
@@ -116,7 +116,7 @@ pub fn verdaccio(scratch: &Path, documents: &[Value]) -> Option<Rival> {
             );
         }
         document["_attachments"] = attachments.into();
-        made::write(
+        generated::write(
             &dir.join("storage").join(name).join("package.json"),
             document.to_string(),
         );
@@ -139,11 +139,11 @@ pub fn npm(site: &Site, scratch: &Path) {
             .filter(|at| *at < MODULES)
             .map(name)
             .collect();
-        let bytes = made::tarball(&name(at), "1.0.0", &needs, MODULE);
+        let bytes = generated::tarball(&name(at), "1.0.0", &needs, MODULE);
         let file = format!("{}-1.0.0.tgz", name(at));
-        made::write(&files.join(&file), &bytes);
-        made::write(&www.join("tarballs").join(&file), &bytes);
-        made::write(
+        generated::write(&files.join(&file), &bytes);
+        generated::write(&www.join("tarballs").join(&file), &bytes);
+        generated::write(
             &scratch.join("verdaccio/storage").join(name(at)).join(&file),
             &bytes,
         );
@@ -164,7 +164,7 @@ pub fn npm(site: &Site, scratch: &Path) {
             let mut short = document(at, "Accept: application/vnd.npm.install-v1+json\r\n");
             let tarball = format!("http://{}/tarballs/{}-1.0.0.tgz", nginx.host, name(at));
             short["versions"]["1.0.0"]["dist"]["tarball"] = tarball.into();
-            made::write(&www.join(name(at)), short.to_string());
+            generated::write(&www.join(name(at)), short.to_string());
         }
         who.push(("nginx", format!("http://{}/", nginx.host)));
     }
@@ -180,7 +180,7 @@ pub fn npm(site: &Site, scratch: &Path) {
         (0..MODULES).map(|at| (name(at), json!("^1.0.0"))).collect();
     let package =
         json!({ "name": "project", "version": "1.0.0", "private": true, "dependencies": needs });
-    made::write(&project.join("package.json"), package.to_string());
+    generated::write(&project.join("package.json"), package.to_string());
     let npm = |words: &[&str], registry: &str| {
         let mut npm = client(Path::new("npm"));
         npm.args(words).args([
@@ -258,8 +258,8 @@ pub fn upload(
     (name, version): (&str, &str),
     size: usize,
 ) -> f64 {
-    let (file, bytes) = made::wheel(name, version, size);
-    let (kind, body) = made::form(name, version, &file, &bytes);
+    let (file, bytes) = generated::wheel(name, version, size);
+    let (kind, body) = generated::form(name, version, &file, &bytes);
     let begun = Instant::now();
     let answer = link.ask(
         "POST",
@@ -325,7 +325,7 @@ impl Wheels {
         let wanted: String = (0..WHEELS)
             .map(|at| format!("{}==1.0\n", wheel_name(at)))
             .collect();
-        made::write(&scratch.join("wanted.txt"), wanted);
+        generated::write(&scratch.join("wanted.txt"), wanted);
         let mut ours = Link::to(&site.host);
         for name in (0..WHEELS).map(wheel_name) {
             let page = format!("/pypi/simple/{name}/");
@@ -370,13 +370,13 @@ pub fn pip(site: &Site, scratch: &Path) {
             let mut link = Link::to(&devpi.host);
             upload(&mut link, "/bench/dev/", word, (&name, "1.0"), WHEEL);
         }
-        let (file, bytes) = made::wheel(&name, "1.0", WHEEL);
+        let (file, bytes) = generated::wheel(&name, "1.0", WHEEL);
         let link = format!(
             "<a href=\"/files/{file}#sha256={}\">{file}</a>",
-            made::sha256(&bytes)
+            generated::sha256(&bytes)
         );
-        made::write(&www.join("simple").join(&name).join("index.html"), link);
-        made::write(&www.join("files").join(&file), bytes);
+        generated::write(&www.join("simple").join(&name).join("index.html"), link);
+        generated::write(&www.join("files").join(&file), bytes);
     }
     let mut who = vec![("swarmdex", ours.index)];
     who.extend(

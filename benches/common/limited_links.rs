@@ -25,8 +25,8 @@ use serde_json::Value;
 
 use crate::{
     Site,
-    crates::{self, Crate},
-    http::Link,
+    cargo_project::{self, Crate},
+    http_client::Link,
     median,
     rivals::Rival,
     runs,
@@ -89,7 +89,7 @@ struct Peers {
 
 fn peers(scratch: &Path, crates: &[Crate]) -> Peers {
     let first = Site::start(scratch.join("peer0"), &[]);
-    crates::import(&first, crates);
+    cargo_project::import(&first, crates);
     let own: Value = serde_json::from_slice(&first.does(&["key", "show", "--json"])).unwrap();
     let publisher = own["publisher"].as_str().unwrap().to_owned();
     let door = address(&first);
@@ -153,7 +153,7 @@ fn getter(dir: PathBuf, peers: &Peers, crates: &[Crate]) -> Site {
 
 pub fn far(scratch: &Path) {
     let project = scratch.join("project");
-    let crates = crates::project(&project);
+    let crates = cargo_project::project(&project);
     let peers = peers(scratch, &crates);
     let dir = scratch.join("nginx");
     let Some(nginx) = Rival::start("nginx", &dir, &[]) else {
@@ -162,7 +162,7 @@ pub fn far(scratch: &Path) {
     };
     let slow = Throttle::before(nginx.host.parse().unwrap(), RATE);
     let slow_host = slow.address.to_string();
-    crates::static_registry(&peers.sites[0], &dir.join("www"), &slow_host, &crates);
+    cargo_project::static_registry(&peers.sites[0], &dir.join("www"), &slow_host, &crates);
     let theirs: Vec<String> = crates
         .iter()
         .map(|one| format!("/crates/{}-{}.crate", one.name, one.version))
@@ -191,10 +191,10 @@ pub fn far(scratch: &Path) {
         bytes[1].push(download(&slow_host, &theirs).0);
         let (site, _) = fresh("cargo");
         let mirror = format!("sparse+{}/cargo-mirror/", site.url());
-        fetched[0].push(crates::fetch(&home, &project, &mirror));
+        fetched[0].push(cargo_project::fetch(&home, &project, &mirror));
         drop(site);
         let mirror = format!("sparse+http://{slow_host}/");
-        fetched[1].push(crates::fetch(&home, &project, &mirror));
+        fetched[1].push(cargo_project::fetch(&home, &project, &mirror));
     }
     println!(
         "\n{} crates, {:.1} MiB, that are at {PEERS} peers of 20 MiB/s each, and at one nginx of \
