@@ -54,6 +54,10 @@ impl SimNode {
 
     /// Starts comparisons with a few of the peers that joined.
     pub fn joined(&mut self, cx: &mut Scene<'_>) {
+        // Those that joined before have their turn first.
+        if self.comparing.left > 0 && !self.comparing.schedule.is_empty() {
+            return cx.out.push(SimEffect::After(SETTLE, Alarm::Joined));
+        }
         self.comparing.choosing = false;
         if self.comparing.left == 0 {
             return;

@@ -42,7 +42,8 @@ impl Catalogue {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return running.shutdown().await,
-                changed = joined.changed() => {
+                // Those that joined before have their turn first.
+                changed = joined.changed(), if schedule.is_empty() => {
                     if changed.is_err() {
                         return;
                     }

@@ -67,6 +67,11 @@ impl Schedule {
         }
     }
 
+    /// Returns true if no peer waits for its turn.
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
     /// Adds connected peers without a comparison so far, the best first, as many as a round has.
     /// Peers that left are forgotten: one that returns has slept or was elsewhere.
     pub fn add_fresh(&mut self, best: &[PeerId], here: &HashSet<PeerId>) {
