@@ -4,13 +4,12 @@
 //! The nodes' own state machines run unchanged: penalties, the peer table, discovery, trimming,
 //! lookups, requests, timers, the record store, the admission of connections, and the rules of
 //! `domain/` that they use. Records and announcements are signed; each is verified once by its
-//! rule,
-//! and counted for every node that would verify it. Gossipsub and Kademlia are models ([`model`])
-//! with the parameters
-//! that `net/` configures. Comparing catalogues is one message each way. Content, disks and people
-//! are not simulated.
+//! rule, and counted for every node that would verify it. Gossipsub and Kademlia are models
+//! ([`model`]) with the parameters that `net/` configures. Comparing catalogues is one message each
+//! way, at the times of the real schedule. Content, disks and people are not simulated.
 
 mod book;
+mod bounds;
 mod dice;
 mod model;
 mod node;
@@ -102,7 +101,17 @@ impl Options {
 }
 
 /// Runs a simulation, and reports progress as a share of one.
-pub fn run(options: Options, mut progress: impl FnMut(f64)) -> Option<Report> {
+pub fn run(options: Options, progress: impl FnMut(f64)) -> Option<Report> {
+    finished(options, progress).map(|world| Report::of(&world))
+}
+
+/// Runs a simulation. Returns its report, and the bounds that it has broken, as sentences.
+pub fn run_within_bounds(options: Options) -> Option<(Report, Vec<String>)> {
+    let world = finished(options, |_| ())?;
+    Some((Report::of(&world), bounds::broken(&world)))
+}
+
+fn finished(options: Options, mut progress: impl FnMut(f64)) -> Option<world::World> {
     /// Events between two reports of progress.
     const BETWEEN: u64 = 50_000;
     let mut world = world::World::new(options)?;
@@ -113,5 +122,5 @@ pub fn run(options: Options, mut progress: impl FnMut(f64)) -> Option<Report> {
             progress(world.now.micros() as f64 / world.end.micros().max(1) as f64);
         }
     }
-    Some(Report::of(&world))
+    Some(world)
 }

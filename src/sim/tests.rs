@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::{
-    domain::{lanes::MAX_LANES, reputation::Outcome},
-    net::machines::{INBOUND, most_connections, penalties},
+    domain::reputation::Outcome,
+    net::machines::penalties,
     sim::{model::gossip::GossipRpc, node::Wire, script::NodeRole, world::World},
 };
 
@@ -18,84 +18,21 @@ fn ran(options: &Options) -> World {
 fn brief(nodes: usize, seed: u64) -> Options {
     Options {
         joins: Joins::Told,
-        low_water: 24,
-        high_water: 32,
-        warm_up: Duration::from_secs(6),
-        active: Duration::from_secs(12),
+        low_water: 16,
+        high_water: 24,
+        ping_every: Duration::from_secs(20),
+        warm_up: Duration::from_secs(5),
+        active: Duration::from_secs(10),
         settle: Duration::from_secs(7),
         ..Options::new(nodes, seed)
     }
 }
 
-/// Seeds of 200 nodes in which one node misses announcements. The reason is not known: it may be
-/// the model or the rules. A seed that is mended leaves this list.
-const MISSED: [u64; 1] = [2];
-
-/// Asserts what must hold in every run, whatever the seed.
+/// Asserts the bounds of every run.
 fn assert_sound(world: &World) {
-    let (options, honest) = (&world.options, world.honest());
-    let seed = options.seed;
-    let missed = world.book.missed(&honest, world.end);
-    let known = options.nodes == 200 && MISSED.contains(&seed);
-    assert_eq!(
-        !missed.is_empty(),
-        known,
-        "seed {seed}: not heard, as (message, node): {missed:?}"
-    );
-    let is_honest = |id: &Id| honest.binary_search(id).is_ok();
-    let wrongly: Vec<_> = world
-        .book
-        .bans
-        .iter()
-        .filter(|(_, peer)| is_honest(peer))
-        .collect();
-    assert!(
-        wrongly.is_empty(),
-        "seed {seed}: honest nodes were banned: {wrongly:?}"
-    );
-    for (by, peer) in &world.book.bans {
-        let still = world.node(*by).unwrap().deals_with(*peer);
-        assert!(
-            !still,
-            "seed {seed}: {by} has banned {peer}, and deals with it"
-        );
-    }
-    for node in &world.nodes {
-        let open = node.lookups_open();
-        assert_eq!(open, 0, "seed {seed}: lookups of {} did not end", node.me);
-    }
-    let ended = world.book.gets.len();
-    assert_eq!(
-        ended, world.book.gets_asked,
-        "seed {seed}: gets did not end"
-    );
-    let most = world.most();
-    assert!(most.waiting <= INBOUND, "seed {seed}: {most:?}");
-    let (connections, _) = most_connections(options.high_water);
-    assert!(
-        most.connections <= connections as usize,
-        "seed {seed}: {most:?}"
-    );
-    let gossiped = world.book.gossiped(&honest);
-    assert!(
-        gossiped.is_some_and(|share| share > 0.995),
-        "seed {seed}: {gossiped:?} by gossip alone"
-    );
-    assert!(
-        most.requests <= 4 * options.high_water + options.lookups,
-        "seed {seed}: {most:?}"
-    );
-    assert!(
-        most.lanes <= MAX_LANES && most.peers <= options.nodes,
-        "seed {seed}: {most:?}"
-    );
-    assert!(most.lookups <= options.lookups, "seed {seed}: {most:?}");
-    assert_eq!(
-        world.book.all_announced().count(),
-        options.publishes,
-        "seed {seed}"
-    );
-    assert_eq!(world.book.gets_asked, options.lookups, "seed {seed}");
+    let broken = bounds::broken(world);
+    let seed = world.options.seed;
+    assert!(broken.is_empty(), "seed {seed}: {broken:#?}");
 }
 
 fn of(world: &World, role: NodeRole) -> Vec<Id> {
@@ -105,25 +42,7 @@ fn of(world: &World, role: NodeRole) -> Vec<Id> {
 
 fn assert_seeds(nodes: usize, seeds: std::ops::Range<u64>) {
     for seed in seeds {
-        let world = ran(&brief(nodes, seed));
-        assert_sound(&world);
-        // Not all: a connection may be trimmed before a second message comes over it.
-        let forgers = of(&world, NodeRole::Forger);
-        let is_caught = |id: &&Id| world.book.bans_at.contains_key(*id);
-        let caught = forgers.iter().filter(is_caught).count();
-        assert!(
-            caught * 10 >= forgers.len() * 9,
-            "seed {seed}: {caught} of {} that forge were banned",
-            forgers.len()
-        );
-        let report = Report::of(&world);
-        let found = report.got as f64 / report.gets as f64;
-        assert!(
-            found > 0.95,
-            "seed {seed}: {} of {} found",
-            report.got,
-            report.gets
-        );
+        assert_sound(&ran(&brief(nodes, seed)));
     }
 }
 

@@ -339,7 +339,8 @@ impl World {
         (is_old && self.dice.below(3) == 0).then_some(own)
     }
 
-    /// Returns the peers that a bootstrap finds: those closest to a node, and some from everywhere.
+    /// Returns the peers that a bootstrap finds: those closest to a node, and some from everywhere;
+    /// with few connections, as many of these as of those.
     fn neighbours(&mut self, id: Id) -> Vec<Id> {
         let here = self.shared.position(id);
         let others = self.nodes.iter();
@@ -348,11 +349,12 @@ impl World {
             .map(|node| (self.shared.position(node.me) ^ here, node.me))
             .collect();
         found.sort_unstable();
-        let far = self.options.low_water.saturating_sub(K);
-        if let Some(rest) = found.get_mut(K..) {
+        let near = K.min(self.options.low_water / 2);
+        let far = self.options.low_water - near;
+        if let Some(rest) = found.get_mut(near..) {
             self.dice.pick(rest, far);
         }
-        let found = found.into_iter().take(K + far);
+        let found = found.into_iter().take(near + far);
         found.map(|(_, id)| id).collect()
     }
 

@@ -96,11 +96,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SyncLink<S> {
         }
     }
 
-    /// Finds the differences. Fails if the peer claims more than `most` heads that we lack.
+    /// Finds the differences. Fails if the peer claims more than `most` heads that we lack. Calls
+    /// `answered` once the first answer has arrived.
     ///
     /// # Errors
     /// [`Stopped::Lied`] for a comparison that repeats itself, does not end, or claims too much.
-    pub async fn compare(&mut self, set: Heads, most: usize) -> Result<Differences, Stopped> {
+    pub async fn compare(
+        &mut self,
+        set: Heads,
+        most: usize,
+        answered: impl FnOnce() + Send,
+    ) -> Result<Differences, Stopped> {
+        let mut answered = Some(answered);
         let wrong = |_: negentropy::Error| Stopped::Lied("its comparison makes no sense");
         let mut comparing = Negentropy::owned(set, MAX_COMPARED as u64).map_err(wrong)?;
         let mut message = comparing.initiate().map_err(wrong)?;
@@ -116,6 +123,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SyncLink<S> {
             let SyncAnswer::Compare(answer) = self.receive().await? else {
                 return Err(Stopped::Lied("it answered what was not asked"));
             };
+            if let Some(answered) = answered.take() {
+                answered();
+            }
             // Fingerprinting a large catalogue blocks, so it runs outside the tasks that serve the
             // network.
             let compared = tokio::task::spawn_blocking(move || {
@@ -197,7 +207,9 @@ mod tests {
         let peer = PeerId::random();
         let stream = Closed(Cursor::new(said.to_vec()));
         let mut link = SyncLink::new(peer, stream, BusyPeers::default().hold(peer));
-        link.compare(Heads::of([]).unwrap(), 10).await.unwrap_err()
+        link.compare(Heads::of([]).unwrap(), 10, || ())
+            .await
+            .unwrap_err()
     }
 
     #[tokio::test]

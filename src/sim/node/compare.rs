@@ -16,14 +16,14 @@ use super::{
 };
 use crate::{
     domain::{reputation::Outcome, time::Timestamp},
-    registry::schedule::{GAP, SETTLE, Schedule},
+    registry::schedule::{GAP, PATIENCE, SETTLE, Schedule},
     sim::{Id, script::NodeRole},
 };
 
 /// Longest wait for an answer.
 const REACH: Duration = Duration::from_secs(5);
-/// Most peers that a node compares its catalogue with after joining. A real node also does so with
-/// every peer that joins later.
+/// Most peers whose catalogue a node compares with its own after joining, not counting those that
+/// do not answer. A real node also does so with every peer that joins later.
 const MOST: u32 = 6;
 
 /// The state of a node's comparisons.
@@ -31,8 +31,6 @@ pub struct Comparing {
     schedule: Schedule,
     /// True if peers are about to be chosen.
     choosing: bool,
-    /// True while an answer of a peer is awaited.
-    asking: bool,
     left: u32,
 }
 
@@ -41,14 +39,8 @@ impl Comparing {
         Self {
             schedule: Schedule::new(start, now),
             choosing: false,
-            asking: false,
             left: MOST,
         }
-    }
-
-    /// Stops all comparisons, because the node leaves.
-    pub fn stop(&mut self) {
-        (self.choosing, self.asking, self.left) = (false, false, MOST);
     }
 }
 
@@ -62,8 +54,12 @@ impl SimNode {
 
     /// Starts comparisons with a few of the peers that joined.
     pub fn joined(&mut self, cx: &mut Scene<'_>) {
+        // Those that joined before have their turn first.
+        if self.comparing.left > 0 && !self.comparing.schedule.is_empty() {
+            return cx.out.push(SimEffect::After(SETTLE, Alarm::Joined));
+        }
         self.comparing.choosing = false;
-        if self.comparing.asking {
+        if self.comparing.left == 0 {
             return;
         }
         let best = self.best(usize::MAX, cx);
@@ -72,25 +68,29 @@ impl SimNode {
         self.compare(cx);
     }
 
-    /// Asks the next peer, unless an answer is awaited.
+    /// Asks the next peers that the schedule begins with.
     fn compare(&mut self, cx: &mut Scene<'_>) {
-        if self.comparing.asking || self.comparing.left == 0 {
-            return;
-        }
-        while let Some((peer, failed)) = self.comparing.schedule.next(cx.instant()) {
+        while self.comparing.left > 0
+            && let Some((peer, failed)) = self.comparing.schedule.begin(cx.instant())
+        {
             let id = cx.shared.id(&peer);
-            if let Some(id) = id.filter(|id| self.links.contains_key(id)) {
-                self.comparing.asking = true;
-                self.comparing.left -= 1;
-                return self.ask(
-                    id,
-                    For::Comparison(failed),
-                    REACH,
-                    QueryMessage::Compare,
-                    cx,
-                );
+            match id.filter(|id| self.links.contains_key(id)) {
+                Some(id) => {
+                    cx.out.push(SimEffect::After(PATIENCE, Alarm::Again));
+                    let purpose = For::Comparison(failed);
+                    self.ask(id, purpose, REACH, QueryMessage::Compare, cx);
+                }
+                None => self.retry(peer, failed, cx),
             }
         }
+    }
+
+    /// Schedules a retry of a comparison that failed.
+    fn retry(&mut self, peer: PeerId, failed: u32, cx: &mut Scene<'_>) {
+        self.comparing.schedule.ended(&peer);
+        self.comparing.schedule.failed(peer, failed, cx.instant());
+        cx.out
+            .push(SimEffect::After(GAP * (failed + 1), Alarm::Again));
     }
 
     pub fn compare_again(&mut self, cx: &mut Scene<'_>) {
@@ -137,18 +137,17 @@ impl SimNode {
                 });
             }
         }
-        self.comparing.asking = false;
+        if let Some(peer) = cx.shared.peer(from) {
+            self.comparing.schedule.ended(&peer);
+        }
+        self.comparing.left = self.comparing.left.saturating_sub(1);
         self.compare(cx);
     }
 
     /// Handles a comparison that failed.
     pub fn not_compared(&mut self, peer: Id, failed: u32, cx: &mut Scene<'_>) {
-        self.comparing.asking = false;
         if let Some(peer) = cx.shared.peer(peer) {
-            let now = cx.instant();
-            self.comparing.schedule.failed(peer, failed, now);
-            cx.out
-                .push(SimEffect::After(GAP * (failed + 1), Alarm::Again));
+            self.retry(peer, failed, cx);
         }
         self.compare(cx);
     }

@@ -65,7 +65,6 @@ pub struct RunningLookup {
     gave: BTreeSet<Id>,
 }
 
-#[cfg(test)]
 impl RunningLookup {
     /// True if somebody wants its result: a node looks for its neighbourhood at any time.
     pub fn is_asked(&self) -> bool {

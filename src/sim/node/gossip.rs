@@ -119,6 +119,9 @@ impl SimNode {
 
     /// Receives many copies of one message, each signed anew, so that none is a duplicate.
     pub fn on_flood(&mut self, from: Id, message: u32, count: u32, cx: &mut Scene<'_>) {
+        if self.gossip.hears(from, cx.now) {
+            *self.bursts.entry(from).or_default() += 1;
+        }
         for _ in 0..count {
             if !self.gossip.hears(from, cx.now) {
                 return;

@@ -4,7 +4,7 @@ use std::{collections::HashSet, time::Duration};
 
 use libp2p::PeerId;
 
-use super::{Alarm, Scene, SimEffect, SimNode, Wire, numbers};
+use super::{Alarm, Scene, SimEffect, SimNode, Wire, compare::Comparing, numbers};
 use crate::{
     net::{
         machines::{ConnectionId, K, Origin, REDIALLED, TICK, has_room, most_connections, to_trim},
@@ -76,8 +76,9 @@ impl SimNode {
         self.queries.clear();
         self.gets.clear();
         self.deadline = None;
-        self.comparing.stop();
         self.abandon(cx);
+        // It starts with an empty schedule, as a process does.
+        self.comparing = Comparing::new(cx.instant(), cx.stamp());
     }
 
     pub fn link(&self, peer: Id) -> Option<SimLink> {

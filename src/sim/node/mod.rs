@@ -102,7 +102,7 @@ pub enum Alarm {
     Settled(Box<Handed<u32>>),
     /// Peers have joined, and the catalogue is to be compared with theirs.
     Joined,
-    /// A failed comparison is tried again.
+    /// A failed comparison is tried again, or a silent peer no longer holds up the next one.
     Again,
     /// A request has been answered.
     Answered {
@@ -233,8 +233,9 @@ pub struct SimNode {
     pub known: HashSet<PublisherId>,
     /// Peers that it was connected with when it left.
     remembered: Vec<Id>,
-    /// Peers that it floods.
+    /// Peers that it floods, and the bursts of each peer that floods it.
     flooded: BTreeSet<Id>,
+    pub bursts: BTreeMap<Id, u32>,
     next: u64,
     /// The largest sizes of its queues of requests, waiting messages and connections.
     pub most: Most,
@@ -330,6 +331,7 @@ impl SimNode {
             known: HashSet::new(),
             remembered: Vec::new(),
             flooded: BTreeSet::new(),
+            bursts: BTreeMap::new(),
             next: 0,
             most: Most::default(),
         })
@@ -376,14 +378,12 @@ impl SimNode {
             NodeOrder::Get { package } => self.get(package, cx),
             NodeOrder::Shout { message } => drop(self.announce(message, cx)),
             NodeOrder::Flood { message, count } => {
-                // The same peers again, and others in place of those that are gone.
-                self.flooded.retain(|peer| self.links.contains_key(peer));
-                let others = self.links.keys().copied();
-                let others = others.filter(|peer| !self.flooded.contains(peer));
-                let others: Vec<Id> = others.take(FLOODED - self.flooded.len()).collect();
-                self.flooded.extend(others);
+                // The same peers each time: it comes back to those that disconnect it.
+                if self.flooded.is_empty() {
+                    self.flooded = self.links.keys().copied().take(FLOODED).collect();
+                }
                 for peer in self.flooded.clone() {
-                    self.send(peer, Wire::Flood(message, count), cx);
+                    self.send_or_dial(peer, Wire::Flood(message, count), cx);
                 }
             }
         }
@@ -541,7 +541,6 @@ impl SimNode {
     }
 
     /// Returns the number of its own running queries and its person's requests.
-    #[cfg(test)]
     pub fn lookups_open(&self) -> usize {
         let queries = self.queries.values();
         self.gets.len() + queries.filter(|query| query.is_asked()).count()

@@ -70,9 +70,18 @@ impl Catalogue {
     /// # Errors
     /// Fails if the peer cannot be reached or misbehaves, or if the store fails.
     pub async fn sync_with(self: &Arc<Self>, peer: PeerId) -> Result<SyncReport, SyncFailure> {
+        self.sync_telling(peer, || ()).await
+    }
+
+    /// As [`Self::sync_with`], and calls `answered` once the peer has given its first answer.
+    pub(super) async fn sync_telling(
+        self: &Arc<Self>,
+        peer: PeerId,
+        answered: impl FnOnce() + Send,
+    ) -> Result<SyncReport, SyncFailure> {
         let begun = Instant::now();
         let mut report = SyncReport::default();
-        let ended = self.compare_and_take(peer, &mut report).await;
+        let ended = self.compare_and_take(peer, &mut report, answered).await;
         if report.taken > 0 {
             self.changed();
         }
@@ -111,11 +120,12 @@ impl Catalogue {
         self: &Arc<Self>,
         peer: PeerId,
         report: &mut SyncReport,
+        answered: impl FnOnce() + Send,
     ) -> Result<(), SyncFailure> {
         let mut link = self.core.net.open_sync(peer, REACH).await?;
         let heads = self.core.net.heads().clone();
         let set = blocking(COMPARING, move || heads.get()).await?;
-        let compared = link.compare(set, MOST_CLAIMED).await;
+        let compared = link.compare(set, MOST_CLAIMED, answered).await;
         report.bytes = link.bytes;
         let differences = compared?;
         (report.rounds, report.they_lack) = (differences.rounds, differences.ours);

@@ -7,13 +7,16 @@ pub mod schedule;
 use std::{collections::HashSet, sync::Arc, time::Instant};
 
 use libp2p::PeerId;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::Catalogue;
 use crate::domain::catalogue::CatalogueScope;
 pub use compare::SyncReport;
 use schedule::{GAP, GOOD, LOOK, SETTLE, Schedule, jittered};
+
+/// Most messages about first answers that wait: more than comparisons run at once.
+const ANSWERS: usize = 8;
 
 impl Catalogue {
     /// Runs until `stop` is cancelled. `lacking` receives the peers that have what this node lacks.
@@ -34,10 +37,13 @@ impl Catalogue {
         let mut look = tokio::time::interval(LOOK);
         let mut schedule = Schedule::new(Instant::now(), core.now());
         let mut round_at = next_round();
+        let mut running = JoinSet::new();
+        let (answered, mut answers) = mpsc::channel(ANSWERS);
         loop {
             tokio::select! {
-                () = stop.cancelled() => return,
-                changed = joined.changed() => {
+                () = stop.cancelled() => return running.shutdown().await,
+                // Those that joined before have their turn first.
+                changed = joined.changed(), if schedule.is_empty() => {
                     if changed.is_err() {
                         return;
                     }
@@ -58,7 +64,24 @@ impl Catalogue {
                     tokio::time::sleep(GAP).await;
                     self.add_round(&mut schedule).await;
                 }
-                () = sleep_until(schedule.again_at()) => schedule.add_due(Instant::now()),
+                () = sleep_until(schedule.wakes_at(Instant::now())) => {
+                    schedule.add_due(Instant::now());
+                }
+                Some(peer) = answers.recv() => schedule.answered(&peer),
+                Some(ended) = running.join_next() => match ended {
+                    Ok((peer, failed, compared)) => {
+                        schedule.ended(&peer);
+                        if let Err(error) = compared {
+                            tracing::debug!(%peer, %error, "catalogues could not be compared");
+                            schedule.failed(peer, failed, Instant::now());
+                        }
+                    }
+                    Err(error) => {
+                        if let Ok(panic) = error.try_into_panic() {
+                            std::panic::resume_unwind(panic);
+                        }
+                    }
+                },
                 _ = look.tick() => {
                     core.net.heads().sweep();
                     if schedule.slept(Instant::now(), core.now()) {
@@ -67,14 +90,15 @@ impl Catalogue {
                     }
                 }
             }
-            while let Some((peer, failed)) = schedule.next(Instant::now()) {
-                let Some(compared) = stop.run_until_cancelled(self.sync_with(peer)).await else {
-                    return;
-                };
-                if let Err(error) = compared.map_err(crate::RegistryError::from) {
-                    tracing::debug!(%peer, %error, "catalogues could not be compared");
-                    schedule.failed(peer, failed, Instant::now());
-                }
+            while let Some((peer, failed)) = schedule.begin(Instant::now()) {
+                let (catalogue, answered) = (self.clone(), answered.clone());
+                running.spawn(async move {
+                    let tell = || {
+                        answered.try_send(peer).ok();
+                    };
+                    let compared = catalogue.sync_telling(peer, tell).await;
+                    (peer, failed, compared.map_err(crate::RegistryError::from))
+                });
             }
         }
     }

@@ -23,11 +23,24 @@ pub const LOOK: Duration = Duration::from_secs(10);
 const SLEPT: Duration = Duration::from_secs(60);
 /// Number of retries of a failed comparison, each later than the one before.
 const TRIES: u32 = 3;
+/// A comparison holds up the next one until its first answer has taken this long, so that a silent
+/// peer costs no more than that.
+pub const PATIENCE: Duration = Duration::from_secs(2);
+/// Most comparisons that run at once, all but one of them with silent peers.
+const AT_ONCE: usize = 3;
 /// Most peers whose last comparison is remembered.
 const REMEMBERED: usize = 2_048;
 
+/// A comparison that runs.
+struct RunningComparison {
+    peer: PeerId,
+    since: Instant,
+    answered: bool,
+}
+
 /// The peers to compare with, and the times.
 pub struct Schedule {
+    running: Vec<RunningComparison>,
     /// Each with its number of failures.
     queue: VecDeque<(PeerId, u32)>,
     /// Peers with a failed comparison, and the time of the retry.
@@ -40,6 +53,7 @@ pub struct Schedule {
 impl Schedule {
     pub fn new(now: Instant, time: Timestamp) -> Self {
         Self {
+            running: Vec::new(),
             queue: VecDeque::new(),
             again: Vec::new(),
             last: HashMap::new(),
@@ -51,6 +65,11 @@ impl Schedule {
         if !self.queue.iter().any(|(queued, _)| *queued == peer) {
             self.queue.push_back((peer, 0));
         }
+    }
+
+    /// Returns true if no peer waits for its turn.
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
     }
 
     /// Adds connected peers without a comparison so far, the best first, as many as a round has.
@@ -81,8 +100,49 @@ impl Schedule {
         }
     }
 
+    /// Begins the next comparison, unless one that runs holds it up. Returns the peer and the number
+    /// of comparisons with it that failed.
+    pub fn begin(&mut self, now: Instant) -> Option<(PeerId, u32)> {
+        while self.free_at(now).is_some_and(|at| at <= now) {
+            let (peer, failed) = self.next(now)?;
+            if self.running.iter().any(|one| one.peer == peer) {
+                self.failed(peer, failed, now);
+                continue;
+            }
+            self.running.push(RunningComparison {
+                peer,
+                since: now,
+                answered: false,
+            });
+            return Some((peer, failed));
+        }
+        None
+    }
+
+    /// Notes that a peer has answered: it is not silent, and the next comparison waits for its end.
+    pub fn answered(&mut self, peer: &PeerId) {
+        let mut running = self.running.iter_mut();
+        if let Some(one) = running.find(|one| one.peer == *peer) {
+            one.answered = true;
+        }
+    }
+
+    /// Notes that the comparison with a peer has ended, well or not.
+    pub fn ended(&mut self, peer: &PeerId) {
+        self.running.retain(|one| one.peer != *peer);
+    }
+
+    /// Returns the time from which another comparison may begin; `None` if it has to wait for the
+    /// end of one.
+    fn free_at(&self, now: Instant) -> Option<Instant> {
+        let is_held_up =
+            self.running.len() >= AT_ONCE || self.running.iter().any(|one| one.answered);
+        let last = self.running.iter().map(|one| one.since + PATIENCE).max();
+        (!is_held_up).then(|| last.unwrap_or(now))
+    }
+
     /// Takes the next peer that was not compared with just now.
-    pub fn next(&mut self, now: Instant) -> Option<(PeerId, u32)> {
+    fn next(&mut self, now: Instant) -> Option<(PeerId, u32)> {
         while let Some((peer, failed)) = self.queue.pop_front() {
             if self.wait_for(&peer, now).is_zero() {
                 if self.last.len() >= REMEMBERED {
@@ -111,9 +171,11 @@ impl Schedule {
         }
     }
 
-    /// Returns the time of the earliest retry.
-    pub fn again_at(&self) -> Option<Instant> {
-        self.again.iter().map(|(at, ..)| *at).min()
+    /// Returns the time at which there is something to do: a retry, or a comparison that a silent
+    /// peer holds up no longer.
+    pub fn wakes_at(&self, now: Instant) -> Option<Instant> {
+        let free = self.free_at(now).filter(|_| !self.queue.is_empty());
+        self.again.iter().map(|(at, ..)| *at).chain(free).min()
     }
 
     /// Adds the peers whose retry is due.
@@ -190,7 +252,7 @@ mod tests {
         let (mut at, mut failed) = (now, 0);
         for again in 1..=TRIES {
             schedule.failed(peer, failed, at);
-            let due = schedule.again_at().unwrap();
+            let due = schedule.wakes_at(at).unwrap();
             assert_eq!(due, at + GAP * again, "each time later");
             schedule.add_due(due - Duration::from_millis(1));
             assert_eq!(schedule.next(due), None, "not before");
@@ -199,7 +261,7 @@ mod tests {
             (at, failed) = (due, again);
         }
         schedule.failed(peer, failed, at);
-        assert_eq!(schedule.again_at(), None);
+        assert_eq!(schedule.wakes_at(at), None);
     }
 
     #[test]
@@ -213,6 +275,49 @@ mod tests {
         assert_eq!(schedule.wait_for(&peer, now + GAP / 2), GAP / 2);
         schedule.add(peer);
         assert_eq!(schedule.next(now + GAP), Some((peer, 0)));
+    }
+
+    #[test]
+    fn a_silent_peer_holds_up_the_next_one_for_a_moment_and_one_that_answers_until_its_end() {
+        let (peers, now) = (peers(5), Instant::now());
+        let mut schedule = schedule(now);
+        peers.iter().for_each(|peer| schedule.add(*peer));
+        assert_eq!(schedule.begin(now), Some((peers[0], 0)));
+        assert_eq!(schedule.begin(now), None, "one at a time");
+        assert_eq!(schedule.wakes_at(now), Some(now + PATIENCE));
+        assert_eq!(schedule.begin(now + PATIENCE), Some((peers[1], 0)));
+        assert_eq!(
+            schedule.begin(now + PATIENCE),
+            None,
+            "this one has its time"
+        );
+        schedule.answered(&peers[1]);
+        assert_eq!(schedule.wakes_at(now + PATIENCE), None);
+        assert_eq!(schedule.begin(now + PATIENCE * 9), None, "it is not silent");
+        schedule.ended(&peers[1]);
+        assert_eq!(schedule.begin(now + PATIENCE * 9), Some((peers[2], 0)));
+        assert_eq!(schedule.begin(now + PATIENCE * 10), Some((peers[3], 0)));
+        assert_eq!(
+            schedule.begin(now + PATIENCE * 11),
+            None,
+            "enough are silent"
+        );
+        schedule.ended(&peers[0]);
+        assert_eq!(schedule.begin(now + PATIENCE * 11), Some((peers[4], 0)));
+    }
+
+    #[test]
+    fn a_peer_with_a_running_comparison_is_asked_again_later() {
+        let (peer, now) = (PeerId::random(), Instant::now());
+        let mut schedule = schedule(now);
+        schedule.add(peer);
+        assert_eq!(schedule.begin(now), Some((peer, 0)));
+        schedule.add(peer);
+        let later = now + PATIENCE;
+        assert_eq!(schedule.begin(later), None);
+        schedule.ended(&peer);
+        schedule.add_due(later + GAP);
+        assert_eq!(schedule.begin(later + GAP), Some((peer, 1)));
     }
 
     #[test]
