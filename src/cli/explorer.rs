@@ -28,6 +28,7 @@ pub(super) async fn run(global: &Global) -> Result<u8> {
             "swarmdex, attached"
         };
         let mut shown = ui_options(title.to_owned(), &settings);
+        shown.readonly = global.readonly;
         // The explorer itself reports a node that does not answer.
         shown
             .places
@@ -100,6 +101,7 @@ pub(super) fn ui_options(title: String, settings: &Settings) -> ExplorerOptions 
         title,
         demo: false,
         ends_node: false,
+        readonly: false,
         depth: depth(),
         theme: settings.theme.clone(),
         themes: paths.themes(),

@@ -439,6 +439,7 @@ impl Task {
                     .filter(|refused| **refused)
                     .count(),
             ),
+            refused: counters.refused.clone(),
             dials: count(dials.len()),
             dials_failed: count(dials.values().flatten().count()),
             bytes_in: a_second(bytes_in, before.bytes_in),

@@ -111,6 +111,17 @@ const PAN_RIGHT: Action = Action::Pan(Pan { right: 1, down: 0 });
 const PAN_UP: Action = Action::Pan(Pan { right: 0, down: -1 });
 const PAN_DOWN: Action = Action::Pan(Pan { right: 0, down: 1 });
 
+/// The keys that sort by a column, one for each letter.
+static SORT_KEYS: [Chord; 26] = {
+    let mut keys = [alt('a'); 26];
+    let mut at = 0;
+    while at < keys.len() {
+        keys[at] = alt((b'a' + at as u8) as char);
+        at += 1;
+    }
+    keys
+};
+
 pub static KEYS: &[KeyRow] = &[
     row(
         "help",
@@ -779,6 +790,15 @@ pub static KEYS: &[KeyRow] = &[
         "Sort by the next column",
     ),
     row(
+        "sort-column",
+        Browsing,
+        Screens,
+        &SORT_KEYS,
+        SortBy('a'),
+        "",
+        "Sort by the column whose head has the letter as a capital; again reverses the order",
+    ),
+    row(
         "reverse",
         Browsing,
         Screens,
@@ -852,10 +872,19 @@ pub static KEYS: &[KeyRow] = &[
         ]),
         &[c('R')],
         Refresh,
-        "",
-        "Refresh",
+        "refresh",
+        "Refresh; in the search, show what is newer",
     ),
     row("theme", Browsing, All, &[c('T')], Theme, "", "Next theme"),
+    row(
+        "refused",
+        Browsing,
+        Screens,
+        &[c('r')],
+        Refused,
+        "",
+        "Show the log lines of refused data, which the header counts",
+    ),
     row(
         "mouse",
         Browsing,

@@ -377,6 +377,14 @@ pub trait AnyTable {
     fn sort_next(&mut self, now: Timestamp);
     /// Sorts by a column, or reverses the order if it is the sort column already.
     fn sort_by(&mut self, key: &'static str, now: Timestamp);
+    /// Returns the column that a letter sorts by.
+    fn column_of(&self, letter: char) -> Option<&'static str> {
+        let columns = self.known_columns();
+        let at = column::letters(columns)
+            .iter()
+            .position(|one| *one == Some(letter))?;
+        columns.get(at).map(|column| column.key)
+    }
     /// Describes the order of the rows.
     fn order(&self) -> String;
     /// Returns true if a move to the first row would follow new rows again.

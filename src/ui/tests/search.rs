@@ -44,6 +44,19 @@ pub fn hits(hits: Vec<Hit>, coverage: Coverage) -> SearchUpdate {
     }
 }
 
+/// Answers the search with a package of each key, under these handles.
+pub fn answer_hits(model: &mut Model, owners: &[(u8, crate::domain::name::Handle)]) {
+    let found = owners.iter().map(|(n, handle)| Hit {
+        handle: Some(handle.clone()),
+        trust: Trust::Unknown,
+        ..hit(*n, Source::Local)
+    });
+    let found = found.collect();
+    answer(model, hits(found, Coverage::default()));
+    answer(model, done(0));
+    update::settle(model);
+}
+
 fn done(answered: usize) -> SearchUpdate {
     let coverage = Coverage {
         asked: 5,

@@ -59,7 +59,7 @@ fn running(n: u8) -> Transfer {
     }
 }
 
-fn finished(n: u8) -> Transfer {
+pub fn finished(n: u8) -> Transfer {
     let size = 12 * MIB + 345_678;
     Transfer {
         resumed: 3 * MIB,
@@ -98,7 +98,7 @@ fn several() -> Vec<Transfer> {
     ]
 }
 
-fn tell(model: &mut Model, transfers: Vec<Transfer>) {
+pub fn tell(model: &mut Model, transfers: Vec<Transfer>) {
     model.apply(
         Batch {
             events: transfers.len() as u64,

@@ -18,7 +18,9 @@ use crate::{
 
 /// Refreshes the list if it is due, or if the node has refused another conflicting message.
 pub fn on_tick(model: &mut Model) -> Vec<Effect> {
-    let due = model.running && model.conflicts.is_due(refused(&model.counters), model.now);
+    // The other screens need it for the signs of contested handles only.
+    let wanted = model.screen == Screen::Conflicts || model.conflicts.is_unasked();
+    let due = wanted && model.running && model.conflicts.is_due(refused(&model.counters), model.now);
     if due {
         vec![Effect::Conflicts]
     } else {
@@ -151,6 +153,9 @@ pub fn on_message(model: &mut Model, message: EffectResult) -> Vec<Effect> {
         EffectResult::Conflicts(result) => match *result {
             Ok(known) => {
                 let now = model.now;
+                for case in &known.cases {
+                    case.note_claims(&mut model.claims);
+                }
                 model.conflicts.take(known, now);
                 model.dirty |= model.screen == Screen::Conflicts;
             }

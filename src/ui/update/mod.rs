@@ -42,10 +42,9 @@ use super::{
     },
 };
 use crate::{
-    bus::{Level, Notice},
-    control::Link,
+    bus::{Level, Notice, REFUSED},
     domain::time::Timestamp,
-    registry::{claimed, title},
+    registry::{SearchUpdate, claimed, title},
 };
 
 pub fn on_key(model: &mut Model, chord: Chord, now: Timestamp) -> Vec<Effect> {
@@ -87,9 +86,9 @@ pub fn on_tick(model: &mut Model, now: Timestamp) -> Vec<Effect> {
             since: model.logs.next,
         }],
         Screen::Search => search::on_tick(model, now),
-        Screen::Conflicts => conflicts::on_tick(model),
         _ => Vec::new(),
     });
+    effects.extend(conflicts::on_tick(model));
     effects
 }
 
@@ -104,7 +103,17 @@ pub fn on_message(model: &mut Model, message: EffectResult, now: Timestamp) -> V
             after,
         } => {
             if generation == model.search.generation {
+                if let SearchUpdate::Hits { hits, .. } = &update {
+                    for hit in hits {
+                        if let Some(handle) = &hit.handle {
+                            let owner = hit.package.owner;
+                            model.claims.saw(handle, owner, Some(hit.trust));
+                        }
+                    }
+                }
                 model.search.update(update, after, now);
+                let known = model.known_packages();
+                model.search.answered_with(known);
                 model.dirty = true;
             }
             Vec::new()
@@ -130,11 +139,7 @@ pub fn on_message(model: &mut Model, message: EffectResult, now: Timestamp) -> V
             Vec::new()
         }
         EffectResult::Link(link) => {
-            if link == Link::Here && model.link != Link::Here {
-                model.answer(Level::Info, "the node is back".to_owned());
-            }
-            model.link = link;
-            model.dirty = true;
+            model.set_link(link);
             Vec::new()
         }
         EffectResult::Notice(level, text) => {
@@ -187,6 +192,10 @@ pub fn settle(model: &mut Model) {
 }
 
 pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
+    if let Some(why) = model.refusal(action) {
+        model.answer(Level::Warning, why.to_owned());
+        return Vec::new();
+    }
     if let Some(effects) = popup::act(model, action) {
         return effects;
     }
@@ -271,6 +280,12 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::DisconnectPeer => peers::disconnect(model),
         Action::Edit(kind) => return edit_kind(model, kind),
         Action::LeaveField => return leave_field(model),
+        Action::Refused => return refused(model),
+        Action::SortBy(letter) => {
+            if let Some(column) = model.table().column_of(letter) {
+                model.table_mut().sort_by(column, now);
+            }
+        }
         Action::Help => model.open(HelpWindow),
         Action::Suspend => return vec![Effect::Suspend],
         Action::Quit => {
@@ -334,6 +349,17 @@ fn go(model: &mut Model, screen: Screen) -> Vec<Effect> {
         }),
         _ => {}
     }
+    effects
+}
+
+/// Shows the log lines of refused data, which the header and Health count.
+fn refused(model: &mut Model) -> Vec<Effect> {
+    let effects = go(model, Screen::Logs);
+    let now = model.now;
+    model.logs.show_all(now);
+    let table = model.table_mut();
+    table.filter_mut().input = Input::new(format!("target:{REFUSED}"));
+    table.filtered(now);
     effects
 }
 
@@ -433,7 +459,8 @@ fn open(model: &mut Model) -> Vec<Effect> {
             }
         }
         Screen::Health => {
-            if let Some((title, text)) = model.health.explained() {
+            let key = model.key(Action::Refused, Screen::Health);
+            if let Some((title, text)) = model.health.explained(&key) {
                 model.open(TextWindow { title, text });
             }
         }
@@ -453,6 +480,13 @@ fn package_found(
     generation: u64,
     result: crate::Result<crate::registry::Package>,
 ) -> Vec<Effect> {
+    if let Ok(package) = &result
+        && let Some(handle) = &package.handle
+    {
+        model
+            .claims
+            .saw(handle, package.id.owner, Some(package.trust));
+    }
     let Some(window) = model.package_window(generation) else {
         return Vec::new();
     };
@@ -498,7 +532,7 @@ fn back(model: &mut Model) {
 fn refresh(model: &mut Model) -> Vec<Effect> {
     let now = model.now;
     match model.screen {
-        Screen::Search => search::start(model),
+        Screen::Search => search::again(model),
         Screen::Publish => vec![Effect::Own],
         Screen::Conflicts => {
             model.table_mut().sort_again(now);

@@ -81,6 +81,7 @@ pub fn changed(
     to: Trust,
 ) -> Vec<Effect> {
     let now = model.now;
+    model.claims.decided(of, handle, to);
     let trust = |publisher: PublisherId, claim: Option<&Handle>, before: Trust| match to {
         Trust::Pinned if claim.is_some() && claim == handle && publisher == of => Trust::Pinned,
         // The handle was pinned to this key until now.

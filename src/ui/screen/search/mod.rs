@@ -6,23 +6,21 @@ mod summary;
 use ratatui::{
     Frame,
     layout::Rect,
-    style::Style,
     text::{Line, Span},
 };
 use unicode_width::UnicodeWidthStr;
 
 pub use lesson::{LANGUAGE, lesson_height};
 
-use super::{Areas, line, sentences, status};
+use super::{Areas, key_cell, line, sentences, status};
 use crate::{
-    domain::{text::printable, time::Ago, trust::Trust},
+    domain::{text::printable, time::Ago},
     registry::{Hit, Source, claimed},
     ui::{
         layout::SEARCH_LABEL,
         marks::marks,
         model::{
             Model,
-            feed::key,
             messages::SearchMessage,
             search::{category, summary},
         },
@@ -160,7 +158,10 @@ fn cell(model: &Model, hit: &Hit, column: &str, theme: Theme) -> Cell {
         ),
         "category" => (category(hit), theme.text()),
         "used" => (popularity(hit), theme.text()),
-        "trust" => (key(&hit.package.owner, hit.trust), trust(hit.trust, theme)),
+        "trust" => {
+            let publisher = (&hit.package.owner, hit.handle.as_ref(), hit.trust);
+            key_cell(model, publisher, theme)
+        }
         "from" => {
             let style = match hit.source {
                 Source::Local | Source::Cache => theme.dim(),
@@ -185,13 +186,5 @@ fn popularity(hit: &Hit) -> String {
         (0, 0) => String::new(),
         (0, providers) => count(providers, "peer", "peers"),
         (dependents, _) => grouped(dependents),
-    }
-}
-
-fn trust(trust: Trust, theme: Theme) -> Style {
-    match trust {
-        Trust::Pinned | Trust::Own => theme.good(),
-        Trust::Unknown => theme.text(),
-        Trust::Distrusted => theme.bad(),
     }
 }
