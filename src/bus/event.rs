@@ -242,7 +242,9 @@ impl Batch {
                 seen.saw(handle, one.package.owner, Some(one.trust));
             }
         }
-        self.conflicts.iter().for_each(|case| case.note_claims(seen));
+        self.conflicts
+            .iter()
+            .for_each(|case| case.note_claims(seen));
     }
 }
 

@@ -433,9 +433,8 @@ impl Case {
                 joins them. It is no misdeed by itself."
                 .to_owned(),
             Kind::Handle => format!(
-                "{} keys call themselves {}. Anybody may claim a handle, so that is no misdeed by \
-                itself; only one of them may be whom you mean, and the fingerprints are what \
-                tells them apart. The one that was seen here first comes first, which proves \
+                "{} keys call themselves {}. Handles are not unique: check the fingerprint with \
+                the person you mean. The key that was seen here first comes first, which proves \
                 nothing by itself.",
                 self.sides.len() + self.more,
                 self.handle.as_ref().map_or("so", Handle::as_str),

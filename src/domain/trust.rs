@@ -356,10 +356,17 @@ mod tests {
         seen.decided(a, Some(&carol), Trust::Pinned);
         assert!(!seen.is_contested(&carol, &a) && seen.is_contested(&carol, &b));
         seen.saw(&carol, a, None);
-        assert!(!seen.is_contested(&carol, &a), "a source without trust changes none");
+        assert!(
+            !seen.is_contested(&carol, &a),
+            "a source without trust changes none"
+        );
         assert_eq!(seen.others(&carol, &a), 1);
         seen.decided(b, None, Trust::Distrusted);
-        assert_eq!(seen.others(&carol, &a), 0, "a distrusted key does not count");
+        assert_eq!(
+            seen.others(&carol, &a),
+            0,
+            "a distrusted key does not count"
+        );
         seen.saw(&carol, b, Some(Trust::Unknown));
         seen.decided(b, Some(&carol), Trust::Pinned);
         assert!(seen.is_contested(&carol, &a) && !seen.is_contested(&carol, &b));

@@ -289,8 +289,25 @@ impl Action {
 
     /// Returns true for an action that does nothing without the node. A draft can be written.
     pub fn needs_node(self) -> bool {
-        let draft = matches!(self, Self::NewPackage | Self::NewRelease | Self::ContinueDraft);
+        let draft = matches!(
+            self,
+            Self::NewPackage | Self::NewRelease | Self::ContinueDraft
+        );
         self == Self::Buckets || self.is_change() && !draft
+    }
+
+    /// Returns true for an action that is decided for one row at a time, never for marked ones.
+    pub fn is_on_one(self) -> bool {
+        matches!(
+            self,
+            Self::Trust
+                | Self::TrustPublisher
+                | Self::Distrust
+                | Self::NextKey
+                | Self::Evidence
+                | Self::Yank
+                | Self::NewRelease
+        )
     }
 
     /// Returns true for an action on the selected row, which must be the one that a person saw.

@@ -255,7 +255,8 @@ pub fn row(measure: Measure, sample: &Sample) -> MeasureRow {
                     "peers are gone, or a firewall is in between: check the addresses given with --bootstrap",
                 );
             }
-            row.good()
+            // Few answers among enough peers are neither good nor bad.
+            if good < 0.2 { row } else { row.good() }
         }
         Measure::Transports => {
             let parts = [("tcp", sample.tcp), ("quic", sample.quic)];

@@ -183,10 +183,15 @@ impl Basis {
         match part {
             "success" if self.successes + self.failures < 0.05 => "no recent requests".to_owned(),
             "success" => format!(
-                "{:.1} right, {:.1} wrong lately: at least {:.0} % right",
-                self.successes,
-                self.failures,
-                self.success() * 100.0
+                "{} correct, {} wrong recently: at least {:.0} % reliable{}",
+                plain(self.successes),
+                plain(self.failures),
+                self.success() * 100.0,
+                if self.successes + self.failures < FEW {
+                    " (small sample)"
+                } else {
+                    ""
+                }
             ),
             "response" => {
                 let against = |own: Option<f64>,
@@ -221,7 +226,7 @@ impl Basis {
             }
             "availability" => {
                 format!(
-                    "connected {:.0} % of the time, {} answers verified",
+                    "uptime {:.0} % (an hour of absence is assumed), {} answers verified",
                     self.uptime * 100.0,
                     self.served
                 )
@@ -230,7 +235,7 @@ impl Basis {
             "recency" => format!("seen {} ago", Ago(self.unseen)),
             _ => match self.distance_km {
                 Some(km) => format!("{km:.0} km from here"),
-                None => "no place that its round trip supports".to_owned(),
+                None => "no place, or one that is impossible at this ping".to_owned(),
             },
         }
     }
@@ -238,6 +243,19 @@ impl Basis {
     /// Returns the recency, 0 to 1; 1 for a connected peer.
     pub fn recency(&self) -> f64 {
         1.0 / (1.0 + self.unseen.as_secs_f64() / HOUR)
+    }
+}
+
+/// Fewer outcomes than this are a small sample.
+const FEW: f64 = 10.0;
+
+/// Formats a weighted count: whole if it is, else with one decimal.
+fn plain(count: f64) -> String {
+    let rounded = (count * 10.0).round() / 10.0;
+    if rounded.fract() == 0.0 {
+        format!("{rounded:.0}")
+    } else {
+        format!("{rounded:.1}")
     }
 }
 

@@ -814,7 +814,7 @@ pub static KEYS: &[KeyRow] = &[
         &[c(' ')],
         Mark,
         "",
-        "Mark the row for copying and exporting",
+        "Mark the row: keys that act on rows, copy and export act on the marked ones",
     ),
     row(
         "copy",

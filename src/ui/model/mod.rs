@@ -368,9 +368,7 @@ impl Model {
             let (_, rest) = rest.split_once(" (")?;
             let (fingerprint, _) = rest.split_once(')')?;
             let handle = handle.parse().ok()?;
-            self.claims
-                .others_than(&handle, fingerprint)
-                .then_some(())
+            self.claims.others_than(&handle, fingerprint).then_some(())
         };
         match contested() {
             Some(()) => format!("! {title}"),
@@ -452,7 +450,14 @@ impl Model {
                 Default::default()
             };
             let newer = model.search.newer(model.known_packages());
-            (notice, model.announcements_a_minute(), ages, traffic, lost, newer)
+            (
+                notice,
+                model.announcements_a_minute(),
+                ages,
+                traffic,
+                lost,
+                newer,
+            )
         };
         let before = shown(self);
         self.now = now;
@@ -473,7 +478,8 @@ impl Model {
             (Link::Here, Some(at)) => {
                 self.lost_at = None;
                 let away = Ago(now.since(at));
-                self.health.back(&format!("the node answers again, after {away}"), now);
+                self.health
+                    .back(&format!("the node answers again, after {away}"), now);
                 self.answer(Level::Info, format!("the node is back, after {away}"));
             }
             _ => {}

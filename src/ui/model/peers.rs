@@ -40,9 +40,9 @@ impl TableEntry for PeerSnapshot {
     type Id = PeerId;
     const NAME: &'static str = "peers";
     const COLUMNS: &'static [Column] = &[
-        Column::new("state", "state", STATE, 0).up_to(14),
+        Column::new("state", "state", STATE, 0).rather(11).up_to(11),
         Column::new("peer", "peer", 12, 0),
-        Column::new("handle", "handle", 20, 1).rather(22).up_to(27),
+        Column::new("handle", "handle", 20, 1).up_to(27),
         Column::new("rtt", "round trip", 10, 2).right().unit("ms"),
         Column::new("trend", "", SPARK, 5).picture(),
         Column::new("score", "score", 10, 0).highest_first(),
@@ -59,6 +59,7 @@ impl TableEntry for PeerSnapshot {
     const MOST: usize = 10_000;
     const SORT: Option<&'static str> = Some("score");
     const LEADING: &'static str = ", connected first";
+    const WAITS_ABOVE: bool = false;
 
     fn id(&self) -> PeerId {
         self.id

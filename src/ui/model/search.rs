@@ -37,9 +37,12 @@ impl TableEntry for Hit {
         Column::new("version", "version", 8, 1).up_to(10),
         Column::new("summary", "description", 20, 2).up_to(200),
         Column::new("category", "category", 12, 6),
-        Column::new("used", "used by", 9, 4).right().highest_first(),
+        Column::new("used", "needed by", 9, 4)
+            .right()
+            .highest_first(),
+        Column::new("held", "held by", 8, 6).right().highest_first(),
         Column::new("trust", "key", 14, 0),
-        Column::new("from", "from", 5, 2),
+        Column::new("from", "from", 5, 5),
         Column::new(NEWEST, "age", 6, 3).right().unit("s_ago"),
         Column::new("license", "license", 17, 7),
         Column::new("ecosystem", "ecosystem", 9, 8),
@@ -47,6 +50,7 @@ impl TableEntry for Hit {
     ];
     const MOST: usize = 2_000;
     const SORT: Option<&'static str> = Some(NEWEST);
+    const WAITS_ABOVE: bool = false;
 
     fn id(&self) -> PackageId {
         self.package.clone()
@@ -59,6 +63,7 @@ impl TableEntry for Hit {
             "summary" => CellValue::text(summary(self)),
             "category" => CellValue::text(category(self)),
             "used" => CellValue::Number(self.dependents as f64),
+            "held" => CellValue::Number(self.providers as f64),
             "trust" => CellValue::text(key(&self.package.owner, self.trust)),
             "from" => CellValue::text(self.source.label()),
             NEWEST => CellValue::Number(now.since(self.signed_at).as_secs_f64().round()),

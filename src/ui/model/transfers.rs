@@ -240,7 +240,10 @@ impl Transfers {
                 let (level, lied) = match liars(transfer) {
                     0 => (Level::Info, String::new()),
                     1 => (Level::Warning, "; 1 peer LIED and was caught".to_owned()),
-                    liars => (Level::Warning, format!("; {liars} peers LIED and were caught")),
+                    liars => (
+                        Level::Warning,
+                        format!("; {liars} peers LIED and were caught"),
+                    ),
                 };
                 (
                     level,
@@ -280,6 +283,11 @@ impl Transfers {
             .all()
             .filter(is_one)
             .fold((0, 0.0), |(count, rate), one| (count + 1, rate + one.rate))
+    }
+
+    /// Returns the number of uploads that are running.
+    pub fn uploads(&self) -> usize {
+        self.running(false).0
     }
 
     /// Summarises the running transfers in both directions.

@@ -151,7 +151,10 @@ pub fn pane(frame: &mut Frame<'_>, model: &Model, theme: Theme, area: Rect) {
 /// Returns the text of a value. A publisher's handle that other keys claim too is signed, with the
 /// key's fingerprint in front; then the second part is true.
 fn publisher(model: &Model, (facet, value): &FacetId, shown: &str) -> (String, bool) {
-    let parsed = (shown.parse::<Handle>().ok(), value.parse::<PublisherId>().ok());
+    let parsed = (
+        shown.parse::<Handle>().ok(),
+        value.parse::<PublisherId>().ok(),
+    );
     match parsed {
         (Some(handle), Some(key))
             if *facet == Facet::Publisher && model.claims.is_contested(&handle, &key) =>

@@ -200,7 +200,10 @@ fn publisher(page: &mut Page, model: &Model, package: &Package) {
             theme.text(),
         ),
         (Trust::Unknown, None) => ("unpinned: it has no handle".to_owned(), theme.text()),
-        (Trust::Distrusted, _) => ("distrusted: its releases are hidden".to_owned(), theme.bad()),
+        (Trust::Distrusted, _) => (
+            "distrusted: its releases are hidden".to_owned(),
+            theme.bad(),
+        ),
     };
     page.field_in("trust", &trust, style);
 }

@@ -84,7 +84,10 @@ fn sources(page: &mut Page, model: &Model, sum: &Sum) {
     let mut peers: Vec<_> = sum.peers.iter().collect();
     peers.sort_by_key(|(peer, bytes)| (Reverse(**bytes), **peer));
     for (peer, bytes) in peers {
-        let handle = model.peers.get(peer).map_or(String::new(), |peer| model.owner_of(peer));
+        let handle = model
+            .peers
+            .get(peer)
+            .map_or(String::new(), |peer| model.owner_of(peer));
         source(*bytes, &format!("{} {handle}", short_id(peer)));
     }
 }

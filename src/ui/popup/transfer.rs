@@ -15,7 +15,7 @@ use crate::{
         action::{Action, KeyPlace},
         model::{
             Model,
-                transfers::{liars, remaining, state, took},
+            transfers::{liars, remaining, state, took},
         },
         screen::transfers::{gauge, left, sign, style},
         table::column::Column,

@@ -8,10 +8,7 @@ use crate::{
     domain::{name::short_id, text::printable},
     registry::{ReceivedAnnouncement, claimed},
     ui::{
-        model::{
-            Model,
-            feed::version,
-        },
+        model::{Model, feed::version},
         theme::Theme,
         widget::table::{self, Cell},
     },

@@ -448,14 +448,28 @@ fn table_banner(model: &Model) -> Option<String> {
             key(Action::Freeze)
         ));
     }
+    let newer = newer_rows(model);
     match table.marked() {
-        0 => None,
-        count => Some(format!(
-            "{count} marked ({}: copy, {}: export, {}: unmark)",
-            key(Action::Copy),
-            key(Action::Export),
-            key(Action::Back)
-        )),
+        0 => newer,
+        count => {
+            let newer = newer.map_or(String::new(), |newer| format!(" · {newer}"));
+            Some(format!(
+                "{count} marked: keys act on them ({}: unmark){newer}",
+                key(Action::Back)
+            ))
+        }
+    }
+}
+
+/// Says how many rows came while the cursor was on a row, and the key that shows them.
+fn newer_rows(model: &Model) -> Option<String> {
+    let table = model.table();
+    let key = model.key(Action::Move(CursorMove::First), model.screen);
+    let word = if table.is_by_time() { "newer" } else { "more" };
+    match table.newer() {
+        (0, 0) => None,
+        (0, end) => Some(format!("{end} {word} at the end ({key}: sort)")),
+        (above, _) => Some(format!("{above} {word} ↑ ({key})")),
     }
 }
 

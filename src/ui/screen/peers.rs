@@ -97,7 +97,7 @@ pub(super) fn cell(model: &Model, peer: &PeerSnapshot, column: &str, theme: Them
             )
         }
         "place" => match (&peer.location, peer.provenance()) {
-            (Some(_), from) if from.is_implausible() => ("✗implausible".to_owned(), theme.bad()),
+            (Some(_), from) if from.is_implausible() => ("✗ impossible".to_owned(), theme.bad()),
             (Some(place), from) => (from.mark(place), plain),
             (None, from) if from.source == LocationSource::Local => {
                 ("local".to_owned(), theme.dim())

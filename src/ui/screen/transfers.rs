@@ -73,8 +73,12 @@ pub fn style(transfer: &Transfer, theme: Theme) -> Style {
     }
 }
 
-/// Returns a progress bar with percent.
+/// Returns a progress bar with percent. An upload has none: the peer may want a part only, and get
+/// the rest from others.
 pub fn gauge(transfer: &Transfer, width: usize) -> String {
+    if let TransferId::Serve { .. } = transfer.id {
+        return format!("{:>3} % sent", percent(transfer));
+    }
     format!(
         "{} {:>3} %",
         bar(transfer.share(), width),

@@ -518,7 +518,7 @@ fn d_fetches_what_is_selected_and_tells_its_end_once() {
     let text = picture(&model);
     assert!(
         text.contains("downloaded and verified team-1/parser-1 (")
-            && text.contains(") 2.1.0: 12.3 MiB"),
+            && text.contains(") 2.1.0; 1 peer LIED"),
         "{text}"
     );
     let later = NOW.after(seconds(60));
@@ -682,6 +682,7 @@ fn quitting_asks_only_where_a_fetch_would_be_interrupted() {
             fetch(2, "alice/web 1.2.0", TransferState::Paused, MIB),
         ],
     );
+    own.node = Some(node(0));
     press(&mut own, "q");
     assert!(own.quit);
 }

@@ -20,7 +20,8 @@ use crate::{
 pub fn on_tick(model: &mut Model) -> Vec<Effect> {
     // The other screens need it for the signs of contested handles only.
     let wanted = model.screen == Screen::Conflicts || model.conflicts.is_unasked();
-    let due = wanted && model.running && model.conflicts.is_due(refused(&model.counters), model.now);
+    let due =
+        wanted && model.running && model.conflicts.is_due(refused(&model.counters), model.now);
     if due {
         vec![Effect::Conflicts]
     } else {
@@ -84,11 +85,11 @@ pub fn ask_to_trust(model: &mut Model) {
             format!("{short} is no longer distrusted"),
         ),
     };
-    let on_yes = OnYes::Run(Effect::Trust {
+    let on_yes = OnYes::Run(vec![Effect::Trust {
         publisher,
         handle: case.handle.clone(),
         what: name,
-    });
+    }]);
     model.open(ConfirmWindow {
         title: "Trust",
         text,
@@ -120,10 +121,10 @@ pub fn ask_to_distrust(model: &mut Model) {
          on this node, and \
          its announcements are refused."
     );
-    let on_yes = OnYes::Run(Effect::Distrust {
+    let on_yes = OnYes::Run(vec![Effect::Distrust {
         publisher,
         what: format!("{short} is distrusted"),
-    });
+    }]);
     model.open(ConfirmWindow {
         title: "Distrust",
         text,

@@ -420,12 +420,12 @@ pub fn ask_to_yank(model: &mut Model) {
     } else {
         format!("Un-yank {name}? It can be resolved again.")
     };
-    let on_yes = OnYes::Run(Effect::Yank {
+    let on_yes = OnYes::Run(vec![Effect::Yank {
         package: PackageRef::of(&package.id),
         version: latest.version.clone(),
         yank,
         name,
-    });
+    }]);
     let title = if yank { "Yank" } else { "Un-yank" };
     model.open(ConfirmWindow {
         title,

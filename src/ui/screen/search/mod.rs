@@ -157,7 +157,10 @@ fn cell(model: &Model, hit: &Hit, column: &str, theme: Theme) -> Cell {
             if warned { theme.fair() } else { theme.text() },
         ),
         "category" => (category(hit), theme.text()),
-        "used" => (popularity(hit), theme.text()),
+        "used" if hit.dependents == 0 => (String::new(), theme.text()),
+        "used" => (grouped(hit.dependents), theme.text()),
+        "held" if hit.providers == 0 => (String::new(), theme.text()),
+        "held" => (count(hit.providers, "peer", "peers"), theme.text()),
         "trust" => {
             let publisher = (&hit.package.owner, hit.handle.as_ref(), hit.trust);
             key_cell(model, publisher, theme)
@@ -177,14 +180,5 @@ fn cell(model: &Model, hit: &Hit, column: &str, theme: Theme) -> Cell {
         "ecosystem" => (printable(&hit.ecosystem), theme.dim()),
         "match" => (format!("{:.2}", hit.score), theme.dim()),
         _ => (String::new(), theme.text()),
-    }
-}
-
-/// Returns the number of dependants, or else the number of peers that hold the package.
-fn popularity(hit: &Hit) -> String {
-    match (hit.dependents, hit.providers) {
-        (0, 0) => String::new(),
-        (0, providers) => count(providers, "peer", "peers"),
-        (dependents, _) => grouped(dependents),
     }
 }
