@@ -103,6 +103,8 @@ pub(super) struct Stage {
     ledger: Mutex<AnnouncementLedger>,
     pub(super) traffic: TrafficTotals,
     pub(super) stop: CancellationToken,
+    /// Runs what the person's own node is made to do.
+    pub(super) home: runtime::Handle,
 }
 
 /// The running nodes.
@@ -187,6 +189,7 @@ impl Demo {
             ledger: Mutex::new(AnnouncementLedger::new(peers)),
             traffic: TrafficTotals::default(),
             stop: CancellationToken::new(),
+            home: runtime::Handle::current(),
         });
         let needed = stage
             .catalogue
@@ -533,6 +536,9 @@ impl Stage {
                 () = tokio::time::sleep_until(curtain + at) => {}
             }
             match cue {
+                Cue::Publish(publication) if publication.peer == 0 => {
+                    drop(self.home.spawn(self.clone().publish(publication)));
+                }
                 Cue::Publish(publication) => drop(tokio::spawn(self.clone().publish(publication))),
                 Cue::Leave(number) => {
                     if let Some(place) = self.cast.lock().nodes.get_mut(number) {

@@ -42,7 +42,7 @@ impl TableEntry for PeerSnapshot {
     const COLUMNS: &'static [Column] = &[
         Column::new("state", "state", STATE, 0).rather(11).up_to(11),
         Column::new("peer", "peer", 12, 0),
-        Column::new("handle", "handle", 20, 1).up_to(27),
+        Column::new("handle", "handle", 20, 1).rather(25).up_to(27),
         Column::new("rtt", "round trip", 10, 2).right().unit("ms"),
         Column::new("trend", "", SPARK, 5).picture(),
         Column::new("score", "score", 10, 0).highest_first(),

@@ -295,6 +295,7 @@ impl<E: TableEntry> Table<E> {
     pub fn clear(&mut self) {
         self.items.clear();
         self.newer.clear();
+        self.top.1 = None;
         self.rows.clear();
         self.shown.clear();
         self.marked.clear();
@@ -335,6 +336,7 @@ impl<E: TableEntry> Table<E> {
         }
         let before = self.rows.clone();
         self.sort_now(now);
+        self.note_top(before.first().cloned(), now);
         before != self.rows
     }
 
@@ -342,7 +344,6 @@ impl<E: TableEntry> Table<E> {
     pub fn sort_now(&mut self, now: Timestamp) {
         let descending = self.is_descending();
         let sort = self.sort;
-        let top = self.rows.first().cloned();
         // Compute each row's sort key once.
         let mut rows: Vec<(bool, Option<CellValue>, u64, &E::Id)> = (self.items.iter())
             .filter(|(_, item)| self.passes(&item.entry, now))
@@ -367,7 +368,6 @@ impl<E: TableEntry> Table<E> {
         self.shown = self.rows.iter().cloned().collect();
         self.newer.clear();
         (self.sorted_at, self.unsorted) = (now, false);
-        self.note_top(top, now);
     }
 
     /// Returns true if the highest values come first.

@@ -242,7 +242,7 @@ fn announcements_and_notices_are_one_harmless_line_each() {
         "12:00:05 yanked bob/web 1.2.3: A [31mweb server, by you, pinned"
     );
     assert!(
-        said[2].contains(&format!("announced bob/web ({slow_key}) 1.2.3, via"))
+        said[2].contains(&format!("announced ! bob/web ({slow_key}) 1.2.3, via"))
             && said[2].ends_with("delay 90 s"),
         "{}",
         said[2]
