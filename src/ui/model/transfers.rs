@@ -239,7 +239,7 @@ impl Transfers {
                 let (size, time) = (Size(transfer.size), took(transfer, now));
                 let (level, lied) = match liars(transfer) {
                     0 => (Level::Info, String::new()),
-                    1 => (Level::Warning, "; 1 peer LIED and was caught".to_owned()),
+                    1 => (Level::Warning, ", although 1 peer LIED,".to_owned()),
                     liars => (
                         Level::Warning,
                         format!("; {liars} peers LIED and were caught"),
@@ -248,7 +248,7 @@ impl Transfers {
                 (
                     level,
                     format!(
-                        "downloaded and verified {what}{lied}: {size} from {peers} in {time} \
+                        "downloaded and verified{lied} {what}: {size} from {peers} in {time} \
                          (details: {key})"
                     ),
                 )

@@ -517,8 +517,7 @@ fn d_fetches_what_is_selected_and_tells_its_end_once() {
     tell(&mut model, vec![done.clone()]);
     let text = picture(&model);
     assert!(
-        text.contains("downloaded and verified team-1/parser-1 (")
-            && text.contains(") 2.1.0; 1 peer LIED"),
+        text.contains("downloaded and verified, although 1 peer LIED, team-1/parser-1 ("),
         "{text}"
     );
     let later = NOW.after(seconds(60));
