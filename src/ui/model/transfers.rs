@@ -240,10 +240,7 @@ impl Transfers {
                 let (level, lied) = match liars(transfer) {
                     0 => (Level::Info, String::new()),
                     1 => (Level::Warning, ", although 1 peer LIED,".to_owned()),
-                    liars => (
-                        Level::Warning,
-                        format!("; {liars} peers LIED and were caught"),
-                    ),
+                    liars => (Level::Warning, format!(", although {liars} peers LIED,")),
                 };
                 (
                     level,

@@ -180,7 +180,11 @@ fn a_letter_sorts_by_the_column_whose_head_shows_it() {
                 .title
                 .chars()
                 .all(|c| !c.is_ascii_lowercase() || each.contains(&c));
-            assert!(letter.is_some() || column.picture || taken, "{}", column.key);
+            assert!(
+                letter.is_some() || column.picture || taken,
+                "{}",
+                column.key
+            );
         }
     }
 }
