@@ -112,15 +112,34 @@ const PAN_UP: Action = Action::Pan(Pan { right: 0, down: -1 });
 const PAN_DOWN: Action = Action::Pan(Pan { right: 0, down: 1 });
 
 /// The keys that sort by a column, one for each letter.
-static SORT_KEYS: [Chord; 26] = {
-    let mut keys = [alt('a'); 26];
-    let mut at = 0;
-    while at < keys.len() {
-        keys[at] = alt((b'a' + at as u8) as char);
-        at += 1;
-    }
-    keys
-};
+static SORT_KEYS: [Chord; 26] = [
+    alt('a'),
+    alt('b'),
+    alt('c'),
+    alt('d'),
+    alt('e'),
+    alt('f'),
+    alt('g'),
+    alt('h'),
+    alt('i'),
+    alt('j'),
+    alt('k'),
+    alt('l'),
+    alt('m'),
+    alt('n'),
+    alt('o'),
+    alt('p'),
+    alt('q'),
+    alt('r'),
+    alt('s'),
+    alt('t'),
+    alt('u'),
+    alt('v'),
+    alt('w'),
+    alt('x'),
+    alt('y'),
+    alt('z'),
+];
 
 pub static KEYS: &[KeyRow] = &[
     row(
