@@ -20,6 +20,7 @@ use crate::domain::{
     request::ClientRequest,
     time::Timestamp,
     transfer::Transfer,
+    trust::SeenClaims,
 };
 
 /// The side that opened a connection.
@@ -229,6 +230,21 @@ pub struct Batch {
 impl Batch {
     pub fn is_empty(&self) -> bool {
         self.events == 0
+    }
+
+    /// Adds who claims which handle to the claims that a reader has seen.
+    pub fn note_claims(&self, seen: &mut SeenClaims) {
+        for owner in self.peers.iter().filter_map(|peer| peer.owner.as_ref()) {
+            seen.saw(&owner.handle, owner.publisher, None);
+        }
+        for one in &self.announcements {
+            if let Some(handle) = &one.handle {
+                seen.saw(handle, one.package.owner, Some(one.trust));
+            }
+        }
+        self.conflicts
+            .iter()
+            .for_each(|case| case.note_claims(seen));
     }
 }
 

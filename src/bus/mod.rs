@@ -15,4 +15,4 @@ pub use board::Board;
 pub use collect::{Bus, FLUSH_INTERVAL, RING};
 pub use event::*;
 pub use requests::RequestLog;
-pub use tally::Tally;
+pub use tally::{REFUSED, Tally};

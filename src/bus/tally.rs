@@ -18,6 +18,10 @@ struct TallyState {
     travelled: VecDeque<(Timestamp, Duration)>,
 }
 
+/// Target of the log lines about refused data.
+pub const REFUSED: &str = "swarmdex::refused";
+/// Refusals that are logged one by one; after that, each power of two.
+const LOGGED: u64 = 200;
 /// The most announcements whose travel time is kept.
 const TRAVELS: usize = 512;
 
@@ -48,8 +52,17 @@ impl Tally {
             .collect()
     }
 
+    /// Counts data from a peer that failed a check. This is the one count of what was refused; its
+    /// log lines have the target [`REFUSED`].
     pub fn refused(&self, refusal: Refusal) {
-        self.with(|counters| *counters.refused.entry(refusal).or_default() += 1);
+        let all = self.with(|counters| {
+            *counters.refused.entry(refusal).or_default() += 1;
+            counters.refused.values().sum::<u64>()
+        });
+        // A flood must not push everything else out of the log.
+        if all <= LOGGED || all.is_power_of_two() {
+            tracing::info!(target: REFUSED, "refused, number {all}: {refusal}");
+        }
     }
 
     /// Counts a message dropped because this node had no room for it.

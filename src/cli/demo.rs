@@ -1,6 +1,10 @@
 //! `demo`: a private swarm, in the explorer or headless.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use clap::{ValueEnum, builder::RangedU64ValueParser};
 use indicatif::HumanBytes;
@@ -14,7 +18,7 @@ use crate::{
     domain::percentile::percentiles,
     gateway::{self, Gateway},
     telemetry::{self, Logs, StderrUse},
-    ui,
+    ui::{self, SavedPaths},
 };
 
 #[derive(Debug, clap::Args)]
@@ -340,17 +344,30 @@ fn show(report: &DemoReport) -> Result<()> {
     ])
 }
 
+/// Returns the files of a demo's explorer, which never changes the user's settings. Drafts and
+/// searches belong to the demo: without a directory of its own, they end with it.
+fn kept(data_dir: Option<&Path>) -> Result<(SavedPaths, Option<tempfile::TempDir>)> {
+    let (dir, temporary) = match data_dir {
+        Some(dir) => (dir.join("state"), None),
+        None => {
+            let dir = tempfile::tempdir()
+                .map_err(RegistryError::file(std::env::temp_dir(), "written to"))?;
+            (dir.path().to_owned(), Some(dir))
+        }
+    };
+    let files = SavedPaths {
+        draft: dir.join("draft.json"),
+        searches: dir.join("searches.json"),
+        settings: None,
+    };
+    Ok((files, temporary))
+}
+
 async fn on_screen(options: DemoOptions, settings: &Settings, logs: Option<Logs>) -> Result<u8> {
     let mut shown = explorer::ui_options(format!("swarmdex demo, seed {}", options.seed), settings);
     shown.demo = true;
-    shown.kept.settings = None;
-    // The demo must not change the user's own files, unless it has a directory of its own.
-    let own_dir = options.data_dir.as_ref().map_or_else(
-        || settings.paths.state.join("demo"),
-        |dir| dir.join("state"),
-    );
-    shown.kept.draft = own_dir.join("draft.json");
-    shown.kept.searches = own_dir.join("searches.json");
+    let (own, _temporary) = kept(options.data_dir.as_deref())?;
+    shown.kept = own;
     let starting = async move {
         let demo = Demo::start(options).await?;
         let served = ServedDemo::start(&demo, logs.as_ref()).await?;
@@ -370,4 +387,24 @@ async fn on_screen(options: DemoOptions, settings: &Settings, logs: Option<Logs>
         None => Ok(()),
     };
     shown.and(ended).map(|()| DONE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_demos_share_no_draft_unless_they_share_a_directory() {
+        let [(a, temporary), (b, _other)] = [kept(None).unwrap(), kept(None).unwrap()];
+        assert_ne!((&a.draft, &a.searches), (&b.draft, &b.searches));
+        assert!(a.settings.is_none());
+        drop(temporary);
+        assert!(
+            !a.draft.parent().unwrap().exists(),
+            "they end with the demo"
+        );
+        let dir = Path::new("/srv/demo");
+        let (own, temporary) = kept(Some(dir)).unwrap();
+        assert!(own.draft.starts_with(dir) && temporary.is_none());
+    }
 }

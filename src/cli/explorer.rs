@@ -13,6 +13,7 @@ use crate::{
     RegistryError, Result,
     config::{Settings, problems},
     control::{Control, Watch},
+    domain::hash::Hash,
     telemetry::{self, StderrUse},
     ui::{self, Depth, ExplorerOptions, ExplorerPaths, SavedPaths},
 };
@@ -28,11 +29,22 @@ pub(super) async fn run(global: &Global) -> Result<u8> {
             "swarmdex, attached"
         };
         let mut shown = ui_options(title.to_owned(), &settings);
+        shown.readonly = global.readonly;
         // The explorer itself reports a node that does not answer.
-        shown
-            .places
-            .of_the_node
-            .extend(remote.status().await.ok().map(|status| status.data_dir));
+        if let Ok(status) = remote.status().await {
+            if status.data_dir != settings.paths.data {
+                // Drafts and searches belong to a node, by its data directory.
+                let own = Hash::of(status.data_dir.as_os_str().as_encoded_bytes());
+                let dir = settings
+                    .paths
+                    .state
+                    .join("attached")
+                    .join(own.fingerprint());
+                shown.kept.draft = dir.join("draft.json");
+                shown.kept.searches = dir.join("searches.json");
+            }
+            shown.places.of_the_node.push(status.data_dir);
+        }
         let attached: Arc<dyn Control> = Arc::new(remote);
         return ui::run(async { Ok(attached) }, shown).await.map(|()| DONE);
     }
@@ -100,6 +112,7 @@ pub(super) fn ui_options(title: String, settings: &Settings) -> ExplorerOptions 
         title,
         demo: false,
         ends_node: false,
+        readonly: false,
         depth: depth(),
         theme: settings.theme.clone(),
         themes: paths.themes(),

@@ -70,7 +70,7 @@ fn warnings(logs: &Logs) -> Vec<String> {
 /// Prints these sentences and then the node's events, until it is told to stop or the reader is
 /// gone.
 pub(super) async fn tell(node: &dyn Control, first: &[String], stop: &mut Stop) -> Result<()> {
-    let mut events = node.subscribe();
+    let (mut events, mut link) = (node.subscribe(), node.link());
     let mut teller = Narrator::new(clock::now());
     let mut lines = teller.begin(&node.status().await?.node, first);
     let (out, mut ended) = stdout();
@@ -92,6 +92,10 @@ pub(super) async fn tell(node: &dyn Control, first: &[String], stop: &mut Stop) 
                 Some(batch) => lines = teller.batch(batch, clock::now()),
                 None => return Err(RegistryError::Closed),
             },
+            Ok(()) = link.changed(), if lines.is_empty() => {
+                let now = link.borrow_and_update().clone();
+                lines = teller.link(&now, clock::now());
+            }
             _ = tick.tick(), if lines.is_empty() => lines = teller.tick(clock::now()),
         }
     }

@@ -12,7 +12,7 @@ use futures::future::join_all;
 use libp2p::PeerId;
 use parking_lot::Mutex;
 use rand::{RngExt, seq::IndexedRandom};
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{runtime, sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -30,7 +30,7 @@ use crate::{
     domain::{
         geo::GeoLocation,
         lookup::{LookupKind, LookupState},
-        name::{NetworkName, PackageId, PackageName, PackageRef, PublisherId},
+        name::{NetworkName, OTHER_NODES, PackageId, PackageName, PackageRef, PublisherId},
         names::NamePattern,
         query::Query,
         version::VersionText,
@@ -83,6 +83,8 @@ pub struct Demo {
     you: Option<Node>,
     stage: Arc<Stage>,
     director: JoinHandle<()>,
+    /// Runs all nodes but the person's.
+    others: Option<runtime::Runtime>,
     notes: Vec<String>,
     _temporary: Option<tempfile::TempDir>,
 }
@@ -101,6 +103,8 @@ pub(super) struct Stage {
     ledger: Mutex<AnnouncementLedger>,
     pub(super) traffic: TrafficTotals,
     pub(super) stop: CancellationToken,
+    /// Runs what the person's own node is made to do.
+    pub(super) home: runtime::Handle,
 }
 
 /// The running nodes.
@@ -185,6 +189,7 @@ impl Demo {
             ledger: Mutex::new(AnnouncementLedger::new(peers)),
             traffic: TrafficTotals::default(),
             stop: CancellationToken::new(),
+            home: runtime::Handle::current(),
         });
         let needed = stage
             .catalogue
@@ -205,11 +210,21 @@ impl Demo {
                 .trust_for_names(key, vec![NamePattern::all()])
                 .await?;
         }
-        let director = tokio::spawn(stage.clone().direct());
+        // The others have threads of their own, by which their log is told from the person's.
+        let others = runtime::Builder::new_multi_thread()
+            .thread_name(OTHER_NODES)
+            .enable_all()
+            .build()
+            .map_err(|error| RegistryError::Internal {
+                what: "starting the demo's other nodes",
+                why: error.to_string(),
+            })?;
+        let director = others.spawn(stage.clone().direct());
         Ok(Self {
             you: Some(you),
             stage,
             director,
+            others: Some(others),
             notes,
             _temporary: temporary,
         })
@@ -313,6 +328,15 @@ impl Demo {
         };
         let (ended, _) = tokio::join!(you, &mut self.director);
         ended
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        // A task must not wait for another runtime to end.
+        if let Some(others) = self.others.take() {
+            others.shutdown_background();
+        }
     }
 }
 
@@ -512,6 +536,9 @@ impl Stage {
                 () = tokio::time::sleep_until(curtain + at) => {}
             }
             match cue {
+                Cue::Publish(publication) if publication.peer == 0 => {
+                    drop(self.home.spawn(self.clone().publish(publication)));
+                }
                 Cue::Publish(publication) => drop(tokio::spawn(self.clone().publish(publication))),
                 Cue::Leave(number) => {
                     if let Some(place) = self.cast.lock().nodes.get_mut(number) {

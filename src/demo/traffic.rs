@@ -132,7 +132,15 @@ impl Stage {
         let Some(node) = self.node(number) else {
             return;
         };
-        if let Err(why) = self.fetch_on(&node, &package).await
+        let fetched = if number == 0 {
+            let (stage, what) = (self.clone(), package.clone());
+            let fetch = async move { stage.fetch_on(&node, &what).await };
+            // It ends early only when the demo does.
+            self.home.spawn(fetch).await.unwrap_or(Ok(()))
+        } else {
+            self.fetch_on(&node, &package).await
+        };
+        if let Err(why) = fetched
             && !self.stop.is_cancelled()
             && self.node(number).is_some()
             && self.node(by).is_some()

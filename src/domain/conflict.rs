@@ -22,7 +22,7 @@ use super::{
     name::{Handle, PackageName, PublisherId},
     text::printable,
     time::Timestamp,
-    trust::Trust,
+    trust::{SeenClaims, Trust},
     version::VersionText,
 };
 
@@ -344,6 +344,17 @@ impl Case {
         }
     }
 
+    /// Adds the claims of a contested handle to those that a reader has seen.
+    pub fn note_claims(&self, seen: &mut SeenClaims) {
+        let handle = self.handle.as_ref().filter(|_| self.kind == Kind::Handle);
+        for (handle, side) in handle.into_iter().flat_map(|handle| {
+            let sides = self.sides.iter();
+            sides.map(move |side| (handle, side))
+        }) {
+            seen.saw(handle, side.publisher, Some(side.trust));
+        }
+    }
+
     /// Returns one word for a person's trust in the keys.
     pub fn standing(&self) -> &'static str {
         let any = |trust| self.sides.iter().any(|side| side.trust == trust);
@@ -422,9 +433,8 @@ impl Case {
                 joins them. It is no misdeed by itself."
                 .to_owned(),
             Kind::Handle => format!(
-                "{} keys call themselves {}. Anybody may claim a handle, so that is no misdeed by \
-                itself; only one of them may be whom you mean, and the fingerprints are what \
-                tells them apart. The one that was seen here first comes first, which proves \
+                "{} keys call themselves {}. Handles are not unique: check the fingerprint with \
+                the person you mean. The key that was seen here first comes first, which proves \
                 nothing by itself.",
                 self.sides.len() + self.more,
                 self.handle.as_ref().map_or("so", Handle::as_str),
@@ -450,6 +460,10 @@ impl Case {
             (Kind::Handle, false) => {
                 "Compare the fingerprints with what the publisher told you, then trust the one \
                 you mean. publisher-id/name always works."
+            }
+            (Kind::Handle, true) if self.in_force == InForce::Own => {
+                "Somebody else uses your handle too. Tell people your fingerprint; to hide the \
+                other key on this node, distrust it."
             }
             (Kind::Handle, true) => "Nothing: this node knows whom the handle means.",
         }

@@ -30,6 +30,9 @@ impl NameError {
 /// Longest handle or network name, in characters.
 pub const MAX_NAME: usize = 64;
 
+/// Name of the threads of a demo's other nodes. What they log is not this node's.
+pub const OTHER_NODES: &str = "demo-others";
+
 /// Checks `[a-z0-9][a-z0-9._-]{0,63}`.
 fn check_name(what: &'static str, text: &str) -> Result<(), NameError> {
     let why = if text.is_empty() {

@@ -1,6 +1,6 @@
 //! Trust in publishers: pins, which only a person sets, and the meaning of a handle without one.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
@@ -212,6 +212,75 @@ impl Claims {
     }
 }
 
+/// The most handles whose claims a reader remembers.
+const MAX_SEEN: usize = 20_000;
+
+/// The keys that a reader has seen claim each handle, by which it marks a handle that several keys
+/// claim. Bounded.
+#[derive(Clone, Debug, Default)]
+pub struct SeenClaims(BTreeMap<Handle, Vec<(PublisherId, Trust)>>);
+
+impl SeenClaims {
+    /// Notes that a key claims a handle. `trust` is `None` if the source says nothing about it.
+    pub fn saw(&mut self, handle: &Handle, publisher: PublisherId, trust: Option<Trust>) {
+        if self.0.len() >= MAX_SEEN && !self.0.contains_key(handle) {
+            // Most handles have one key, and are seen again soon.
+            self.0.retain(|_, keys| keys.len() > 1);
+            if self.0.len() >= MAX_SEEN {
+                return;
+            }
+        }
+        let keys = self.0.entry(handle.clone()).or_default();
+        let full = keys.len() >= MAX_CLAIMANTS;
+        match keys.iter_mut().find(|(key, _)| *key == publisher) {
+            Some((_, before)) => *before = trust.unwrap_or(*before),
+            None if full => {}
+            None => keys.push((publisher, trust.unwrap_or_default())),
+        }
+    }
+
+    /// Notes a person's decision about a key: `handle` is what it was pinned to.
+    pub fn decided(&mut self, publisher: PublisherId, handle: Option<&Handle>, to: Trust) {
+        for (claimed, keys) in &mut self.0 {
+            for (key, trust) in keys {
+                match to {
+                    Trust::Pinned if handle == Some(claimed) => {
+                        if *key == publisher {
+                            *trust = Trust::Pinned;
+                        } else if *trust == Trust::Pinned {
+                            *trust = Trust::Unknown;
+                        }
+                    }
+                    Trust::Distrusted | Trust::Unknown if *key == publisher => *trust = to,
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// Returns the number of other keys that claim the handle. Distrusted ones do not count.
+    pub fn others(&self, handle: &Handle, publisher: &PublisherId) -> usize {
+        let keys = self.0.get(handle).into_iter().flatten();
+        keys.filter(|(key, trust)| key != publisher && *trust != Trust::Distrusted)
+            .count()
+    }
+
+    /// Returns true if a key with another fingerprint claims the handle.
+    pub fn others_than(&self, handle: &Handle, fingerprint: &str) -> bool {
+        let keys = self.0.get(handle).into_iter().flatten();
+        keys.filter(|(_, trust)| *trust != Trust::Distrusted)
+            .any(|(key, _)| key.fingerprint() != fingerprint)
+    }
+
+    /// Returns true if the handle must not be taken for this key: others claim it too, and it is
+    /// not bound to this one.
+    pub fn is_contested(&self, handle: &Handle, publisher: &PublisherId) -> bool {
+        let keys = self.0.get(handle).into_iter().flatten();
+        let own = keys.clone().find(|(key, _)| key == publisher);
+        !own.is_some_and(|(_, trust)| trust.is_bound()) && self.others(handle, publisher) > 0
+    }
+}
+
 /// Returns the number of peers that must report a handle's claimants, given the number connected.
 pub fn needed(connected: usize) -> usize {
     connected.min(CLAIMS_QUORUM)
@@ -270,6 +339,37 @@ mod tests {
         );
         assert_eq!(meaning(Some(a), &[b]), HandleMeaning::Bound(a));
         assert_eq!(meaning(Some(a), &[]), HandleMeaning::Bound(a));
+    }
+
+    #[test]
+    fn a_handle_of_several_keys_is_contested_except_for_the_key_that_it_is_bound_to() {
+        let key = || PublisherId::of(&Keypair::generate_ed25519().public());
+        let (carol, other): (Handle, Handle) = ("carol".parse().unwrap(), "bob".parse().unwrap());
+        let (a, b) = (key(), key());
+        let mut seen = SeenClaims::default();
+        seen.saw(&carol, a, Some(Trust::Unknown));
+        assert!(!seen.is_contested(&carol, &a), "nobody else claims it");
+        seen.saw(&carol, b, None);
+        seen.saw(&other, b, None);
+        assert!(seen.is_contested(&carol, &a) && seen.is_contested(&carol, &b));
+        assert!(!seen.is_contested(&other, &b));
+        seen.decided(a, Some(&carol), Trust::Pinned);
+        assert!(!seen.is_contested(&carol, &a) && seen.is_contested(&carol, &b));
+        seen.saw(&carol, a, None);
+        assert!(
+            !seen.is_contested(&carol, &a),
+            "a source without trust changes none"
+        );
+        assert_eq!(seen.others(&carol, &a), 1);
+        seen.decided(b, None, Trust::Distrusted);
+        assert_eq!(
+            seen.others(&carol, &a),
+            0,
+            "a distrusted key does not count"
+        );
+        seen.saw(&carol, b, Some(Trust::Unknown));
+        seen.decided(b, Some(&carol), Trust::Pinned);
+        assert!(seen.is_contested(&carol, &a) && !seen.is_contested(&carol, &b));
     }
 
     proptest! {

@@ -17,7 +17,7 @@ use tracing_subscriber::{Layer, layer::Context};
 use super::rolling::WrittenLog;
 use crate::{
     clock,
-    domain::{text::printable, time::Timestamp},
+    domain::{name::OTHER_NODES, text::printable, time::Timestamp},
 };
 
 /// Entries kept.
@@ -95,6 +95,10 @@ pub(super) struct Feed(pub Arc<LogRing>);
 
 impl<S: Subscriber> Layer<S> for Feed {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        // In a demo, the entries are those of the person's own node.
+        if std::thread::current().name() == Some(OTHER_NODES) {
+            return;
+        }
         let mut text = EventText::default();
         event.record(&mut text);
         let (level, target) = (

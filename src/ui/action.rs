@@ -254,8 +254,74 @@ pub enum Action {
     Changes,
     Edit(Edit),
     LeaveField,
+    /// Shows the log lines about refused data.
+    Refused,
+    /// Sorts by the column of this letter; again reverses the order.
+    SortBy(char),
     Help,
     Suspend,
     Quit,
     QuitNow,
+}
+
+impl Action {
+    /// Returns true for an action that changes something on the node.
+    pub fn is_change(self) -> bool {
+        matches!(
+            self,
+            Self::NewPackage
+                | Self::NewRelease
+                | Self::ContinueDraft
+                | Self::Yank
+                | Self::Download
+                | Self::Pause
+                | Self::Cancel
+                | Self::BanPeer
+                | Self::ProtectPeer
+                | Self::DisconnectPeer
+                | Self::Trust
+                | Self::TrustPublisher
+                | Self::Distrust
+                | Self::Review
+                | Self::Reannounce
+        )
+    }
+
+    /// Returns true for an action that does nothing without the node. A draft can be written.
+    pub fn needs_node(self) -> bool {
+        let draft = matches!(
+            self,
+            Self::NewPackage | Self::NewRelease | Self::ContinueDraft
+        );
+        self == Self::Buckets || self.is_change() && !draft
+    }
+
+    /// Returns true for an action that is decided for one row at a time, never for marked ones.
+    pub fn is_on_one(self) -> bool {
+        matches!(
+            self,
+            Self::Trust
+                | Self::TrustPublisher
+                | Self::Distrust
+                | Self::NextKey
+                | Self::Evidence
+                | Self::Yank
+                | Self::NewRelease
+        )
+    }
+
+    /// Returns true for an action on the selected row, which must be the one that a person saw.
+    pub fn is_on_row(self) -> bool {
+        self.is_change()
+            || matches!(
+                self,
+                Self::Move(_)
+                    | Self::Open
+                    | Self::Mark
+                    | Self::Copy
+                    | Self::NextKey
+                    | Self::Evidence
+                    | Self::Palette
+            )
+    }
 }

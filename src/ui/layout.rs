@@ -4,13 +4,12 @@ use ratatui::layout::Rect;
 use tui_input::Input;
 use unicode_width::UnicodeWidthStr;
 
-use crate::domain::health::HealthVerdict;
-
 use super::{
     action::{Action, Screen},
     model::{
         Model,
         form::{Checked, DependencyColumn, Field, ReleaseForm},
+        health::Health,
         map,
     },
     screen,
@@ -77,9 +76,7 @@ pub fn areas(model: &Model) -> Areas {
     let (mut side, mut top, mut below) = (none, none, none);
     match model.screen {
         Screen::Health => {
-            let lines = model.health.history.verdict().map_or(1, |verdict| {
-                verdict_lines(verdict, usize::from(width)).len()
-            });
+            let lines = verdict_lines(&model.health, usize::from(width)).len();
             // Leave at least half of the height to the table.
             let verdict = (lines as u16 + u16::from(height >= TALL)).min(rest / 2);
             let changes = if height >= ROOMY {
@@ -196,16 +193,20 @@ pub fn field_view(width: usize, label: &str, input: &Input) -> (usize, usize) {
 }
 
 /// Returns the verdict as lines: its state, its cause, and advice.
-pub fn verdict_lines(verdict: &HealthVerdict, width: usize) -> Vec<String> {
-    // The sign before the state takes two columns.
-    let mut lines = wrap(
-        &format!(
+pub fn verdict_lines(health: &Health, width: usize) -> Vec<String> {
+    let Some(verdict) = health.history.verdict() else {
+        return vec![String::new()];
+    };
+    let head = match health.starting {
+        true => verdict.cause.replacen("starting", "STARTING", 1),
+        false => format!(
             "{}: {}",
             verdict.state.label().to_uppercase(),
             verdict.cause
         ),
-        width.saturating_sub(2),
-    );
+    };
+    // The sign before the state takes two columns.
+    let mut lines = wrap(&head, width.saturating_sub(2));
     if !verdict.remedy.is_empty() {
         lines.extend(wrap(&format!("What to do: {}", verdict.remedy), width));
     }

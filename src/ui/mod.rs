@@ -86,6 +86,8 @@ pub struct ExplorerOptions {
     pub demo: bool,
     /// The node stops when the explorer quits; its next start resumes unfinished work.
     pub ends_node: bool,
+    /// The explorer only watches: the node refuses every change.
+    pub readonly: bool,
     pub depth: Depth,
     pub theme: String,
     /// Directory of the user's own themes.
@@ -190,7 +192,7 @@ pub async fn run<S: Into<Shown>>(
     model.keymap = keymap::Keymap::new(&options.keys).unwrap_or_default();
     (model.mouse, model.places, model.ends_node) =
         (options.mouse, options.places, options.ends_node);
-    model.ascii = options.ascii;
+    (model.ascii, model.readonly) = (options.ascii, options.readonly);
     for screen in action::Screen::ALL {
         let table = model.table_of_mut(screen);
         if let Some(words) = options.columns.get(table.name()) {

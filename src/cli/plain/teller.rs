@@ -11,16 +11,17 @@ use libp2p::PeerId;
 use crate::{
     bus::{Batch, Counters, Direction, Level, NodeSnapshot, Notice, PeerSnapshot, delay_ms},
     clock,
+    control::Link,
     domain::{
         conflict::Case,
         hash::ContentRoot,
         health::{self, HealthState, History, Sample},
-        name::short_id,
+        name::{Handle, PublisherId, short_id},
         size::Size,
         text::printable,
-        time::{Timestamp, Took},
+        time::{Ago, Timestamp, Took},
         transfer::{Part, Transfer, TransferId, TransferState},
-        trust::Trust,
+        trust::{SeenClaims, Trust},
     },
     registry::{ReceivedAnnouncement, title},
 };
@@ -45,6 +46,8 @@ pub(super) struct Narrator {
     pace: SentenceRate,
     counts: SummaryCounts,
     health: History,
+    claims: SeenClaims,
+    lost_at: Option<Timestamp>,
     summarised: (Timestamp, SummaryCounts),
 }
 
@@ -92,6 +95,8 @@ impl Narrator {
             },
             counts: SummaryCounts::default(),
             health: History::default(),
+            claims: SeenClaims::default(),
+            lost_at: None,
             summarised: (now, SummaryCounts::default()),
         }
     }
@@ -116,12 +121,14 @@ impl Narrator {
 
     pub fn batch(&mut self, batch: Batch, now: Timestamp) -> Vec<String> {
         let mut said = Vec::new();
+        batch.note_claims(&mut self.claims);
         if let Some(node) = &batch.node {
             self.listening(node, &mut said);
             self.count(node);
         }
         self.connections(batch.peers, &batch.gone, now, &mut said);
-        said.extend(batch.announcements.iter().map(announced));
+        let announced = batch.announcements.iter();
+        said.extend(announced.map(|one| announcement(one, &self.claims)));
         batch
             .transfers
             .iter()
@@ -142,6 +149,22 @@ impl Narrator {
             self.health(sample, now, &mut said);
         }
         self.dated(now, said)
+    }
+
+    /// Says that the node was lost or is back.
+    pub fn link(&mut self, link: &Link, now: Timestamp) -> Vec<String> {
+        let said = match (link, self.lost_at) {
+            (Link::Lost { why }, None) => {
+                self.lost_at = Some(now);
+                format!("the node does not answer: {why}; reconnecting")
+            }
+            (Link::Here, Some(at)) => {
+                self.lost_at = None;
+                format!("the node answers again, after {}", Ago(now.since(at)))
+            }
+            _ => return Vec::new(),
+        };
+        self.dated(now, vec![said])
     }
 
     /// Returns the sentences that are due.
@@ -305,7 +328,10 @@ impl Narrator {
             return self.gone(&peer.id);
         };
         let name = match &peer.owner {
-            Some(owner) => format!("{owner}'s {}", short_id(&peer.id)),
+            Some(owner) => {
+                let sign = sign(&self.claims, &owner.handle, &owner.publisher);
+                format!("{sign}{owner}'s {}", short_id(&peer.id))
+            }
             None => short_id(&peer.id),
         };
         let first = self.peers.is_empty();
@@ -370,7 +396,16 @@ impl SentenceRate {
     }
 }
 
-fn announced(one: &ReceivedAnnouncement) -> String {
+/// Returns the sign of a handle that other keys claim too.
+fn sign(claims: &SeenClaims, handle: &Handle, publisher: &PublisherId) -> &'static str {
+    if claims.is_contested(handle, publisher) {
+        "! "
+    } else {
+        ""
+    }
+}
+
+fn announcement(one: &ReceivedAnnouncement, claims: &SeenClaims) -> String {
     let done = if one.yanked { "yanked" } else { "announced" };
     let summary = one.summary.trim_end_matches(['.', ' ']);
     let summary = if summary.is_empty() {
@@ -394,8 +429,13 @@ fn announced(one: &ReceivedAnnouncement) -> String {
         Trust::Unknown | Trust::Own => String::new(),
         said => format!(", {}", said.label()),
     };
+    let owner = &one.package.owner;
+    let sign = one
+        .handle
+        .as_ref()
+        .map_or("", |handle| sign(claims, handle, owner));
     format!(
-        "{done} {} {}{summary}, {from}{trust}",
+        "{done} {sign}{} {}{summary}, {from}{trust}",
         title(&one.package, one.handle.as_ref(), one.trust),
         one.version
     )

@@ -27,6 +27,7 @@ pub enum Measure {
     GossipRate,
     GossipDelay,
     Invalid,
+    Refused,
     Duplicates,
     Negative,
     Banned,
@@ -49,7 +50,7 @@ pub enum Measure {
 
 impl Measure {
     /// All measures, in the order of the rows.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::Identity,
         Self::Listening,
         Self::Gateway,
@@ -68,6 +69,7 @@ impl Measure {
         Self::GossipRate,
         Self::GossipDelay,
         Self::Invalid,
+        Self::Refused,
         Self::Duplicates,
         Self::Negative,
         Self::Banned,
@@ -104,7 +106,8 @@ impl Measure {
             Self::LookupTime => "lookup time",
             Self::GossipRate => "gossip rate",
             Self::GossipDelay => "gossip delay",
-            Self::Invalid => "gossip refused",
+            Self::Invalid => "invalid gossip",
+            Self::Refused => "refused",
             Self::Dials => "dials answered",
             Self::BytesIn => "bandwidth in",
             Self::BytesOut => "bandwidth out",
@@ -167,8 +170,12 @@ impl Measure {
                 here, by both clocks."
             }
             Self::Invalid => {
-                "Messages refused in the last minute: damaged, forged, or from a \
+                "Gossip messages in the last minute that are damaged, forged, or from a \
                 wrong clock."
+            }
+            Self::Refused => {
+                "Data from peers that failed a check since this node started, of all \
+                protocols; the header and the log count the same."
             }
             Self::Dials => {
                 "Peers that this node dialled in the last 5 minutes, and those that it \

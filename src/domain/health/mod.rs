@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 pub use measure::Measure;
 pub use rows::{MESH_LOW, row};
 
-use super::{copies::CopyFigures, text::quantity, time::Timestamp};
+use super::{copies::CopyFigures, record::Refusal, text::quantity, time::Timestamp};
 
 /// The measurements. `None` means not measured, or not yet.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -58,6 +58,9 @@ pub struct Sample {
     pub messages: u64,
     /// Messages refused.
     pub messages_refused: u64,
+    /// All data from peers that failed a check since the node started, by reason.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub refused: BTreeMap<Refusal, u64>,
     /// Peers dialled in the last 5 minutes, and those that the last dial did not reach.
     pub dials: u64,
     /// Peers that could not be reached.
@@ -306,17 +309,29 @@ impl History {
             self.candidate = Some(verdict.state);
             return false;
         }
+        let from = before.state;
+        self.change(from, verdict, at);
+        true
+    }
+
+    /// Takes a verdict that is no sample's, such as an outage, and keeps it as a change whatever the
+    /// state was before.
+    pub fn note(&mut self, verdict: HealthVerdict, at: Timestamp) {
+        let from = self.verdict.take().unwrap_or_default().state;
+        self.change(from, verdict, at);
+    }
+
+    fn change(&mut self, from: HealthState, to: HealthVerdict, at: Timestamp) {
         self.candidate = None;
         if self.changes.len() >= MOST_CHANGES {
             self.changes.pop_front();
         }
         self.changes.push_back(VerdictChange {
             at,
-            from: before.state,
-            to: verdict.clone(),
+            from,
+            to: to.clone(),
         });
-        self.verdict = Some(verdict);
-        true
+        self.verdict = Some(to);
     }
 
     /// Returns the current verdict.

@@ -213,17 +213,25 @@ pub fn row(measure: Measure, sample: &Sample) -> MeasureRow {
             match refused {
                 refused if refused >= 0.5 => row.is(
                     HealthState::Bad,
-                    format!("{} of {} messages were refused in the last minute", sample.messages_refused, sample.messages),
+                    format!("{} of {} messages were invalid in the last minute", sample.messages_refused, sample.messages),
                     "somebody sends damaged or forged messages: peers that do lose score; check this machine's \
                      clock",
                 ),
                 refused if refused >= 0.05 => row.is(
                     HealthState::Degraded,
-                    format!("{} of {} messages were refused in the last minute", sample.messages_refused, sample.messages),
+                    format!("{} of {} messages were invalid in the last minute", sample.messages_refused, sample.messages),
                     "a peer sends what does not verify: sort the peers by score to see which",
                 ),
                 _ => row.good(),
             }
+        }
+        Measure::Refused => {
+            let all = sample.refused.values().sum::<u64>();
+            let mut row = plain(all as f64, all.to_string());
+            if let Some((reason, count)) = sample.refused.iter().max_by_key(|(_, count)| **count) {
+                row.shown = format!("{all}, {count} of them: {reason}");
+            }
+            row
         }
         Measure::Dials => {
             if sample.dials == 0 {
@@ -247,7 +255,8 @@ pub fn row(measure: Measure, sample: &Sample) -> MeasureRow {
                     "peers are gone, or a firewall is in between: check the addresses given with --bootstrap",
                 );
             }
-            row.good()
+            // Few answers among enough peers are neither good nor bad.
+            if good < 0.2 { row } else { row.good() }
         }
         Measure::Transports => {
             let parts = [("tcp", sample.tcp), ("quic", sample.quic)];
@@ -323,7 +332,12 @@ pub fn row(measure: Measure, sample: &Sample) -> MeasureRow {
             None => plain(f64::NAN, "not yet".to_owned()),
         },
         Measure::DialErrors => {
-            let parts = sample.dial_errors.iter().map(|(kind, count)| format!("{count} {kind}"));
+            // "refused" alone means data that failed a check.
+            let word = |kind: &str| match kind {
+                "refused" => "connection refused".to_owned(),
+                kind => kind.to_owned(),
+            };
+            let parts = sample.dial_errors.iter().map(|(kind, count)| format!("{count} {}", word(kind)));
             plain(f64::NAN, or_none(parts.collect::<Vec<_>>().join(", "), "none lately"))
         }
         Measure::Provenance => {

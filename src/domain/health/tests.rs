@@ -436,6 +436,7 @@ proptest! {
     ) {
         let small = |at: usize| (counts[at] % 300) as usize;
         let sample = Sample {
+            refused: Default::default(),
             running_for: Duration::from_secs(counts[0] % 100),
             peers_in: small(1),
             peers_out: small(2),

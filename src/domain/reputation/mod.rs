@@ -11,7 +11,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-pub use score::{Basis, Population, Score, Weights, is_proven, median, score};
+pub use score::{Basis, LIAR_CAP, Population, Score, Weights, is_proven, median, score};
 pub use select::{Choices, EXPLORATION, MAX_SHARE, PeerCandidate, select_best_peers};
 pub use selection::{SelectionMethod, unsmoothed};
 
@@ -21,6 +21,8 @@ use super::{record::Refusal, size::Size, time::Timestamp};
 pub const HALF_LIFE: Duration = Duration::from_secs(24 * 3_600);
 /// Lines of evidence kept for each peer, for display.
 pub const KEPT_EVIDENCE: usize = 32;
+/// A lie is held against a peer for this long.
+pub const LIE_LASTS: Duration = Duration::from_secs(7 * 24 * 3_600);
 /// Repetitions within this time are one line with a count.
 pub const ONE_LINE: Duration = Duration::from_secs(60);
 
@@ -89,6 +91,12 @@ impl Outcome {
         }
     }
 
+    /// Returns true if the peer was proven to have sent something false. A wrong answer may be a
+    /// mistake of another version; bytes that do not match a hash or a signature are no mistake.
+    pub fn is_lie(self) -> bool {
+        matches!(self, Self::ContentWrong | Self::RecordInvalid)
+    }
+
     /// Returns a short description for display.
     pub fn label(self) -> &'static str {
         match self {
@@ -97,10 +105,10 @@ impl Outcome {
             Self::AnswerLate => "answered late",
             Self::AnswerSlow => "answered slowly",
             Self::AnswerMissing => "had nothing",
-            Self::RecordValid => "forwarded a valid record",
-            Self::RecordIgnored => "forwarded a record that was not needed",
-            Self::RecordInvalid => "forwarded a forged record",
-            Self::RecordUnfit => "forwarded a record that breaks a rule",
+            Self::RecordValid => "relayed a valid announcement",
+            Self::RecordIgnored => "relayed an announcement that was not needed",
+            Self::RecordInvalid => "sent a forged record",
+            Self::RecordUnfit => "sent a record that breaks a rule",
             Self::Unreachable => "could not be reached",
             Self::ConnectionLost => "its connection ended",
             Self::ContentRight => "sent content that verifies",
@@ -190,6 +198,12 @@ pub struct PeerStanding {
     pub connected: Duration,
     /// Verified answers and contents so far.
     pub served: u64,
+    /// Proven lies, and the time of the latest one.
+    #[serde(default)]
+    pub lies: u32,
+    /// The time of the latest lie.
+    #[serde(default)]
+    pub lied_at: Option<Timestamp>,
     /// Recent evidence, newest last.
     pub recent: VecDeque<PeerEvidence>,
 }
@@ -208,6 +222,8 @@ impl PeerStanding {
             last_seen: now,
             connected: Duration::ZERO,
             served: 0,
+            lies: 0,
+            lied_at: None,
             recent: VecDeque::new(),
         }
     }
@@ -219,6 +235,13 @@ impl PeerStanding {
         (self.successes * factor, self.failures * factor)
     }
 
+    /// Returns the number of lies, 0 once the latest is older than [`LIE_LASTS`].
+    pub fn lies_lately(&self, now: Timestamp) -> u32 {
+        self.lied_at
+            .filter(|at| now.since(*at) < LIE_LASTS)
+            .map_or(0, |_| self.lies)
+    }
+
     /// Records an outcome.
     pub fn observe(&mut self, outcome: Outcome, now: Timestamp) {
         let (successes, failures) = self.decayed(now);
@@ -226,6 +249,10 @@ impl PeerStanding {
         (self.successes, self.failures, self.decayed_at) = (successes + won, failures + lost, now);
         if won > 0.0 {
             self.served = self.served.saturating_add(1);
+        }
+        if outcome.is_lie() {
+            self.lies = self.lies_lately(now).saturating_add(1);
+            self.lied_at = Some(now);
         }
         if outcome != Outcome::Unreachable {
             self.last_seen = self.last_seen.max(now);
@@ -322,6 +349,21 @@ mod tests {
             &Weights::default(),
         )
         .total
+    }
+
+    #[test]
+    fn a_liar_is_capped_for_a_week_however_good_it_is() {
+        let mut liar = standing(500.0, 0.0, 1.0, 40, 500);
+        assert!(total(&liar, Some(0.0), NOW) > 0.5);
+        liar.observe(Outcome::AnswerWrong, NOW);
+        assert_eq!(liar.lies_lately(NOW), 0, "a wrong answer may be a mistake");
+        liar.observe(Outcome::ContentWrong, NOW);
+        liar.observe(Outcome::ContentWrong, NOW);
+        assert_eq!(liar.lies_lately(NOW), 2);
+        assert!(total(&liar, Some(0.0), NOW) <= LIAR_CAP);
+        let later = NOW.after(LIE_LASTS);
+        assert_eq!(liar.lies_lately(later), 0);
+        assert!(total(&liar, Some(0.0), later) > LIAR_CAP);
     }
 
     #[test]

@@ -109,6 +109,9 @@ pub struct Basis {
     pub unseen: Duration,
     /// Distance in km, known only if the location is plausible.
     pub distance_km: Option<f64>,
+    /// Proven lies within [`LIE_LASTS`](super::LIE_LASTS); any of them caps the score.
+    #[serde(default)]
+    pub lies: u32,
 }
 
 impl Basis {
@@ -132,6 +135,7 @@ impl Basis {
             served: standing.served,
             unseen: now.since(standing.last_seen),
             distance_km,
+            lies: standing.lies_lately(now),
         }
     }
 
@@ -144,7 +148,7 @@ impl Basis {
     /// A peer gets the other parts of the score just for being online, but not this one, and half
     /// of each pool is reserved for peers that have it.
     pub fn is_good(&self) -> bool {
-        is_proven(self.served) && self.success() >= GOOD
+        is_proven(self.served) && self.success() >= GOOD && self.lies == 0
     }
 
     /// Returns the speed relative to other peers, 0 to 1; 0.5 for one at the median.
@@ -179,10 +183,15 @@ impl Basis {
         match part {
             "success" if self.successes + self.failures < 0.05 => "no recent requests".to_owned(),
             "success" => format!(
-                "{:.1} right, {:.1} wrong lately: at least {:.0} % right",
-                self.successes,
-                self.failures,
-                self.success() * 100.0
+                "{} correct, {} wrong recently: at least {:.0} % reliable{}",
+                plain(self.successes),
+                plain(self.failures),
+                self.success() * 100.0,
+                if self.successes + self.failures < FEW {
+                    " (small sample)"
+                } else {
+                    ""
+                }
             ),
             "response" => {
                 let against = |own: Option<f64>,
@@ -217,7 +226,7 @@ impl Basis {
             }
             "availability" => {
                 format!(
-                    "connected {:.0} % of the time, {} answers verified",
+                    "uptime {:.0} % (an hour of absence is assumed), {} answers verified",
                     self.uptime * 100.0,
                     self.served
                 )
@@ -226,7 +235,7 @@ impl Basis {
             "recency" => format!("seen {} ago", Ago(self.unseen)),
             _ => match self.distance_km {
                 Some(km) => format!("{km:.0} km from here"),
-                None => "no place that its round trip supports".to_owned(),
+                None => "no place, or one that is impossible at this ping".to_owned(),
             },
         }
     }
@@ -234,6 +243,19 @@ impl Basis {
     /// Returns the recency, 0 to 1; 1 for a connected peer.
     pub fn recency(&self) -> f64 {
         1.0 / (1.0 + self.unseen.as_secs_f64() / HOUR)
+    }
+}
+
+/// Fewer outcomes than this are a small sample.
+const FEW: f64 = 10.0;
+
+/// Formats a weighted count: whole if it is, else with one decimal.
+fn plain(count: f64) -> String {
+    let rounded = (count * 10.0).round() / 10.0;
+    if rounded.fract() == 0.0 {
+        format!("{rounded:.0}")
+    } else {
+        format!("{rounded:.1}")
     }
 }
 
@@ -245,6 +267,10 @@ const PROVEN: u64 = 3;
 pub fn is_proven(served: u64) -> bool {
     served >= PROVEN
 }
+/// The most that the score of a peer can be that lied: below that of a newcomer that is connected,
+/// so that anybody else is asked first.
+pub const LIAR_CAP: f64 = 0.1;
+
 /// The least cautious estimate of a good peer: two recent right answers without a wrong one exceed
 /// it.
 const GOOD: f64 = 0.3;
@@ -254,7 +280,8 @@ pub(super) const CAUTION: f64 = 0.05;
 
 const HOUR: f64 = 3_600.0;
 
-/// A score with its weighted parts: `total` is their sum, at most 1.
+/// A score with its weighted parts: `total` is their sum, at most 1, and at most [`LIAR_CAP`] for a
+/// peer that lied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Score {
     /// The score, 0 to 1.
@@ -296,6 +323,8 @@ impl Score {
 ///   `served / (served + 20)`;
 /// - recency: `1 / (1 + hours since last seen)`;
 /// - proximity: a bonus falling linearly from `near_km` to `far_km`.
+///
+/// A proven lie caps the total at [`LIAR_CAP`] while it is remembered.
 pub fn score(basis: &Basis, weights: &Weights) -> Score {
     let mut score = Score {
         total: 0.0,
@@ -307,7 +336,7 @@ pub fn score(basis: &Basis, weights: &Weights) -> Score {
     };
     score.total =
         (score.success + score.response + score.availability + score.recency + score.proximity)
-            .clamp(0.0, 1.0);
+            .clamp(0.0, if basis.lies > 0 { LIAR_CAP } else { 1.0 });
     score
 }
 

@@ -359,6 +359,7 @@ impl Task {
                     .filter(|refused| **refused)
                     .count(),
             ),
+            refused: counters.refused.clone(),
             dials: count(dials.len()),
             dials_failed: count(dials.values().flatten().count()),
             bytes_in: a_second(read.bytes_in, before.bytes_in),

@@ -10,6 +10,9 @@ pub use rows::KEYS;
 
 use super::action::{Action, KeyPlace, Screen};
 
+/// The letters of columns, in the order of the keys of the row that sorts by them.
+pub const LETTERS: &str = "abcdefghijklmnopqrstuvwxyz";
+
 /// The mode in which a row applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
@@ -151,9 +154,14 @@ impl Keymap {
 
     /// Returns the action that a key triggers.
     pub fn find(&self, chord: Chord, typing: bool, place: KeyPlace) -> Option<Action> {
-        rows(typing, place)
-            .find(|row| self.keys(row).contains(&chord))
-            .map(|row| row.action)
+        rows(typing, place).find_map(|row| {
+            let at = self.keys(row).iter().position(|key| *key == chord)?;
+            // The row of sort keys has one key for each letter.
+            Some(match row.action {
+                Action::SortBy(_) => Action::SortBy(LETTERS.chars().nth(at)?),
+                action => action,
+            })
+        })
     }
 
     /// Returns the label of the first key that triggers `action`.
@@ -174,11 +182,18 @@ impl Keymap {
 
     /// Returns the labels of a row's keys.
     pub fn labels(&self, row: &KeyRow) -> String {
-        self.keys(row)
-            .iter()
-            .map(|chord| chord.label())
-            .collect::<Vec<_>>()
-            .join(" ")
+        labels(self.keys(row)).join(" ")
+    }
+}
+
+/// Returns the labels of keys; of many, the first and the last.
+fn labels(keys: &[Chord]) -> Vec<String> {
+    const MANY: usize = 8;
+    match keys {
+        [first, .., last] if keys.len() > MANY => {
+            vec![format!("{}..{}", first.label(), last.label())]
+        }
+        keys => keys.iter().map(|chord| chord.label()).collect(),
     }
 }
 
@@ -223,10 +238,9 @@ pub fn markdown() -> String {
             When::Browsing => "browsing",
         };
         let places = places(row);
-        let keys: Vec<String> = row
-            .keys
-            .iter()
-            .map(|chord| format!("`{}`", chord.label()))
+        let keys: Vec<String> = labels(row.keys)
+            .into_iter()
+            .map(|label| format!("`{label}`"))
             .collect();
         out.push_str(&format!(
             "| {mode} | {places} | {} | {} | `{}` |\n",
@@ -241,6 +255,7 @@ pub fn markdown() -> String {
 #[cfg(test)]
 mod tests {
     use super::{rows::c, *};
+    use crossterm::event::KeyCode;
 
     #[test]
     fn no_key_means_two_things_at_a_time() {
@@ -260,12 +275,15 @@ mod tests {
                     if rows(typing, place).any(|other| other.id == row.id) {
                         reached = true;
                         for chord in row.keys {
-                            assert_eq!(
-                                keymap.find(*chord, typing, place),
-                                Some(row.action),
-                                "{} in {place:?}",
-                                row.id
-                            );
+                            let found = keymap.find(*chord, typing, place);
+                            if let Action::SortBy(_) = row.action {
+                                let KeyCode::Char(letter) = chord.code else {
+                                    panic!()
+                                };
+                                assert_eq!(found, Some(Action::SortBy(letter)));
+                                continue;
+                            }
+                            assert_eq!(found, Some(row.action), "{} in {place:?}", row.id);
                         }
                     }
                 }

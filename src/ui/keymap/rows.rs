@@ -111,6 +111,36 @@ const PAN_RIGHT: Action = Action::Pan(Pan { right: 1, down: 0 });
 const PAN_UP: Action = Action::Pan(Pan { right: 0, down: -1 });
 const PAN_DOWN: Action = Action::Pan(Pan { right: 0, down: 1 });
 
+/// The keys that sort by a column, one for each letter.
+static SORT_KEYS: [Chord; 26] = [
+    alt('a'),
+    alt('b'),
+    alt('c'),
+    alt('d'),
+    alt('e'),
+    alt('f'),
+    alt('g'),
+    alt('h'),
+    alt('i'),
+    alt('j'),
+    alt('k'),
+    alt('l'),
+    alt('m'),
+    alt('n'),
+    alt('o'),
+    alt('p'),
+    alt('q'),
+    alt('r'),
+    alt('s'),
+    alt('t'),
+    alt('u'),
+    alt('v'),
+    alt('w'),
+    alt('x'),
+    alt('y'),
+    alt('z'),
+];
+
 pub static KEYS: &[KeyRow] = &[
     row(
         "help",
@@ -779,6 +809,15 @@ pub static KEYS: &[KeyRow] = &[
         "Sort by the next column",
     ),
     row(
+        "sort-column",
+        Browsing,
+        Screens,
+        &SORT_KEYS,
+        SortBy('a'),
+        "",
+        "Sort by the column whose head has the letter as a capital; again reverses the order",
+    ),
+    row(
         "reverse",
         Browsing,
         Screens,
@@ -794,7 +833,7 @@ pub static KEYS: &[KeyRow] = &[
         &[c(' ')],
         Mark,
         "",
-        "Mark the row for copying and exporting",
+        "Mark the row: keys that act on rows, copy and export act on the marked ones",
     ),
     row(
         "copy",
@@ -852,10 +891,19 @@ pub static KEYS: &[KeyRow] = &[
         ]),
         &[c('R')],
         Refresh,
-        "",
-        "Refresh",
+        "refresh",
+        "Refresh; in the search, show what is newer",
     ),
     row("theme", Browsing, All, &[c('T')], Theme, "", "Next theme"),
+    row(
+        "refused",
+        Browsing,
+        Screens,
+        &[c('r')],
+        Refused,
+        "",
+        "Show the log lines of refused data, which the header counts",
+    ),
     row(
         "mouse",
         Browsing,

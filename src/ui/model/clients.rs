@@ -171,7 +171,7 @@ impl TableEntry for ClientRun {
         Column::new("changes", "changes", 7, 7)
             .right()
             .highest_first(),
-        Column::new("refused", "refused", 7, 0)
+        Column::new("refused", "failed", 7, 0)
             .right()
             .highest_first(),
         Column::new("sent", "sent", 8, 3)
@@ -248,6 +248,12 @@ impl Clients {
         self.table.put(runs.into_values(), now);
     }
 
+    /// Returns the number of package managers that wait for an answer.
+    pub fn open(&self) -> usize {
+        let waits = |run: &&ClientRun| run.requests.values().any(|one| one.millis.is_none());
+        self.table.all().filter(waits).count()
+    }
+
     /// Summarises all requests.
     pub fn summary(&self) -> String {
         let (mut bytes, mut from_peers, mut refused) = (0, 0, 0);
@@ -264,7 +270,7 @@ impl Clients {
         if refused == 0 {
             sent
         } else {
-            format!("{sent} · {refused} refused")
+            format!("{sent} · {refused} failed")
         }
     }
 }

@@ -145,6 +145,11 @@ impl ConflictsView {
         due
     }
 
+    /// Returns true if the node was not asked since the start or since the last new conflict.
+    pub fn is_unasked(&self) -> bool {
+        self.asked_at.is_none()
+    }
+
     /// Makes a refresh due, because there is a new conflict.
     pub fn ask_again(&mut self) {
         self.asked_at = None;

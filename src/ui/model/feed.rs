@@ -27,7 +27,7 @@ impl TableEntry for ReceivedAnnouncement {
         Column::new("version", "version", 10, 1).up_to(16),
         Column::new("delay", "delay", 8, 2).right().unit("ms"),
         Column::new("via", "via", 12, 3),
-        Column::new("trust", "key", 12, 0),
+        Column::new("trust", "key", 14, 0),
         Column::new("summary", "description", 16, 4).up_to(200),
     ];
     const MOST: usize = 1_000;

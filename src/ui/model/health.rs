@@ -2,7 +2,7 @@
 
 use crate::{
     domain::{
-        health::{HealthState, History, Measure, MeasureRow, Sample, rows, verdict},
+        health::{HealthState, HealthVerdict, History, Measure, MeasureRow, Sample, rows, verdict},
         time::Timestamp,
     },
     ui::table::{Table, TableEntry, column::Column, filter::CellValue},
@@ -59,9 +59,37 @@ impl TableEntry for HealthRow {
 pub struct Health {
     pub table: Table<HealthRow>,
     pub history: History,
+    /// The node looks for its first peers: nothing is judged yet.
+    pub starting: bool,
+    /// The verdict before the connection was lost.
+    before: Option<HealthState>,
 }
 
 impl Health {
+    /// Records that the node does not answer.
+    pub fn lost(&mut self, why: &str, now: Timestamp) {
+        self.before = self.history.verdict().map(|verdict| verdict.state);
+        let verdict = HealthVerdict {
+            state: HealthState::Bad,
+            cause: format!("the node does not answer: {why}"),
+            remedy: "wait, since this explorer reconnects by itself; if the node has ended, start \
+                     it again"
+                .to_owned(),
+        };
+        self.history.note(verdict, now);
+        self.starting = false;
+    }
+
+    /// Records that the node answers again. The next samples judge it.
+    pub fn back(&mut self, cause: &str, now: Timestamp) {
+        let verdict = HealthVerdict {
+            state: self.before.take().unwrap_or_default(),
+            cause: cause.to_owned(),
+            remedy: String::new(),
+        };
+        self.history.note(verdict, now);
+    }
+
     /// Adds a sample; returns true if the verdict has changed.
     pub fn apply(&mut self, sample: &Sample, now: Timestamp) -> bool {
         let rows = rows(sample).into_iter().map(|row| {
@@ -76,7 +104,9 @@ impl Health {
         });
         let rows: Vec<HealthRow> = rows.collect();
         self.table.put(rows, now);
-        self.history.take(verdict(sample), now)
+        let verdict = verdict(sample);
+        self.starting = sample.peers() == 0 && verdict.state == HealthState::Good;
+        self.history.take(verdict, now)
     }
 
     /// Describes the last changes of the verdict, newest first.
@@ -105,11 +135,15 @@ impl Health {
     }
 
     /// Explains the selected measure: its title and text.
-    pub fn explained(&self) -> Option<(String, String)> {
+    /// `key` shows the log lines of what was refused.
+    pub fn explained(&self, key: &str) -> Option<(String, String)> {
         let row = &self.table.current()?.row;
         let mut text = format!("{}\n\nNow: {}", row.measure.hint(), row.shown);
         if !row.threshold.is_empty() {
             text.push_str(&format!("\nHealthy if: {}", row.threshold));
+        }
+        if row.measure == Measure::Refused {
+            text.push_str(&format!("\n\nTheir lines in the log: {key}"));
         }
         if let Some((cause, remedy)) = row.complaint() {
             text.push_str(&format!("\n\n{cause}.\nWhat to do: {remedy}."));

@@ -172,6 +172,13 @@ impl LogsView {
         );
     }
 
+    /// Shows entries of every level.
+    pub fn show_all(&mut self, now: Timestamp) {
+        while self.least != LogLevel::default() {
+            self.next_level(now);
+        }
+    }
+
     /// Shows entries from the next level on, wrapping around.
     pub fn next_level(&mut self, now: Timestamp) {
         let here = LogLevel::ALL

@@ -52,8 +52,10 @@ use crate::{
         conflict::Case,
         health::HealthState,
         lookup::Trace,
-        time::Timestamp,
+        name::{Handle, PublisherId},
+        time::{Ago, Timestamp},
         transfer::{Transfer, TransferId, TransferState},
+        trust::SeenClaims,
     },
     registry::{Hit, OwnPackage, ReceivedAnnouncement},
 };
@@ -96,6 +98,10 @@ pub struct Model {
     pub running: bool,
     /// The state of the connection to the node.
     pub link: Link,
+    /// The time at which the connection was lost; `None` while there is one.
+    pub lost_at: Option<Timestamp>,
+    /// The explorer was started to watch only: the node refuses every change.
+    pub readonly: bool,
     pub now: Timestamp,
     pub size: (u16, u16),
     pub keymap: Keymap,
@@ -124,6 +130,8 @@ pub struct Model {
     pub lookups: LookupsView,
     pub health: Health,
     pub conflicts: ConflictsView,
+    /// The keys that claim each handle, as far as the explorer has seen.
+    pub claims: SeenClaims,
     pub logs: LogsView,
     /// True if the next frame would differ from the last one.
     pub dirty: bool,
@@ -140,6 +148,8 @@ impl Model {
             ends_node: false,
             running: false,
             link: Link::Here,
+            lost_at: None,
+            readonly: false,
             now,
             size,
             keymap: Keymap::default(),
@@ -164,6 +174,7 @@ impl Model {
             lookups: LookupsView::default(),
             health: Health::default(),
             conflicts: ConflictsView::default(),
+            claims: SeenClaims::default(),
             logs: LogsView::default(),
             dirty: true,
             quit: false,
@@ -288,6 +299,7 @@ impl Model {
         self.now = now;
         self.dirty |= self.shows(&batch, now);
         self.dropped = batch.dropped;
+        batch.note_claims(&mut self.claims);
         if let Some(node) = batch.node {
             self.node = Some(node);
         }
@@ -303,6 +315,9 @@ impl Model {
         self.notices.pass(now);
         self.peers.remove(&batch.gone);
         self.peers.put(batch.peers, now);
+        for one in &batch.announcements {
+            self.dirty |= self.search.announced(one) && self.screen == Screen::Search;
+        }
         self.feed.put(batch.announcements, now);
         self.take_transfers(batch.transfers, now);
         self.clients.put(batch.requests, now);
@@ -318,6 +333,46 @@ impl Model {
                 self.notify_verdict(now);
             }
             self.dirty |= first;
+        }
+    }
+
+    /// Names a peer's owner by handle and fingerprint. A handle that other keys claim too is
+    /// signed, and its fingerprint comes first: a narrow column cuts off the end.
+    pub fn owner_of(&self, peer: &PeerSnapshot) -> String {
+        match &peer.owner {
+            Some(owner) if self.claims.is_contested(&owner.handle, &owner.publisher) => {
+                format!("! {} {}", owner.publisher.fingerprint(), owner.handle)
+            }
+            _ => peers::name_and_key(peer),
+        }
+    }
+
+    /// Says that other keys claim the handle too and where to compare them; `None` if none do, or
+    /// if the handle is bound to this key.
+    pub fn contested(&self, handle: &Handle, publisher: &PublisherId) -> Option<String> {
+        self.claims.is_contested(handle, publisher).then(|| {
+            let others = match self.claims.others(handle, publisher) {
+                1 => "another key claims it too".to_owned(),
+                others => format!("{others} other keys claim it too"),
+            };
+            let key = self.key(Action::Go(Screen::Conflicts), self.screen);
+            format!("{others} ({key}: compare)")
+        })
+    }
+
+    /// Signs the title of a package, as the node gave it, if other keys claim its handle too.
+    pub fn signed_title(&self, title: &str) -> String {
+        // The title has a fingerprint only if the handle is not bound to the key.
+        let contested = || {
+            let (handle, rest) = title.split_once('/')?;
+            let (_, rest) = rest.split_once(" (")?;
+            let (fingerprint, _) = rest.split_once(')')?;
+            let handle = handle.parse().ok()?;
+            self.claims.others_than(&handle, fingerprint).then_some(())
+        };
+        match contested() {
+            Some(()) => format!("! {title}"),
+            None => title.to_owned(),
         }
     }
 
@@ -381,6 +436,7 @@ impl Model {
     pub fn tick(&mut self, now: Timestamp, page: usize) {
         let shown = |model: &Self| {
             let notice = model.notices.shown().map(|notice| notice.at);
+            let lost = model.lost_at.map(|at| model.now.since(at).as_secs());
             let map = model.screen == Screen::Map;
             // The map shows no ages, and recent traffic is shown nowhere else.
             let ages = if map {
@@ -393,7 +449,15 @@ impl Model {
             } else {
                 Default::default()
             };
-            (notice, model.announcements_a_minute(), ages, traffic)
+            let newer = model.search.newer(model.known_packages());
+            (
+                notice,
+                model.announcements_a_minute(),
+                ages,
+                traffic,
+                lost,
+                newer,
+            )
         };
         let before = shown(self);
         self.now = now;
@@ -401,6 +465,38 @@ impl Model {
         self.notices.pass(now);
         let sorted = self.table_mut().sort_if_due(now);
         self.dirty |= sorted || before != shown(self);
+    }
+
+    /// Notes that the connection to the node was lost or restored.
+    pub fn set_link(&mut self, link: Link) {
+        let now = self.now;
+        match (&link, self.lost_at) {
+            (Link::Lost { why }, None) => {
+                self.lost_at = Some(now);
+                self.health.lost(why, now);
+            }
+            (Link::Here, Some(at)) => {
+                self.lost_at = None;
+                let away = Ago(now.since(at));
+                self.health
+                    .back(&format!("the node answers again, after {away}"), now);
+                self.answer(Level::Info, format!("the node is back, after {away}"));
+            }
+            _ => {}
+        }
+        self.link = link;
+        self.dirty = true;
+    }
+
+    /// Returns why an action cannot be done now, however the node is; `None` if it can be tried.
+    pub fn refusal(&self, action: Action) -> Option<&'static str> {
+        if self.readonly && action.is_change() {
+            Some("this explorer only watches (--readonly)")
+        } else if self.lost_at.is_some() && action.needs_node() {
+            Some("the node does not answer; try again once the connection is back")
+        } else {
+            None
+        }
     }
 
     /// Reports a change of the verdict, whatever screen is open.
@@ -469,7 +565,12 @@ impl Model {
         }
     }
 
-    /// Returns the number of messages that were refused, for any reason.
+    /// Returns the number of packages that the node knows.
+    pub fn known_packages(&self) -> u64 {
+        self.node.as_ref().map_or(0, |node| node.packages)
+    }
+
+    /// Returns how much data from peers failed a check since the node started.
     pub fn refused(&self) -> u64 {
         self.counters.refused.values().sum()
     }

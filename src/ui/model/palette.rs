@@ -35,8 +35,12 @@ impl Palette {
     pub fn new(keymap: &Keymap, place: KeyPlace) -> Self {
         let mut commands: Vec<Command> = Vec::new();
         // Moving the cursor makes no sense from the palette.
-        let about =
-            |action: Action| matches!(action, Action::Palette | Action::Move(_) | Action::Back);
+        let about = |action: Action| {
+            matches!(
+                action,
+                Action::Palette | Action::Move(_) | Action::Back | Action::SortBy(_)
+            )
+        };
         for row in keymap::rows(false, place)
             .filter(|row| row.when == When::Browsing && !about(row.action))
         {

@@ -15,6 +15,8 @@ use crate::{
     ui::table::{TableEntry, column::Column, filter::CellValue},
 };
 
+/// Least width of the state, with its sign, in columns.
+pub const STATE: usize = 8;
 /// Width of the sparkline of round trips, in columns.
 pub const SPARK: usize = 10;
 
@@ -38,10 +40,10 @@ impl TableEntry for PeerSnapshot {
     type Id = PeerId;
     const NAME: &'static str = "peers";
     const COLUMNS: &'static [Column] = &[
-        Column::new("state", "", 1, 0),
+        Column::new("state", "state", STATE, 0).rather(11).up_to(11),
         Column::new("peer", "peer", 12, 0),
-        Column::new("handle", "handle", 20, 2).up_to(25),
-        Column::new("rtt", "round trip", 10, 1).right().unit("ms"),
+        Column::new("handle", "handle", 20, 1).rather(25).up_to(27),
+        Column::new("rtt", "round trip", 10, 2).right().unit("ms"),
         Column::new("trend", "", SPARK, 5).picture(),
         Column::new("score", "score", 10, 0).highest_first(),
         Column::new("place", "place", 12, 4).up_to(16),
@@ -57,6 +59,7 @@ impl TableEntry for PeerSnapshot {
     const MOST: usize = 10_000;
     const SORT: Option<&'static str> = Some("score");
     const LEADING: &'static str = ", connected first";
+    const WAITS_ABOVE: bool = false;
 
     fn id(&self) -> PeerId {
         self.id
@@ -64,7 +67,7 @@ impl TableEntry for PeerSnapshot {
 
     fn value(&self, column: &'static str, now: Timestamp) -> CellValue {
         match column {
-            "state" => CellValue::text(state(self, now)),
+            "state" => CellValue::text(state(self, now).as_str()),
             "peer" => CellValue::text(short_id(&self.id)),
             "handle" => CellValue::text(name_and_key(self)),
             // A round trip measured before the connection ended is out of date.
@@ -120,14 +123,26 @@ fn place(peer: &PeerSnapshot) -> String {
     }
 }
 
-/// Returns the word for the sign in the state column.
-fn state(peer: &PeerSnapshot, now: Timestamp) -> &'static str {
-    match (peer.connection.is_some(), peer.in_mesh) {
+/// Returns the words of the state column. A lie comes first, because a narrow column cuts off the
+/// end.
+pub fn state(peer: &PeerSnapshot, now: Timestamp) -> String {
+    let state = match (peer.connection.is_some(), peer.in_mesh) {
         _ if peer.ban(now).is_some() => "banned",
         (true, true) => "mesh",
         (true, false) => "connected",
         (false, _) => "known",
+    };
+    if lied(peer) {
+        format!("lied, {state}")
+    } else {
+        state.to_owned()
     }
+}
+
+/// Returns true if the peer was proven to have sent something false lately.
+pub fn lied(peer: &PeerSnapshot) -> bool {
+    // A node of an earlier version reports the evidence only.
+    peer.basis.lies > 0 || peer.evidence.iter().any(|one| one.outcome.is_lie())
 }
 
 /// Returns when the peer was last seen, in a word.

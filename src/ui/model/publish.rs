@@ -27,6 +27,7 @@ impl TableEntry for OwnPackage {
         Column::new("releases", "releases", 8, 4).right(),
         Column::new("signed", "signed", 6, 3).right().unit("s_ago"),
     ];
+    const WAITS_ABOVE: bool = false;
     const MOST: usize = 10_000;
     const SORT: Option<&'static str> = Some("package");
 

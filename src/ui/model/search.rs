@@ -1,6 +1,6 @@
 //! The search field, the results, and their order.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use tui_input::Input;
 
@@ -12,7 +12,7 @@ use crate::{
         text::printable,
         time::{Ago, Timestamp},
     },
-    registry::{Coverage, Facets, Hit, SearchUpdate, claimed},
+    registry::{Coverage, Facets, Hit, ReceivedAnnouncement, SearchUpdate, claimed},
     ui::{
         marks::marks,
         table::{Table, TableEntry, column::Column, filter::CellValue},
@@ -37,9 +37,12 @@ impl TableEntry for Hit {
         Column::new("version", "version", 8, 1).up_to(10),
         Column::new("summary", "description", 20, 2).up_to(200),
         Column::new("category", "category", 12, 6),
-        Column::new("used", "used by", 9, 4).right().highest_first(),
-        Column::new("trust", "key", 12, 0),
-        Column::new("from", "from", 5, 2),
+        Column::new("used", "needed by", 9, 4)
+            .right()
+            .highest_first(),
+        Column::new("held", "held by", 8, 6).right().highest_first(),
+        Column::new("trust", "key", 14, 0),
+        Column::new("from", "from", 5, 5),
         Column::new(NEWEST, "age", 6, 3).right().unit("s_ago"),
         Column::new("license", "license", 17, 7),
         Column::new("ecosystem", "ecosystem", 9, 8),
@@ -47,6 +50,7 @@ impl TableEntry for Hit {
     ];
     const MOST: usize = 2_000;
     const SORT: Option<&'static str> = Some(NEWEST);
+    const WAITS_ABOVE: bool = false;
 
     fn id(&self) -> PackageId {
         self.package.clone()
@@ -59,6 +63,7 @@ impl TableEntry for Hit {
             "summary" => CellValue::text(summary(self)),
             "category" => CellValue::text(category(self)),
             "used" => CellValue::Number(self.dependents as f64),
+            "held" => CellValue::Number(self.providers as f64),
             "trust" => CellValue::text(key(&self.package.owner, self.trust)),
             "from" => CellValue::text(self.source.label()),
             NEWEST => CellValue::Number(now.since(self.signed_at).as_secs_f64().round()),
@@ -144,6 +149,10 @@ pub struct SearchView {
     /// True if some results of a relaxed query match the original one.
     some_have: bool,
     pub facets: Facets,
+    /// Packages announced since the search that it may have found too.
+    announced: HashSet<PackageId>,
+    /// Packages that the node knew when it answered.
+    known: Option<u64>,
     /// The selected facet.
     pub facet: RowSelection<FacetId>,
     pub recent: RecentSearches,
@@ -156,6 +165,8 @@ impl SearchView {
         self.terms = parse(self.input.value());
         (self.instead, self.some_have) = (None, false);
         self.coverage = Coverage::default();
+        self.announced.clear();
+        self.known = None;
         self.hits.selection.selected = None;
         self.follow_text();
         // Keep the old results until the first answer, so that the list does not flicker.
@@ -204,6 +215,39 @@ impl SearchView {
                 self.running = false;
             }
         }
+    }
+
+    /// Notes an announcement that the results lack. Returns true if it is one more.
+    pub fn announced(&mut self, one: &ReceivedAnnouncement) -> bool {
+        const MOST: usize = 100_000;
+        if !self.answered || self.announced.len() >= MOST {
+            return false;
+        }
+        let shown = self.hits.get(&one.package);
+        let text = format!("{} {}", one.package.name, one.summary);
+        let wanted = self.terms.wanted.iter();
+        let matches = wanted
+            .map(|phrase| marks(std::slice::from_ref(phrase), &text))
+            .all(|found| !found.is_empty());
+        matches
+            && shown.is_none_or(|hit| hit.version != one.version || hit.yanked != one.yanked)
+            && self.announced.insert(one.package.clone())
+    }
+
+    /// Returns how many packages are newer than the results, at most: a search with filters may
+    /// not find all of them. `known` is how many packages the node knows now.
+    pub fn newer(&self, known: u64) -> u64 {
+        let announced = self.announced.len() as u64;
+        match self.known {
+            // A catalogue also grows without announcements.
+            Some(then) if self.is_blank() => announced.max(known.saturating_sub(then)),
+            _ => announced,
+        }
+    }
+
+    /// Notes how many packages the node knew when it answered.
+    pub fn answered_with(&mut self, known: u64) {
+        self.known.get_or_insert(known);
     }
 
     /// Clears the results of the search before.

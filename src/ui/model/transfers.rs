@@ -9,7 +9,7 @@ use crate::{
         size::{Rate, Size},
         text::printable,
         time::{Ago, Timestamp, Took},
-        transfer::{Part, Transfer, TransferId, TransferState},
+        transfer::{Part, Transfer, TransferId, TransferPeer, TransferState},
     },
     ui::table::{Table, TableEntry, column::Column, filter::CellValue},
 };
@@ -38,7 +38,7 @@ impl TableEntry for Transfer {
             .unit("bytes_s"),
         Column::new("left", "left", 6, 3).right().unit("s"),
         Column::new("peers", "peers", 5, 4).right().highest_first(),
-        Column::new("state", "state", 9, 0),
+        Column::new("state", "state", 9, 0).rather(12).up_to(15),
         Column::new("age", "age", 6, 5).right().unit("s_ago"),
         Column::new("note", "result", 36, 7).up_to(200),
     ];
@@ -60,7 +60,7 @@ impl TableEntry for Transfer {
             "rate" => CellValue::Number(self.rate.round()),
             "left" => CellValue::number(remaining(self).map(f64::round)),
             "peers" => CellValue::Number(self.active() as f64),
-            "state" => CellValue::text(self.state.label()),
+            "state" => CellValue::text(state(self).as_str()),
             "age" => CellValue::Number(now.since(self.started_at).as_secs_f64().round()),
             "note" => CellValue::text(note(self)),
             _ => CellValue::Nothing,
@@ -111,14 +111,24 @@ pub fn can_be_told(transfer: &Transfer) -> bool {
     goes_on && matches!(transfer.id, TransferId::Fetch { .. })
 }
 
+/// Returns the number of peers that sent false data for a transfer.
+pub fn liars(transfer: &Transfer) -> usize {
+    let lied = |peer: &&TransferPeer| peer.part == Part::Lied;
+    transfer.peers.iter().filter(lied).count()
+}
+
+/// Returns the words of the state column. A lie comes first, because a narrow column cuts off the
+/// end.
+pub fn state(transfer: &Transfer) -> String {
+    match liars(transfer) {
+        0 => transfer.state.label().to_owned(),
+        _ => format!("LIED, {}", transfer.state.label()),
+    }
+}
+
 /// Returns a remark on a transfer beside its figures.
 pub fn note(transfer: &Transfer) -> String {
-    let liars = transfer
-        .peers
-        .iter()
-        .filter(|peer| peer.part == Part::Lied)
-        .count();
-    match (&transfer.state, liars) {
+    match (&transfer.state, liars(transfer)) {
         (TransferState::Failed(why), _) => printable(why),
         (_, 0) => String::new(),
         (_, 1) => "1 peer LIED and was caught; open for details".to_owned(),
@@ -227,11 +237,16 @@ impl Transfers {
                     count => format!("{count} peers"),
                 };
                 let (size, time) = (Size(transfer.size), took(transfer, now));
+                let (level, lied) = match liars(transfer) {
+                    0 => (Level::Info, String::new()),
+                    1 => (Level::Warning, ", although 1 peer LIED,".to_owned()),
+                    liars => (Level::Warning, format!(", although {liars} peers LIED,")),
+                };
                 (
-                    Level::Info,
+                    level,
                     format!(
-                        "downloaded and verified {what}: {size} from {peers} in {time} (details: \
-                         {key})"
+                        "downloaded and verified{lied} {what}: {size} from {peers} in {time} \
+                         (details: {key})"
                     ),
                 )
             }
@@ -265,6 +280,11 @@ impl Transfers {
             .all()
             .filter(is_one)
             .fold((0, 0.0), |(count, rate), one| (count + 1, rate + one.rate))
+    }
+
+    /// Returns the number of uploads that are running.
+    pub fn uploads(&self) -> usize {
+        self.running(false).0
     }
 
     /// Summarises the running transfers in both directions.

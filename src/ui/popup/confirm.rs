@@ -19,7 +19,7 @@ pub struct ConfirmWindow {
 /// The consequence of a yes.
 #[derive(Clone, Debug)]
 pub enum OnYes {
-    Run(Effect),
+    Run(Vec<Effect>),
     /// Replaces the current draft with another form.
     Replace(Replacement),
     Quit,
@@ -63,7 +63,7 @@ impl Window for ConfirmWindow {
             return Reply::Pass;
         }
         Reply::Close(match self.on_yes.clone() {
-            OnYes::Run(effect) => vec![effect],
+            OnYes::Run(effects) => effects,
             OnYes::Replace(with) => publish::fill_form(model, with),
             OnYes::Quit => {
                 model.quit = true;

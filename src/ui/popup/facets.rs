@@ -10,7 +10,11 @@ use unicode_width::UnicodeWidthStr;
 
 use super::{Page, Reply, Window, frame, inside};
 use crate::{
-    domain::text::fit,
+    domain::{
+        name::{Handle, PublisherId},
+        query::Facet,
+        text::fit,
+    },
     ui::{
         action::{Action, KeyPlace},
         layout::{self, Areas},
@@ -144,6 +148,23 @@ pub fn pane(frame: &mut Frame<'_>, model: &Model, theme: Theme, area: Rect) {
     frame.render_widget(Paragraph::new(page.lines).block(block), area);
 }
 
+/// Returns the text of a value. A publisher's handle that other keys claim too is signed, with the
+/// key's fingerprint in front; then the second part is true.
+fn publisher(model: &Model, (facet, value): &FacetId, shown: &str) -> (String, bool) {
+    let parsed = (
+        shown.parse::<Handle>().ok(),
+        value.parse::<PublisherId>().ok(),
+    );
+    match parsed {
+        (Some(handle), Some(key))
+            if *facet == Facet::Publisher && model.claims.is_contested(&handle, &key) =>
+        {
+            (format!("! {} {shown}", key.fingerprint()), true)
+        }
+        _ => (shown.to_owned(), false),
+    }
+}
+
 fn write(model: &Model, lines: &[FacetLine], page: &mut Page) {
     let theme = page.theme;
     if lines.is_empty() {
@@ -160,11 +181,12 @@ fn write(model: &Model, lines: &[FacetLine], page: &mut Page) {
                 theme.dim(),
             )),
             FacetLine::Value {
+                id,
                 shown,
                 packages,
                 asked,
-                ..
             } => {
+                let (shown, contested) = publisher(model, id, shown);
                 let count = packages.map_or("none".to_owned(), |packages| {
                     format!("{about}{}", grouped(packages))
                 });
@@ -173,8 +195,9 @@ fn write(model: &Model, lines: &[FacetLine], page: &mut Page) {
                     FacetMode::Yes => ("●", theme.strong(), theme.strong()),
                     FacetMode::Not => ("✗", theme.strong(), theme.strong()),
                 };
+                let style = if contested { theme.bad() } else { style };
                 let room = page.width.saturating_sub(count.width() + 3);
-                let name = fit(shown, room);
+                let name = fit(&shown, room);
                 let pad = " ".repeat(room.saturating_sub(name.width()));
                 Line::from(vec![
                     Span::styled(format!("{sign} {name}{pad} "), style),

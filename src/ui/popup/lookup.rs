@@ -11,7 +11,7 @@ use crate::{
     },
     ui::{
         action::{Action, KeyPlace},
-        model::{Model, lookups::hops, peers::name_and_key},
+        model::{Model, lookups::hops},
         screen::lookups::style,
         table::column::Column,
         theme::Theme,
@@ -110,7 +110,7 @@ fn table_of_hops(page: &mut Page, model: &Model, trace: &Trace) {
         model
             .peers
             .get(&hop.peer)
-            .map_or(String::new(), name_and_key)
+            .map_or(String::new(), |peer| model.owner_of(peer))
     };
     let named = trace.hops.iter().any(|hop| !handle_of(hop).is_empty());
     let columns: Vec<Column> = HOPS

@@ -176,18 +176,36 @@ fn publisher(page: &mut Page, model: &Model, package: &Package) {
     );
     page.field("id", &package.id.owner.to_string());
     let pin = model.key(Action::TrustPublisher, KeyPlace::Package);
-    let unpinned = format!("unpinned: anyone may claim the handle ({pin}: pin it to this key)");
-    let (trust, style) = match package.trust {
-        Trust::Own => ("your own key", theme.good()),
-        Trust::Pinned => (
-            "pinned: on this node the handle means this key",
+    let owner = &package.id.owner;
+    let claimed = package.handle.as_ref();
+    let contested = claimed.and_then(|handle| model.contested(handle, owner));
+    let others = claimed.map_or(0, |handle| model.claims.others(handle, owner));
+    let others = match others {
+        0 => String::new(),
+        1 => "; another key claims it too, which changes nothing".to_owned(),
+        others => format!("; {others} other keys claim it too, which changes nothing"),
+    };
+    let (trust, style) = match (package.trust, contested) {
+        (Trust::Own, _) => (format!("your own key{others}"), theme.good()),
+        (Trust::Pinned, _) => (
+            format!("pinned: on this node the handle means this key{others}"),
             theme.good(),
         ),
-        Trust::Unknown if package.handle.is_some() => (unpinned.as_str(), theme.text()),
-        Trust::Unknown => ("unpinned: it has no handle", theme.text()),
-        Trust::Distrusted => ("distrusted: its releases are hidden", theme.bad()),
+        (Trust::Unknown, Some(why)) => (
+            format!("! contested: {why}; unpinned ({pin}: pin the handle to this key)"),
+            theme.bad(),
+        ),
+        (Trust::Unknown, None) if claimed.is_some() => (
+            format!("unpinned: anyone may claim the handle ({pin}: pin it to this key)"),
+            theme.text(),
+        ),
+        (Trust::Unknown, None) => ("unpinned: it has no handle".to_owned(), theme.text()),
+        (Trust::Distrusted, _) => (
+            "distrusted: its releases are hidden".to_owned(),
+            theme.bad(),
+        ),
     };
-    page.field_in("trust", trust, style);
+    page.field_in("trust", &trust, style);
 }
 
 fn source(page: &mut Page, model: &Model, package: &Package) {

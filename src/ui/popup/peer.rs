@@ -8,16 +8,16 @@ use crate::{
     bus::{Direction, PeerSnapshot, PeerTraffic},
     domain::{
         faults::{BAN, DISCONNECT},
-        reputation::Outcome,
+        reputation::{LIAR_CAP, LIE_LASTS, Outcome},
         size::Size,
-        text::printable,
+        text::{printable, quantity},
         time::Ago,
-        transfer::TransferId,
+        transfer::{Part, Transfer, TransferId},
     },
     ui::{
         action::{Action, KeyPlace},
         effect::Effect,
-        model::Model,
+        model::{Model, peers::lied},
         table::TableEntry,
         widget::bar::sparkline,
     },
@@ -68,7 +68,14 @@ fn identity(page: &mut Page, model: &Model, peer: &PeerSnapshot) {
     page.field("peer id", &peer.id.to_string());
     match &peer.owner {
         Some(owner) => {
-            page.field("handle", owner.handle.as_str());
+            match model.contested(&owner.handle, &owner.publisher) {
+                Some(why) => {
+                    let text = format!("! {}: {why}", owner.handle);
+                    page.field_in("handle", &text, page.theme.bad());
+                }
+                None => page.field("handle", owner.handle.as_str()),
+            }
+            page.field("fingerprint", &owner.publisher.fingerprint());
             page.field("publisher", &owner.publisher.to_string());
         }
         None => page.field("handle", "none: no publisher claims this node"),
@@ -109,13 +116,24 @@ fn score(page: &mut Page, peer: &PeerSnapshot) {
         Span::styled(format!("Score {:.2}", score.total), theme.title()),
         Span::styled(" of 1: reliability", theme.dim()),
     ]);
+    if lied(peer) {
+        let lies = peer.evidence.iter().filter(|one| one.outcome.is_lie());
+        let lies = peer.basis.lies.max(lies.map(|one| one.count).sum());
+        let text = format!(
+            "✗ It LIED {}: it sent data that does not match its hash or signature. All of that \
+             was discarded, and its score is at most {LIAR_CAP:.2} for {} days after a lie.",
+            quantity(lies as usize, "time"),
+            LIE_LASTS.as_secs() / 86_400
+        );
+        page.text(&text, theme.bad());
+    }
     let room = page.width.saturating_sub(2).min(60);
     let mut spans = vec![Span::raw("▕")];
     let (mut sum, mut used) = (0.0, 0);
     for (((_, value), sign), style) in score.parts().into_iter().zip(SIGNS).zip(styles) {
         // Round the running sum, so that the whole bar is as long as the score says.
         sum += value;
-        let end = ((sum.min(1.0) * room as f64).round() as usize).max(used);
+        let end = ((sum.min(score.total) * room as f64).round() as usize).max(used);
         spans.push(Span::styled(sign.to_string().repeat(end - used), style));
         used = end;
     }
@@ -244,14 +262,24 @@ fn packages(page: &mut Page, model: &Model, peer: &PeerSnapshot) {
         .table
         .all()
         .filter(|one| matches!(one.id, TransferId::Fetch { .. }));
-    let sent = sent.filter(|one| {
-        one.peers
-            .iter()
-            .any(|part| part.peer == peer.id && part.bytes > 0)
+    let parts = sent.flat_map(|one| {
+        let parts = one.peers.iter().filter(|part| part.peer == peer.id);
+        parts.map(move |part| (one, part.part == Part::Lied, part.bytes))
     });
-    let sent: Vec<String> = sent.take(8).map(|one| printable(&one.what)).collect();
-    if !sent.is_empty() {
-        page.field("sent you", &sent.join(", "));
+    let (lies, sent): (Vec<_>, Vec<_>) = parts.partition(|(_, lied, _)| *lied);
+    let names = |parts: &mut dyn Iterator<Item = &Transfer>| {
+        let names: Vec<String> = parts.take(8).map(|one| printable(&one.what)).collect();
+        names.join(", ")
+    };
+    let mut good = sent.iter().filter(|(.., bytes)| *bytes > 0);
+    let text = names(&mut good.by_ref().map(|(one, ..)| *one));
+    if !text.is_empty() {
+        page.field("sent you", &text);
+    }
+    let text = names(&mut lies.iter().map(|(one, ..)| *one));
+    if !text.is_empty() {
+        let text = format!("for {text}: false data (LIED), which was discarded");
+        page.field_in("sent you", &text, page.theme.bad());
     }
 }
 

@@ -14,7 +14,6 @@ use crate::{
     ui::model::{
         Model,
         clients::{ClientRun, Sum},
-        peers::name_and_key,
     },
 };
 
@@ -85,7 +84,10 @@ fn sources(page: &mut Page, model: &Model, sum: &Sum) {
     let mut peers: Vec<_> = sum.peers.iter().collect();
     peers.sort_by_key(|(peer, bytes)| (Reverse(**bytes), **peer));
     for (peer, bytes) in peers {
-        let handle = model.peers.get(peer).map_or(String::new(), name_and_key);
+        let handle = model
+            .peers
+            .get(peer)
+            .map_or(String::new(), |peer| model.owner_of(peer));
         source(*bytes, &format!("{} {handle}", short_id(peer)));
     }
 }
@@ -142,7 +144,7 @@ fn request(page: &mut Page, model: &Model, request: &ClientRequest) {
             model
                 .peers
                 .get(peer)
-                .map_or_else(|| short_id(peer), name_and_key)
+                .map_or_else(|| short_id(peer), |peer| model.owner_of(peer))
         ),
         peers => format!(", from {} peers", peers.len()),
     };

@@ -15,8 +15,7 @@ use crate::{
         action::{Action, KeyPlace},
         model::{
             Model,
-            peers::name_and_key,
-            transfers::{remaining, took},
+            transfers::{liars, remaining, state, took},
         },
         screen::transfers::{gauge, left, sign, style},
         table::column::Column,
@@ -26,12 +25,12 @@ use crate::{
 /// Columns of the table of peers.
 const COLUMNS: [Column; 7] = [
     Column::new("peer", "peer", 12, 0),
-    Column::new("handle", "handle", 20, 4).up_to(25),
+    Column::new("handle", "handle", 20, 1).up_to(27),
     Column::new("part", "part", 9, 0),
-    Column::new("bytes", "bytes", 8, 1).right(),
+    Column::new("bytes", "bytes", 8, 2).right(),
     Column::new("share", "share", 5, 0).right(),
-    Column::new("rate", "rate", 10, 2).right(),
-    Column::new("refused", "refused", 7, 3).right(),
+    Column::new("rate", "rate", 10, 3).right(),
+    Column::new("refused", "refused", 7, 4).right(),
 ];
 
 pub struct TransferWindow {
@@ -59,14 +58,19 @@ impl Window for TransferWindow {
             (false, false) => "uploading",
             (false, true) => "uploaded",
         };
-        let what = format!("{} {}", sign(transfer), printable(&transfer.what));
+        let what = model.signed_title(&printable(&transfer.what));
+        let what = format!("{} {what}", sign(transfer));
         page.field_in(label, &what, theme.strong());
         page.field("content", &self.id.root().to_string());
         let size = format!("{} ({} bytes)", Size(transfer.size), transfer.size);
         page.field("size", &size);
         let bar = if page.width >= 36 { 16 } else { 8 };
-        let state = format!("{} {}", gauge(transfer, bar), transfer.state.label());
-        page.field_in("state", &state, style(transfer, theme));
+        let state = format!("{} {}", gauge(transfer, bar), state(transfer));
+        let looks = match liars(transfer) {
+            0 => style(transfer, theme),
+            _ => theme.bad(),
+        };
+        page.field_in("state", &state, looks);
         if let TransferState::Failed(why) = &transfer.state {
             page.field_in("why", &printable(why), theme.bad());
             let key = model.key(Action::Pause, KeyPlace::Transfer);
@@ -186,7 +190,7 @@ fn peers(page: &mut Page, model: &Model, transfer: &Transfer) {
                 model
                     .peers
                     .get(&peer.peer)
-                    .map_or(String::new(), name_and_key),
+                    .map_or(String::new(), |peer| model.owner_of(peer)),
                 theme.text(),
             ),
             "part" => (part(transfer, peer).to_owned(), style),

@@ -2,16 +2,13 @@
 
 use ratatui::{Frame, text::Line};
 
-use super::{Areas, no_match, sentences, table_status};
+use super::{Areas, key_cell, no_match, sentences, table_status};
 use crate::{
     bus::delay_ms,
     domain::{name::short_id, text::printable},
     registry::{ReceivedAnnouncement, claimed},
     ui::{
-        model::{
-            Model,
-            feed::{key, version},
-        },
+        model::{Model, feed::version},
         theme::Theme,
         widget::table::{self, Cell},
     },
@@ -24,7 +21,7 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
         areas.body,
         feed,
         theme,
-        |one, column| cell(one, column, theme),
+        |one, column| cell(model, one, column, theme),
     );
     if feed.rows().is_empty() {
         let text = if feed.is_empty() {
@@ -43,7 +40,7 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
     );
 }
 
-fn cell(one: &ReceivedAnnouncement, column: &str, theme: Theme) -> Cell {
+fn cell(model: &Model, one: &ReceivedAnnouncement, column: &str, theme: Theme) -> Cell {
     match column {
         "time" => (crate::clock::here(one.at), theme.dim()),
         "verified" => ("✓".to_owned(), theme.good()),
@@ -71,7 +68,10 @@ fn cell(one: &ReceivedAnnouncement, column: &str, theme: Theme) -> Cell {
             one.via.as_ref().map_or("you".to_owned(), short_id),
             theme.dim(),
         ),
-        "trust" => (key(&one.package.owner, one.trust), theme.text()),
+        "trust" => {
+            let publisher = (&one.package.owner, one.handle.as_ref(), one.trust);
+            key_cell(model, publisher, theme)
+        }
         _ => (printable(&one.summary), theme.dim()),
     }
 }

@@ -31,19 +31,21 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
         sentences(frame, areas.body, vec![Line::from(text)]);
         return status(frame, model, areas, "", theme);
     };
-    let head = verdict.state.label().to_uppercase();
+    let (mark, looks, head) = if health.starting {
+        ("…", theme.dim(), "STARTING".to_owned())
+    } else {
+        let head = verdict.state.label().to_uppercase();
+        (sign(verdict.state), style(verdict.state, theme), head)
+    };
     let mut lines = Vec::new();
-    for (number, text) in layout::verdict_lines(verdict, usize::from(areas.top.width))
+    for (number, text) in layout::verdict_lines(health, usize::from(areas.top.width))
         .into_iter()
         .enumerate()
     {
         // The first line begins with the state.
         lines.push(match text.strip_prefix(&head).filter(|_| number == 0) {
             Some(rest) => Line::from(vec![
-                Span::styled(
-                    format!("{} {head}", sign(verdict.state)),
-                    style(verdict.state, theme),
-                ),
+                Span::styled(format!("{mark} {head}"), looks),
                 Span::styled(rest.to_owned(), theme.strong()),
             ]),
             None => Line::from(text),

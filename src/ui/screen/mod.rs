@@ -26,14 +26,19 @@ use super::{
     action::{Action, CursorMove, KeyPlace, Screen},
     keymap::{self, When},
     layout::{self, Areas, LEAST, SEARCH_LABEL},
-    model::{CLOCK_LIMIT_MS, Model, map::is_drawn, transfers::can_be_told},
+    model::{CLOCK_LIMIT_MS, Model, feed::key, map::is_drawn, transfers::can_be_told},
     theme::Theme,
     widget::number::count,
 };
 use crate::{
     bus::Level,
     control::Link,
-    domain::{name::short_id, text::fit},
+    domain::{
+        name::{Handle, PublisherId, short_id},
+        text::fit,
+        time::Ago,
+        trust::Trust,
+    },
 };
 
 /// Draws the whole terminal.
@@ -74,8 +79,8 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme) {
         Screen::Logs => logs::draw(frame, model, theme, &areas),
     }
     if matches!(model.link, Link::Lost { .. }) {
-        // Without a connection, dim what was seen last.
-        for area in [areas.top, areas.body, areas.side, areas.below] {
+        // Without a connection, dim what was seen last. The verdict is about the outage.
+        for area in [areas.body, areas.side, areas.below] {
             frame
                 .buffer_mut()
                 .set_style(area, Style::new().add_modifier(Modifier::DIM));
@@ -117,12 +122,20 @@ fn fitting(spans: Vec<(String, Style)>, width: usize, gap: &'static str) -> Vec<
 fn header(frame: &mut Frame<'_>, model: &Model, theme: Theme, area: Rect) {
     let width = usize::from(area.width);
     if let Link::Lost { why } = &model.link {
+        let mut sign = "reconnecting… ".to_owned();
+        if let Some(at) = model.lost_at.filter(|_| area.height < 2) {
+            sign = format!("reconnecting, data {} old… ", Ago(model.now.since(at)));
+        }
+        let why = fit(why, width.saturating_sub(sign.width()));
         let head = vec![
-            Span::styled("reconnecting… ", theme.bad()),
-            Span::styled(fit(why, width.saturating_sub(14)), theme.text()),
+            Span::styled(sign, theme.bad()),
+            Span::styled(why, theme.text()),
         ];
         line(frame, area, head);
-        let last = "showing data from before the connection was lost";
+        let age = model
+            .lost_at
+            .map_or(String::new(), |at| Ago(model.now.since(at)).to_string());
+        let last = format!("showing data from {age} ago, when the connection was lost");
         return line(
             frame,
             Rect {
@@ -159,8 +172,12 @@ fn header(frame: &mut Frame<'_>, model: &Model, theme: Theme, area: Rect) {
     let refused = model.refused();
     let mut figures: Vec<(String, Style)> = Vec::new();
     if let Some(verdict) = model.health.history.verdict() {
-        let text = format!("{} {}", health::sign(verdict.state), verdict.state.label());
-        figures.push((text, health::style(verdict.state, theme)));
+        figures.push(if model.health.starting {
+            ("… starting".to_owned(), theme.dim())
+        } else {
+            let text = format!("{} {}", health::sign(verdict.state), verdict.state.label());
+            (text, health::style(verdict.state, theme))
+        });
     }
     figures.extend([
         state,
@@ -185,7 +202,8 @@ fn header(frame: &mut Frame<'_>, model: &Model, theme: Theme, area: Rect) {
         );
     }
     if refused > 0 {
-        figures.push((format!("{refused} refused"), theme.fair()));
+        let key = model.key(Action::Refused, model.screen);
+        figures.push((format!("{refused} refused ({key})"), theme.fair()));
     }
     figures.push((format!("{} known", node.known_peers), theme.dim()));
     if !node.dht_server {
@@ -297,6 +315,7 @@ fn footer(frame: &mut Frame<'_>, model: &Model, theme: Theme, area: Rect) {
     for row in first.chain(special).chain(rest) {
         // Without a window, there may be nothing to go back from.
         let useful = match row.action {
+            action if model.refusal(action).is_some() => false,
             // A question names its own way back.
             Action::Back => place != KeyPlace::Confirm && (in_window || filtered),
             Action::Zoom { .. } | Action::Pan(_) | Action::Fit => is_drawn(model),
@@ -306,6 +325,11 @@ fn footer(frame: &mut Frame<'_>, model: &Model, theme: Theme, area: Rect) {
             Action::NextKey => model
                 .shown_conflict()
                 .is_some_and(|case| case.keys().len() > 1),
+            Action::Refresh => {
+                model.screen == Screen::Search
+                    && !in_window
+                    && model.search.newer(model.known_packages()) > 0
+            }
             Action::Pause | Action::Cancel => model.shown_transfer().is_some_and(can_be_told),
             _ => true,
         };
@@ -424,14 +448,28 @@ fn table_banner(model: &Model) -> Option<String> {
             key(Action::Freeze)
         ));
     }
+    let newer = newer_rows(model);
     match table.marked() {
-        0 => None,
-        count => Some(format!(
-            "{count} marked ({}: copy, {}: export, {}: unmark)",
-            key(Action::Copy),
-            key(Action::Export),
-            key(Action::Back)
-        )),
+        0 => newer,
+        count => {
+            let newer = newer.map_or(String::new(), |newer| format!(" · {newer}"));
+            Some(format!(
+                "{count} marked: keys act on them ({}: unmark){newer}",
+                key(Action::Back)
+            ))
+        }
+    }
+}
+
+/// Says how many rows came while the cursor was on a row, and the key that shows them.
+fn newer_rows(model: &Model) -> Option<String> {
+    let table = model.table();
+    let key = model.key(Action::Move(CursorMove::First), model.screen);
+    let word = if table.is_by_time() { "newer" } else { "more" };
+    match table.newer() {
+        (0, 0) => None,
+        (0, end) => Some(format!("{end} {word} at the end ({key}: sort)")),
+        (above, _) => Some(format!("{above} {word} ↑ ({key})")),
     }
 }
 
@@ -470,6 +508,23 @@ fn table_figures(model: &Model, [one, many]: [&str; 2], room: usize) -> String {
     let text = format!("{part}{shown} {things}{hidden}, {order}");
     let leading = Some(table.leading()).filter(|leading| text.width() + leading.width() <= room);
     format!("{text}{}", leading.unwrap_or_default())
+}
+
+/// Returns the cell of a publisher's key: a word if the person decided about it, else its
+/// fingerprint, with a sign if other keys claim the same handle.
+pub(super) fn key_cell(
+    model: &Model,
+    (owner, handle, trust): (&PublisherId, Option<&Handle>, Trust),
+    theme: Theme,
+) -> (String, Style) {
+    let text = key(owner, trust);
+    let contested = handle.is_some_and(|handle| model.claims.is_contested(handle, owner));
+    match trust {
+        Trust::Unknown if contested => (format!("! {text}"), theme.bad()),
+        Trust::Unknown => (text, theme.text()),
+        Trust::Pinned | Trust::Own => (text, theme.good()),
+        Trust::Distrusted => (text, theme.bad()),
+    }
 }
 
 /// Returns the hint that leads back to following the newest row.

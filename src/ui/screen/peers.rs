@@ -13,7 +13,7 @@ use crate::{
         action::{Action, Screen},
         model::{
             Model,
-            peers::{SPARK, address, direction, name_and_key, seen},
+            peers::{SPARK, address, direction, lied, seen, state},
         },
         theme::Theme,
         widget::{
@@ -46,18 +46,29 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
 pub(super) fn cell(model: &Model, peer: &PeerSnapshot, column: &str, theme: Theme) -> Cell {
     let here = peer.connection.is_some();
     let plain = if here { theme.text() } else { theme.dim() };
+    let liar = lied(peer);
     match column {
-        "state" => match (here, peer.in_mesh) {
-            _ if peer.ban(model.now).is_some() => ("⊘".to_owned(), theme.bad()),
-            (true, true) => ("◆".to_owned(), theme.good()),
-            (true, false) => ("●".to_owned(), theme.good()),
-            (false, _) => ("○".to_owned(), theme.dim()),
-        },
+        "state" => {
+            let (sign, style) = match (here, peer.in_mesh) {
+                _ if liar => ("✗", theme.bad()),
+                _ if peer.ban(model.now).is_some() => ("⊘", theme.bad()),
+                (true, true) => ("◆", theme.good()),
+                (true, false) => ("●", theme.good()),
+                (false, _) => ("○", theme.dim()),
+            };
+            (format!("{sign} {}", state(peer, model.now)), style)
+        }
+        "peer" if liar => (short_id(&peer.id), theme.bad()),
         "peer" => (short_id(&peer.id), plain),
-        "handle" => (
-            name_and_key(peer),
-            if here { theme.strong() } else { theme.dim() },
-        ),
+        "handle" => {
+            let text = model.owner_of(peer);
+            let style = match here {
+                _ if liar || text.starts_with('!') => theme.bad(),
+                true => theme.strong(),
+                false => theme.dim(),
+            };
+            (text, style)
+        }
         "rtt" => (
             peer.rtts_ms
                 .last()
@@ -78,15 +89,15 @@ pub(super) fn cell(model: &Model, peer: &PeerSnapshot, column: &str, theme: Them
             let score = peer.score.total;
             (
                 format!("{} {score:.2}", bar(score, 5)),
-                if here {
-                    theme.share(score)
-                } else {
-                    theme.dim()
+                match here {
+                    _ if liar => theme.bad(),
+                    true => theme.share(score),
+                    false => theme.dim(),
                 },
             )
         }
         "place" => match (&peer.location, peer.provenance()) {
-            (Some(_), from) if from.is_implausible() => ("✗implausible".to_owned(), theme.bad()),
+            (Some(_), from) if from.is_implausible() => ("✗ impossible".to_owned(), theme.bad()),
             (Some(place), from) => (from.mark(place), plain),
             (None, from) if from.source == LocationSource::Local => {
                 ("local".to_owned(), theme.dim())

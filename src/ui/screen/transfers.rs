@@ -13,13 +13,13 @@ use crate::{
         size::{Rate, Size},
         text::printable,
         time::Ago,
-        transfer::{Part, Transfer, TransferId, TransferState},
+        transfer::{Transfer, TransferId, TransferState},
     },
     ui::{
         action::{Action, Screen},
         model::{
             Model,
-            transfers::{BAR, direction, note, percent, remaining},
+            transfers::{BAR, direction, liars, note, percent, remaining, state},
         },
         theme::Theme,
         widget::{
@@ -73,8 +73,12 @@ pub fn style(transfer: &Transfer, theme: Theme) -> Style {
     }
 }
 
-/// Returns a progress bar with percent.
+/// Returns a progress bar with percent. An upload has none: the peer may want a part only, and get
+/// the rest from others.
 pub fn gauge(transfer: &Transfer, width: usize) -> String {
+    if let TransferId::Serve { .. } = transfer.id {
+        return format!("{:>3} % sent", percent(transfer));
+    }
     format!(
         "{} {:>3} %",
         bar(transfer.share(), width),
@@ -99,7 +103,7 @@ fn cell(model: &Model, one: &Transfer, column: &str, theme: Theme) -> Cell {
         ),
         "dir" => (direction(one).to_owned(), plain),
         "package" => (
-            printable(&one.what),
+            model.signed_title(&printable(&one.what)),
             if open { theme.strong() } else { theme.text() },
         ),
         "progress" => (gauge(one, BAR), style(one, theme)),
@@ -121,14 +125,16 @@ fn cell(model: &Model, one: &Transfer, column: &str, theme: Theme) -> Cell {
             },
             plain,
         ),
-        "state" => (one.state.label().to_owned(), style(one, theme)),
+        "state" => match liars(one) {
+            0 => (state(one), style(one, theme)),
+            _ => (format!("✗ {}", state(one)), theme.bad()),
+        },
         "age" => (
             Ago(model.now.since(one.started_at)).to_string(),
             theme.dim(),
         ),
         _ => {
-            let bad = one.peers.iter().any(|peer| peer.part == Part::Lied)
-                || matches!(one.state, TransferState::Failed(_));
+            let bad = liars(one) > 0 || matches!(one.state, TransferState::Failed(_));
             (note(one), if bad { theme.bad() } else { plain })
         }
     }

@@ -95,6 +95,31 @@ impl Column {
     }
 }
 
+/// Returns the letter that sorts by each column: the first of its title that no column before it
+/// has. A picture has none.
+pub fn letters(columns: &[Column]) -> Vec<Option<char>> {
+    let mut taken = Vec::new();
+    let letter = |column: &Column| {
+        let free = |c: &char| c.is_ascii_lowercase() && !taken.contains(c);
+        let letter = column.title.chars().find(free).filter(|_| !column.picture);
+        taken.extend(letter);
+        letter
+    };
+    columns.iter().map(letter).collect()
+}
+
+/// Returns the title of a column with its letter as a capital.
+pub fn lettered(columns: &[Column], column: &Column) -> String {
+    let at = columns.iter().position(|one| one.key == column.key);
+    let letter = at.and_then(|at| letters(columns).get(at).copied().flatten());
+    match letter {
+        Some(letter) => column
+            .title
+            .replacen(letter, &letter.to_ascii_uppercase().to_string(), 1),
+        None => column.title.to_owned(),
+    }
+}
+
 /// One column as the user configured it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slot {

@@ -23,6 +23,8 @@ use crate::domain::time::Timestamp;
 const SORT_EVERY: Duration = Duration::from_secs(1);
 /// Time after a key during which rows do not move.
 const SORT_AFTER_KEY: Duration = Duration::from_secs(2);
+/// A key on a row means the row that was there this long ago: nobody reads and presses faster.
+const GLANCE: Duration = Duration::from_millis(500);
 
 /// An item that a table has a row for.
 pub trait TableEntry {
@@ -38,6 +40,9 @@ pub trait TableEntry {
     const SORT: Option<&'static str> = None;
     /// Describes the entries that come first in any order; empty if there are none.
     const LEADING: &'static str = "";
+    /// While the cursor is on a row, new entries wait above the list; otherwise they come at its
+    /// end, where no row moves.
+    const WAITS_ABOVE: bool = true;
 
     fn id(&self) -> Self::Id;
 
@@ -80,6 +85,10 @@ pub struct Table<E: TableEntry> {
     items: HashMap<E::Id, TableItem<E>>,
     rows: Vec<E::Id>,
     shown: HashSet<E::Id>,
+    /// New entries that wait above the list or came at its end, because the cursor is on a row.
+    newer: Vec<E::Id>,
+    /// The time at which another entry became the first, and the one before.
+    top: (Timestamp, Option<E::Id>),
     waiting: Option<FrozenChanges<E>>,
     /// Changes that were dropped because too many were waiting.
     pub lost: u64,
@@ -101,6 +110,8 @@ impl<E: TableEntry> Default for Table<E> {
             items: HashMap::new(),
             rows: Vec::new(),
             shown: HashSet::new(),
+            newer: Vec::new(),
+            top: (Timestamp(0), None),
             waiting: None,
             lost: 0,
             columns: Columns::new(E::COLUMNS),
@@ -165,6 +176,7 @@ impl<E: TableEntry> Table<E> {
             return;
         }
         let was_empty = self.rows.is_empty();
+        let top = self.rows.first().cloned();
         let (mut new, mut hidden) = (Vec::new(), false);
         for entry in entries {
             let id = entry.id();
@@ -186,9 +198,17 @@ impl<E: TableEntry> Table<E> {
             }
         }
         if hidden {
-            self.rows.retain(|id| self.shown.contains(id));
+            self.keep_shown();
         }
-        if self.sort.is_none() && E::NEWEST_FIRST != self.reversed {
+        let on_top = self.sort.is_none() && E::NEWEST_FIRST != self.reversed;
+        let held = self.is_held() && !was_empty;
+        if held && (on_top || self.sort.is_some()) {
+            self.newer.extend(new.iter().cloned());
+        }
+        if held && E::WAITS_ABOVE && (on_top || self.sort.is_some()) {
+            new.clear();
+        }
+        if on_top {
             self.rows.splice(0..0, new.into_iter().rev());
         } else {
             // Add at the end until the next sort, so that rows do not move while they are read.
@@ -201,6 +221,44 @@ impl<E: TableEntry> Table<E> {
         } else {
             self.sort_if_due(now);
         }
+        self.note_top(top, now);
+    }
+
+    /// Returns true while the cursor is on a row: the order stays, and new entries wait.
+    fn is_held(&self) -> bool {
+        self.selection.selected.is_some()
+    }
+
+    /// Returns the number of new entries that wait above the list, and of those at its end.
+    fn newer_rows(&self) -> (usize, usize) {
+        match E::WAITS_ABOVE {
+            true => (self.newer.len(), 0),
+            false => (0, self.newer.len()),
+        }
+    }
+
+    fn keep_shown(&mut self) {
+        self.rows.retain(|id| self.shown.contains(id));
+        self.newer.retain(|id| self.shown.contains(id));
+    }
+
+    /// Notes when the first row changes, so that a key can mean the row that a person saw there.
+    fn note_top(&mut self, before: Option<E::Id>, now: Timestamp) {
+        if before.is_some() && before.as_ref() != self.rows.first() {
+            self.top = (now, before);
+        }
+    }
+
+    /// Puts the cursor on the row that a person sees it on, if the list has moved by itself so far.
+    fn hold_row(&mut self, now: Timestamp) {
+        if self.is_held() {
+            return;
+        }
+        let (changed, before) = &self.top;
+        let seen = before
+            .clone()
+            .filter(|id| now.since(*changed) < GLANCE && self.rows.contains(id));
+        self.selection.selected = seen.or_else(|| self.rows.first().cloned());
     }
 
     pub fn remove(&mut self, ids: &[E::Id]) {
@@ -218,7 +276,7 @@ impl<E: TableEntry> Table<E> {
             self.shown.remove(id);
             self.marked.remove(id);
         }
-        self.rows.retain(|id| self.shown.contains(id));
+        self.keep_shown();
     }
 
     /// Replaces all entries: those not in `entries` are removed.
@@ -236,6 +294,8 @@ impl<E: TableEntry> Table<E> {
 
     pub fn clear(&mut self) {
         self.items.clear();
+        self.newer.clear();
+        self.top.1 = None;
         self.rows.clear();
         self.shown.clear();
         self.marked.clear();
@@ -264,10 +324,11 @@ impl<E: TableEntry> Table<E> {
             .pass(E::COLUMNS, |column| entry.value(column, now))
     }
 
-    /// Sorts at most once a second, and not within two seconds after a key. Returns true if rows
-    /// moved.
+    /// Sorts at most once a second, not within two seconds after a key, and not while the cursor is
+    /// on a row. Returns true if rows moved.
     pub fn sort_if_due(&mut self, now: Timestamp) -> bool {
         let due = self.unsorted
+            && !self.is_held()
             && now.since(self.sorted_at) >= SORT_EVERY
             && now.since(self.key_at) >= SORT_AFTER_KEY;
         if !due {
@@ -275,6 +336,7 @@ impl<E: TableEntry> Table<E> {
         }
         let before = self.rows.clone();
         self.sort_now(now);
+        self.note_top(before.first().cloned(), now);
         before != self.rows
     }
 
@@ -304,6 +366,7 @@ impl<E: TableEntry> Table<E> {
         });
         self.rows = rows.into_iter().map(|(_, _, _, id)| id.clone()).collect();
         self.shown = self.rows.iter().cloned().collect();
+        self.newer.clear();
         (self.sorted_at, self.unsorted) = (now, false);
     }
 
@@ -371,12 +434,28 @@ pub trait AnyTable {
     fn filtered(&mut self, now: Timestamp);
     fn touched(&mut self, now: Timestamp);
     fn step(&mut self, step: CursorMove, page: usize);
+    /// Puts the cursor on the row that a person sees it on, before a key acts on that row.
+    fn hold(&mut self, now: Timestamp);
+    /// Takes in what came while the cursor was on a row; the cursor stays on its entry.
+    fn catch_up(&mut self, now: Timestamp);
+    /// Returns the number of new entries that wait above the list, and of those at its end.
+    fn newer(&self) -> (usize, usize);
+    /// Returns true if the newest entries come first.
+    fn is_by_time(&self) -> bool;
     /// Selects a row in view; returns true if it was selected already.
     fn select_in_view(&mut self, row: usize) -> bool;
     fn settle(&mut self, page: usize);
     fn sort_next(&mut self, now: Timestamp);
     /// Sorts by a column, or reverses the order if it is the sort column already.
     fn sort_by(&mut self, key: &'static str, now: Timestamp);
+    /// Returns the column that a letter sorts by.
+    fn column_of(&self, letter: char) -> Option<&'static str> {
+        let columns = self.known_columns();
+        let at = column::letters(columns)
+            .iter()
+            .position(|one| *one == Some(letter))?;
+        columns.get(at).map(|column| column.key)
+    }
     /// Describes the order of the rows.
     fn order(&self) -> String;
     /// Returns true if a move to the first row would follow new rows again.
@@ -437,13 +516,45 @@ impl<E: TableEntry> AnyTable for Table<E> {
     }
 
     fn step(&mut self, step: CursorMove, page: usize) {
+        let now = self.key_at.max(self.sorted_at);
+        let at_top = self.is_held() && self.selection.index(&self.rows) == Some(0);
+        let upwards = matches!(
+            step,
+            CursorMove::Up | CursorMove::HalfUp | CursorMove::PageUp | CursorMove::First
+        );
+        if upwards && at_top || step == CursorMove::First {
+            self.sort_now(now);
+        }
+        self.hold_row(now);
         self.selection.step(step, &self.rows, page);
-        // Back at the top: follow new entries.
-        if E::NEWEST_FIRST
-            && self.sort.is_none()
-            && self.selection.selected.as_ref() == self.rows.first()
-        {
+        // Back at the top: follow what comes.
+        let top = self.selection.selected.as_ref() == self.rows.first();
+        if top && self.newer.is_empty() && (E::NEWEST_FIRST || self.sort.is_some()) {
             self.selection.selected = None;
+        }
+    }
+
+    fn hold(&mut self, now: Timestamp) {
+        self.hold_row(now);
+    }
+
+    fn catch_up(&mut self, now: Timestamp) {
+        if !self.is_frozen() {
+            self.sort_now(now);
+        }
+    }
+
+    fn newer(&self) -> (usize, usize) {
+        self.newer_rows()
+    }
+
+    fn is_by_time(&self) -> bool {
+        match self.sort {
+            None => E::NEWEST_FIRST && self.is_descending(),
+            Some(sort) => {
+                let unit = |column: &&Column| column.key == sort && column.unit == "s_ago";
+                !self.is_descending() && E::COLUMNS.iter().any(|column| unit(&column))
+            }
         }
     }
 
@@ -645,7 +756,7 @@ impl<E: TableEntry> AnyTable for Table<E> {
     fn counts(&self) -> [u64; 4] {
         [
             self.rows.len() as u64,
-            self.items.len() as u64,
+            self.items.len().saturating_sub(self.newer_rows().0) as u64,
             self.waiting() as u64,
             self.lost,
         ]
@@ -654,7 +765,7 @@ impl<E: TableEntry> AnyTable for Table<E> {
 
 impl<E: TableEntry> Table<E> {
     /// Returns the marked entries in order, or else the selected one.
-    fn chosen(&self) -> Vec<&E> {
+    pub fn chosen(&self) -> Vec<&E> {
         if self.marked.is_empty() {
             return self.current().into_iter().collect();
         }

@@ -1,5 +1,7 @@
 //! Tests of keys and clicks.
 
+use std::collections::BTreeSet;
+
 use super::*;
 
 #[test]
@@ -70,14 +72,262 @@ fn the_selection_stays_on_its_peer_while_rows_move() {
         },
         later,
     );
+    update::on_tick(&mut model, NOW.after(Duration::from_secs(30)));
     assert_ne!(
         model.peers.rows().first(),
         Some(&best.id),
-        "not within two seconds of a key"
+        "not while the cursor is on a row"
     );
-    update::on_tick(&mut model, NOW.after(Duration::from_secs(3)));
-    assert_eq!(model.peers.rows().first(), Some(&best.id));
+    press(&mut model, "31");
+    assert_eq!(model.peers.rows().first(), Some(&best.id), "entering sorts");
     assert_eq!(model.peers.selection.selected, Some(selected));
+    // On the first row, the list is in order again after a moment.
+    press(&mut model, "g");
+    best.score.total = 0.0;
+    let batch = Batch {
+        peers: vec![best.clone()],
+        events: 1,
+        ..Batch::default()
+    };
+    model.apply(batch, NOW.after(Duration::from_secs(31)));
+    assert_eq!(
+        model.peers.rows().first(),
+        Some(&best.id),
+        "within two seconds of a key"
+    );
+    update::on_tick(&mut model, NOW.after(Duration::from_secs(34)));
+    assert_ne!(model.peers.rows().first(), Some(&best.id));
+}
+
+#[test]
+fn a_key_acts_on_the_row_that_was_seen() {
+    let mut model = full((120, 36));
+    press(&mut model, "3");
+    let top = model.feed.current().unwrap().package.clone();
+    // Another one comes a moment before the key.
+    let one = |n: u8| Batch {
+        announcements: vec![announced(n, 1)],
+        events: 1,
+        ..Batch::default()
+    };
+    model.apply(one(7), NOW.after(Duration::from_millis(100)));
+    let at = NOW.after(Duration::from_millis(300));
+    let chord = |c| Chord {
+        code: KeyCode::Char(c),
+        ctrl: false,
+        alt: false,
+    };
+    let fetched = |effects: Vec<Effect>| match effects.as_slice() {
+        [Effect::Download { package, .. }] => package.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(fetched(update::on_key(&mut model, chord('d'), at)), top);
+    model.apply(one(8), NOW.after(Duration::from_secs(1)));
+    let later = NOW.after(Duration::from_secs(2));
+    assert_eq!(fetched(update::on_key(&mut model, chord('d'), later)), top);
+    assert!(
+        picture(&model).contains("1 newer ↑ (g)"),
+        "{}",
+        picture(&model)
+    );
+    press(&mut model, "g");
+    assert_eq!(
+        model.feed.current().unwrap().package,
+        announced(8, 1).package
+    );
+    assert!(!picture(&model).contains("newer ↑"), "{}", picture(&model));
+}
+
+#[test]
+fn a_letter_sorts_by_the_column_whose_head_shows_it() {
+    let mut model = full((120, 36));
+    let alt = |model: &mut Model, c| {
+        let chord = Chord {
+            code: KeyCode::Char(c),
+            ctrl: false,
+            alt: true,
+        };
+        update::on_key(model, chord, NOW);
+    };
+    assert!(picture(&model).contains("Round trip"));
+    alt(&mut model, 'r');
+    assert_eq!(
+        (model.peers.sort, model.peers.reversed),
+        (Some("rtt"), false)
+    );
+    assert!(
+        picture(&model).contains("Round tr…▲"),
+        "{}",
+        picture(&model)
+    );
+    alt(&mut model, 'r');
+    assert_eq!(
+        (model.peers.sort, model.peers.reversed),
+        (Some("rtt"), true)
+    );
+    alt(&mut model, 'z');
+    assert_eq!(model.peers.sort, Some("rtt"), "no head has that letter");
+    for (_, columns) in crate::ui::model::TABLES {
+        let letters = crate::ui::table::column::letters(columns);
+        let each: BTreeSet<char> = letters.iter().copied().flatten().collect();
+        assert_eq!(
+            each.len(),
+            letters.iter().flatten().count(),
+            "no letter twice"
+        );
+        for (column, letter) in columns.iter().zip(letters) {
+            let taken = column
+                .title
+                .chars()
+                .all(|c| !c.is_ascii_lowercase() || each.contains(&c));
+            assert!(
+                letter.is_some() || column.picture || taken,
+                "{}",
+                column.key
+            );
+        }
+    }
+}
+
+#[test]
+fn keys_act_on_the_marks_and_the_question_names_them() {
+    let mut model = full((120, 36));
+    press(&mut model, "  j");
+    let marked: BTreeSet<PeerId> = model.peers.marked.iter().copied().collect();
+    assert!(!marked.contains(&model.peers.current().unwrap().id));
+    press(&mut model, "b");
+    let text = picture(&model);
+    assert!(text.contains("Ban 2 peers, team-7 ("), "{text}");
+    let effects = press(&mut model, "y");
+    let banned: BTreeSet<PeerId> = effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::Peer { id, .. } => Some(*id),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(banned, marked);
+    assert_eq!(press(&mut model, "p").len(), 2);
+    press(&mut model, "3  d");
+    assert!(
+        picture(&model).contains("downloading 2 packages"),
+        "{}",
+        picture(&model)
+    );
+    assert_eq!(press(&mut model, "t"), []);
+    assert!(model.popups.is_empty(), "trust is for one at a time");
+    assert!(
+        picture(&model).contains("one at a time"),
+        "{}",
+        picture(&model)
+    );
+}
+
+#[test]
+fn a_watcher_is_offered_no_change_and_told_why() {
+    for readonly in [true, false] {
+        let mut model = full((120, 36));
+        model.readonly = readonly;
+        if !readonly {
+            let why = "no answer".to_owned();
+            let lost = EffectResult::Link(crate::control::Link::Lost { why });
+            update::on_message(&mut model, lost, NOW);
+        }
+        let text = picture(&model);
+        let footer = text.lines().last().unwrap();
+        assert!(
+            !footer.contains(" ban") && footer.contains(" sort"),
+            "{footer}"
+        );
+        assert_eq!(press(&mut model, "bp"), []);
+        assert!(model.popups.is_empty());
+        let said = picture(&model);
+        let why = if readonly {
+            "--readonly"
+        } else {
+            "does not answer"
+        };
+        assert!(said.contains(why), "{said}");
+    }
+}
+
+#[test]
+fn a_screen_always_begins_in_the_same_mode_and_digits_lead_on_from_an_empty_search() {
+    let mut model = full((120, 36));
+    press(&mut model, "4567");
+    assert_eq!(model.screen, Screen::Lookups);
+    press(&mut model, "4");
+    assert!(model.typing());
+    press_code(&mut model, KeyCode::Esc);
+    press(&mut model, "14");
+    assert!(model.typing(), "again in the field");
+    press(&mut model, "t5");
+    assert_eq!(
+        (model.screen, model.search.input.value()),
+        (Screen::Search, "t5")
+    );
+    press_ctrl(&mut model, 'u');
+    press(&mut model, " 7");
+    assert_eq!(model.search.input.value(), " 7", "a space makes it text");
+    press_ctrl(&mut model, 'u');
+    press(&mut model, "1/x");
+    press(&mut model, "");
+    assert!(model.typing());
+    update::on_key(
+        &mut model,
+        Chord {
+            code: KeyCode::Char('3'),
+            ctrl: false,
+            alt: true,
+        },
+        NOW,
+    );
+    press(&mut model, "1");
+    assert!(!model.typing());
+}
+
+#[test]
+fn quitting_says_what_ends_with_the_node_that_serves() {
+    let mut model = full((120, 36));
+    model.ends_node = true;
+    press(&mut model, "q");
+    let text = picture(&model);
+    assert!(
+        !model.quit && text.contains("quitting ends it: 6 peers"),
+        "{text}"
+    );
+    press(&mut model, "y");
+    assert!(model.quit);
+    let mut alone = full((120, 36));
+    alone.ends_node = true;
+    alone.node = Some(node(0));
+    press(&mut alone, "q");
+    assert!(alone.quit, "nobody is served");
+    let mut attached = full((120, 36));
+    press(&mut attached, "q");
+    assert!(attached.quit, "the node goes on");
+}
+
+#[test]
+fn refused_has_one_count_and_a_way_to_its_lines() {
+    let mut model = full((120, 36));
+    assert!(picture(&model).contains("2 refused (r)"));
+    let line = |number, target: &str| LogLine {
+        number,
+        at: NOW,
+        level: LogLevel::Info,
+        target: target.to_owned(),
+        text: format!("line {number}"),
+    };
+    let lines = vec![
+        line(0, "swarmdex::net"),
+        line(1, crate::bus::REFUSED),
+        line(2, "swarmdex::net"),
+    ];
+    model.logs.put(lines, NOW);
+    press(&mut model, "r");
+    assert_eq!(model.screen, Screen::Logs);
+    assert_eq!(model.logs.table.rows(), [1]);
 }
 
 #[test]
@@ -414,7 +664,7 @@ fn the_mouse_points_at_what_is_drawn() {
         .lines()
         .nth(3)
         .unwrap()
-        .find("packages")
+        .find("pAckages")
         .unwrap() as u16;
     click(&mut model, head, 3);
     assert_eq!(

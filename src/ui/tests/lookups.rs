@@ -254,6 +254,11 @@ fn they_filter_by_what_they_are() {
 #[test]
 fn the_routing_table_is_asked_for_again_while_it_is_open() {
     let mut model = buckets((100, 30));
+    assert_eq!(
+        update::on_tick(&mut model, NOW),
+        [Effect::Routing, Effect::Conflicts],
+        "who claims which handle is asked for once"
+    );
     assert_eq!(update::on_tick(&mut model, NOW), [Effect::Routing]);
     assert_eq!(press(&mut model, "R"), [Effect::Routing]);
     let failed = Err(crate::RegistryError::Closed);

@@ -249,7 +249,7 @@ fn nobody_is_hidden_and_doubt_has_words() {
     let mut spelt = on_map((160, 50), "");
     spelt.ascii = true;
     assert!(
-        picture(&spelt).contains("round trip"),
+        picture(&spelt).contains("Round trip"),
         "a list where dots cannot be spelt"
     );
     assert!(picture(&of_nobody((100, 30))).contains("location = \"52.5,13.4,Berlin\""));

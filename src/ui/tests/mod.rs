@@ -10,6 +10,7 @@ mod running;
 mod screens;
 mod search;
 mod transfers;
+mod trust;
 
 use std::{io, path::Path, time::Duration};
 
@@ -196,6 +197,7 @@ fn peer(n: u8) -> PeerSnapshot {
             served: u64::from(n) * 3,
             unseen: Duration::ZERO,
             distance_km: None,
+            lies: 0,
         },
         gossip_score: Some(f64::from(n) - 2.0),
         traffic: crate::bus::PeerTraffic {

@@ -37,6 +37,15 @@ fn own(n: u8, version: &str, pending: bool, yanked: bool) -> OwnPackage {
     }
 }
 
+/// Returns a package of key `n` under a handle.
+pub fn own_of(n: u8, handle: crate::domain::name::Handle) -> OwnPackage {
+    OwnPackage {
+        id: package_id(n, "parser-1"),
+        handle: Some(handle),
+        ..own(1, "2.1.0", false, false)
+    }
+}
+
 pub fn with_packages(size: (u16, u16)) -> Model {
     let mut model = full(size);
     press(&mut model, "5");

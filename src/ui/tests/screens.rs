@@ -376,8 +376,59 @@ fn a_node_that_is_lost_is_said_and_its_last_picture_is_dim() {
         "{text}"
     );
     assert!(dim(&model));
-    update::on_message(&mut model, EffectResult::Link(Link::Here), NOW);
-    assert!(picture(&model).contains("the node is back") && !dim(&model));
+    update::on_tick(&mut model, NOW.after(seconds(12)));
+    assert!(model.dirty, "the age is shown");
+    let text = picture(&model);
+    assert!(text.contains("showing data from 12 s ago"), "{text}");
+    press(&mut model, "8");
+    let text = picture(&model);
+    assert!(text.contains("✗ BAD: the node does not answer"), "{text}");
+    assert!(!text.contains("P re-announce"), "{text}");
+    update::on_message(
+        &mut model,
+        EffectResult::Link(Link::Here),
+        NOW.after(seconds(15)),
+    );
+    press(&mut model, "1");
+    let back = NOW.after(seconds(15));
+    update::on_message(&mut model, EffectResult::Link(Link::Here), back);
+    assert!(!dim(&model));
+    press(&mut model, "8v");
+    let text = picture(&model);
+    assert!(
+        text.contains("bad: the node does not answer: the node has ended"),
+        "{text}"
+    );
+    assert!(
+        text.contains("the node answers again, after 15 s"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_node_that_starts_is_not_good_yet() {
+    let mut model = alone((80, 24));
+    let sample = Sample {
+        peers_in: 0,
+        peers_out: 0,
+        running_for: seconds(2),
+        ..Sample::default()
+    };
+    let batch = Batch {
+        health: Some(sample),
+        events: 1,
+        ..Batch::default()
+    };
+    model.apply(batch, NOW);
+    assert!(
+        picture(&model).contains("… starting · ○ alone"),
+        "{}",
+        picture(&model)
+    );
+    press(&mut model, "8");
+    let text = picture(&model);
+    assert!(text.contains("… STARTING: looking for peers"), "{text}");
+    assert!(!text.contains("GOOD"), "{text}");
 }
 
 #[test]

@@ -44,6 +44,19 @@ pub fn hits(hits: Vec<Hit>, coverage: Coverage) -> SearchUpdate {
     }
 }
 
+/// Answers the search with a package of each key, under these handles.
+pub fn answer_hits(model: &mut Model, owners: &[(u8, crate::domain::name::Handle)]) {
+    let found = owners.iter().map(|(n, handle)| Hit {
+        handle: Some(handle.clone()),
+        trust: Trust::Unknown,
+        ..hit(*n, Source::Local)
+    });
+    let found = found.collect();
+    answer(model, hits(found, Coverage::default()));
+    answer(model, done(0));
+    update::settle(model);
+}
+
 fn done(answered: usize) -> SearchUpdate {
     let coverage = Coverage {
         asked: 5,
@@ -296,7 +309,15 @@ fn the_best_come_first_and_do_not_move_under_a_hand() {
     answer(&mut model, hits(vec![best], Coverage::default()));
     update::on_tick(&mut model, NOW.after(seconds(1)));
     assert_eq!(names(&model), ["parser-1", "parser-2", "parser-9"]);
-    update::on_tick(&mut model, NOW.after(seconds(3)));
+    update::on_tick(&mut model, NOW.after(seconds(30)));
+    assert_eq!(names(&model), ["parser-1", "parser-2", "parser-9"]);
+    assert!(
+        picture(&model).contains("1 more at the end"),
+        "{}",
+        picture(&model)
+    );
+    press_code(&mut model, KeyCode::Tab);
+    press(&mut model, "34");
     assert_eq!(names(&model), ["parser-9", "parser-1", "parser-2"]);
     assert_eq!(
         model.search.hits.current().unwrap().package,
@@ -601,4 +622,39 @@ fn hostile_labels_stay_in_their_cells() {
             .chars()
             .any(crate::domain::text::is_unsafe_char)
     );
+}
+
+#[test]
+fn a_search_says_that_it_is_old_and_r_keeps_the_cursor() {
+    let mut model = answered((120, 40), "");
+    press_code(&mut model, KeyCode::Tab);
+    press(&mut model, "j");
+    let selected = model.search.hits.selection.selected.clone();
+    assert!(!picture(&model).contains("newer"), "{}", picture(&model));
+    let announcements = vec![announced(1, 9), announced(3, 9)];
+    let batch = Batch {
+        announcements,
+        events: 2,
+        ..Batch::default()
+    };
+    model.apply(batch, NOW);
+    let text = picture(&model);
+    assert!(text.contains("2 newer ↑ (R)"), "{text}");
+    assert!(text.lines().last().unwrap().contains("R refresh"), "{text}");
+    let effects = press(&mut model, "R");
+    assert!(
+        matches!(effects.as_slice(), [Effect::Search { .. }]),
+        "{effects:?}"
+    );
+    assert_eq!(model.search.hits.selection.selected, selected);
+    assert!(!picture(&model).contains("newer"));
+    // Only what the words may find counts.
+    let mut model = answered((120, 40), "database");
+    let batch = Batch {
+        announcements: vec![announced(1, 9)],
+        events: 1,
+        ..Batch::default()
+    };
+    model.apply(batch, NOW);
+    assert!(!picture(&model).contains("newer"), "{}", picture(&model));
 }

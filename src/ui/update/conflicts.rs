@@ -18,7 +18,10 @@ use crate::{
 
 /// Refreshes the list if it is due, or if the node has refused another conflicting message.
 pub fn on_tick(model: &mut Model) -> Vec<Effect> {
-    let due = model.running && model.conflicts.is_due(refused(&model.counters), model.now);
+    // The other screens need it for the signs of contested handles only.
+    let wanted = model.screen == Screen::Conflicts || model.conflicts.is_unasked();
+    let due =
+        wanted && model.running && model.conflicts.is_due(refused(&model.counters), model.now);
     if due {
         vec![Effect::Conflicts]
     } else {
@@ -82,11 +85,11 @@ pub fn ask_to_trust(model: &mut Model) {
             format!("{short} is no longer distrusted"),
         ),
     };
-    let on_yes = OnYes::Run(Effect::Trust {
+    let on_yes = OnYes::Run(vec![Effect::Trust {
         publisher,
         handle: case.handle.clone(),
         what: name,
-    });
+    }]);
     model.open(ConfirmWindow {
         title: "Trust",
         text,
@@ -118,10 +121,10 @@ pub fn ask_to_distrust(model: &mut Model) {
          on this node, and \
          its announcements are refused."
     );
-    let on_yes = OnYes::Run(Effect::Distrust {
+    let on_yes = OnYes::Run(vec![Effect::Distrust {
         publisher,
         what: format!("{short} is distrusted"),
-    });
+    }]);
     model.open(ConfirmWindow {
         title: "Distrust",
         text,
@@ -151,6 +154,9 @@ pub fn on_message(model: &mut Model, message: EffectResult) -> Vec<Effect> {
         EffectResult::Conflicts(result) => match *result {
             Ok(known) => {
                 let now = model.now;
+                for case in &known.cases {
+                    case.note_claims(&mut model.claims);
+                }
                 model.conflicts.take(known, now);
                 model.dirty |= model.screen == Screen::Conflicts;
             }

@@ -40,12 +40,12 @@ use super::{
         text::TextWindow,
         transfer::TransferWindow,
     },
+    widget::number::count,
 };
 use crate::{
-    bus::{Level, Notice},
-    control::Link,
+    bus::{Level, Notice, REFUSED},
     domain::time::Timestamp,
-    registry::{claimed, title},
+    registry::{SearchUpdate, claimed, title},
 };
 
 pub fn on_key(model: &mut Model, chord: Chord, now: Timestamp) -> Vec<Effect> {
@@ -53,7 +53,11 @@ pub fn on_key(model: &mut Model, chord: Chord, now: Timestamp) -> Vec<Effect> {
     model.notices.dismiss_answer(now);
     model.table_mut().touched(now);
     let typing = model.typing();
-    let effects = match model.keymap.find(chord, typing, model.place()) {
+    let found = model.keymap.find(chord, typing, model.place());
+    if found.is_some_and(Action::is_on_row) && model.popups.is_empty() {
+        model.table_mut().hold(now);
+    }
+    let effects = match found.or_else(|| screen_key(model, chord)) {
         Some(action) => act(model, action),
         None => match chord.text().filter(|_| typing) {
             Some(c) => edit(model, InputRequest::InsertChar(c)),
@@ -63,6 +67,17 @@ pub fn on_key(model: &mut Model, chord: Chord, now: Timestamp) -> Vec<Effect> {
     model.dirty = true;
     settle(model);
     effects
+}
+
+/// Returns the screen that a key leads to from an empty search field, where a person wants to go on
+/// more often than to search for a digit. A space before the digit makes it text.
+fn screen_key(model: &Model, chord: Chord) -> Option<Action> {
+    let search = model.screen == Screen::Search && model.popups.is_empty();
+    let empty = search && model.search.typing && model.search.input.value().is_empty();
+    model
+        .keymap
+        .find(chord, false, model.place())
+        .filter(|action| empty && matches!(action, Action::Go(_)))
 }
 
 pub fn on_resize(model: &mut Model, size: (u16, u16)) {
@@ -87,9 +102,9 @@ pub fn on_tick(model: &mut Model, now: Timestamp) -> Vec<Effect> {
             since: model.logs.next,
         }],
         Screen::Search => search::on_tick(model, now),
-        Screen::Conflicts => conflicts::on_tick(model),
         _ => Vec::new(),
     });
+    effects.extend(conflicts::on_tick(model));
     effects
 }
 
@@ -104,7 +119,17 @@ pub fn on_message(model: &mut Model, message: EffectResult, now: Timestamp) -> V
             after,
         } => {
             if generation == model.search.generation {
+                if let SearchUpdate::Hits { hits, .. } = &update {
+                    for hit in hits {
+                        if let Some(handle) = &hit.handle {
+                            let owner = hit.package.owner;
+                            model.claims.saw(handle, owner, Some(hit.trust));
+                        }
+                    }
+                }
                 model.search.update(update, after, now);
+                let known = model.known_packages();
+                model.search.answered_with(known);
                 model.dirty = true;
             }
             Vec::new()
@@ -130,11 +155,7 @@ pub fn on_message(model: &mut Model, message: EffectResult, now: Timestamp) -> V
             Vec::new()
         }
         EffectResult::Link(link) => {
-            if link == Link::Here && model.link != Link::Here {
-                model.answer(Level::Info, "the node is back".to_owned());
-            }
-            model.link = link;
-            model.dirty = true;
+            model.set_link(link);
             Vec::new()
         }
         EffectResult::Notice(level, text) => {
@@ -187,6 +208,17 @@ pub fn settle(model: &mut Model) {
 }
 
 pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
+    if let Some(why) = model.refusal(action) {
+        model.answer(Level::Warning, why.to_owned());
+        return Vec::new();
+    }
+    let marked = model.table().marked();
+    if marked > 0 && action.is_on_one() && model.popups.is_empty() {
+        let key = model.key(Action::Back, model.screen);
+        let text = format!("{marked} marked, and this is for one at a time ({key}: unmark)");
+        model.answer(Level::Warning, text);
+        return Vec::new();
+    }
     if let Some(effects) = popup::act(model, action) {
         return effects;
     }
@@ -271,6 +303,12 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::DisconnectPeer => peers::disconnect(model),
         Action::Edit(kind) => return edit_kind(model, kind),
         Action::LeaveField => return leave_field(model),
+        Action::Refused => return refused(model),
+        Action::SortBy(letter) => {
+            if let Some(column) = model.table().column_of(letter) {
+                model.table_mut().sort_by(column, now);
+            }
+        }
         Action::Help => model.open(HelpWindow),
         Action::Suspend => return vec![Effect::Suspend],
         Action::Quit => {
@@ -292,16 +330,53 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
     Vec::new()
 }
 
+/// Says what ends with this explorer, if others use the node that it runs.
+fn served(model: &Model) -> Option<String> {
+    let node = model.node.as_ref().filter(|_| model.ends_node)?;
+    let mut users = Vec::new();
+    if node.connected > 0 {
+        users.push(count(node.connected as u64, "peer is", "peers are") + " connected");
+    }
+    match model.transfers.uploads() {
+        0 => {}
+        uploads => users.push(count(uploads as u64, "upload is", "uploads are") + " running"),
+    }
+    match model.clients.open() {
+        0 => {}
+        clients => users.push(
+            count(
+                clients as u64,
+                "package manager waits",
+                "package managers wait",
+            ) + " for it",
+        ),
+    }
+    let text = "This explorer runs your node, and quitting ends it";
+    (!users.is_empty()).then(|| {
+        format!(
+            "{text}: {}. (`swarmdex node` runs one without an explorer.)",
+            users.join(", ")
+        )
+    })
+}
+
 fn quit(model: &mut Model) {
+    let served = served(model);
     let text = if model.publish.is_running() {
         "A publish is in progress. Nothing is lost: if it is saved already, the next start resumes \
          it, and otherwise the draft is kept. Quit anyway?"
             .to_owned()
     } else if let Some(unfinished) = transfers::unfinished(model) {
         format!("{unfinished} The data so far is kept, and the next start resumes. Quit anyway?")
+    } else if served.is_some() {
+        "Quit anyway?".to_owned()
     } else {
         model.quit = true;
         return;
+    };
+    let text = match served {
+        Some(served) => format!("{served} {text}"),
+        None => text,
     };
     model.open(ConfirmWindow {
         title: "Quit",
@@ -319,12 +394,15 @@ fn go(model: &mut Model, screen: Screen) -> Vec<Effect> {
     };
     model.popups.clear();
     model.screen = screen;
+    // A screen always begins in the same mode, with its rows in order.
+    let now = model.now;
+    model.publish.typing = false;
+    model.search.typing = screen == Screen::Search;
+    let table = model.table_mut();
+    table.filter_mut().typing = false;
+    table.catch_up(now);
     match screen {
-        Screen::Search if model.search.generation == 0 => {
-            // On the first visit there is nothing to do but type.
-            model.search.typing = true;
-            effects.extend(search::start(model));
-        }
+        Screen::Search if model.search.generation == 0 => effects.extend(search::start(model)),
         // Bring a peer that was selected elsewhere into view.
         Screen::Map => map::show_selected(model),
         Screen::Publish => effects.push(Effect::Own),
@@ -334,6 +412,17 @@ fn go(model: &mut Model, screen: Screen) -> Vec<Effect> {
         }),
         _ => {}
     }
+    effects
+}
+
+/// Shows the log lines of refused data, which the header and Health count.
+fn refused(model: &mut Model) -> Vec<Effect> {
+    let effects = go(model, Screen::Logs);
+    let now = model.now;
+    model.logs.show_all(now);
+    let table = model.table_mut();
+    table.filter_mut().input = Input::new(format!("target:{REFUSED}"));
+    table.filtered(now);
     effects
 }
 
@@ -433,7 +522,8 @@ fn open(model: &mut Model) -> Vec<Effect> {
             }
         }
         Screen::Health => {
-            if let Some((title, text)) = model.health.explained() {
+            let key = model.key(Action::Refused, Screen::Health);
+            if let Some((title, text)) = model.health.explained(&key) {
                 model.open(TextWindow { title, text });
             }
         }
@@ -453,6 +543,13 @@ fn package_found(
     generation: u64,
     result: crate::Result<crate::registry::Package>,
 ) -> Vec<Effect> {
+    if let Ok(package) = &result
+        && let Some(handle) = &package.handle
+    {
+        model
+            .claims
+            .saw(handle, package.id.owner, Some(package.trust));
+    }
     let Some(window) = model.package_window(generation) else {
         return Vec::new();
     };
@@ -498,7 +595,7 @@ fn back(model: &mut Model) {
 fn refresh(model: &mut Model) -> Vec<Effect> {
     let now = model.now;
     match model.screen {
-        Screen::Search => search::start(model),
+        Screen::Search => search::again(model),
         Screen::Publish => vec![Effect::Own],
         Screen::Conflicts => {
             model.table_mut().sort_again(now);

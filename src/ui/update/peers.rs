@@ -1,7 +1,5 @@
 //! Banning, protecting and disconnecting peers.
 
-use libp2p::PeerId;
-
 use crate::{
     Result,
     bus::{Level, PeerSnapshot},
@@ -20,14 +18,13 @@ use crate::{
     },
 };
 
-/// Returns the opened peer, or else the selected one.
-fn shown(model: &Model) -> Option<&PeerSnapshot> {
+/// Returns the opened peer, or else the marked ones or the selected one.
+fn shown(model: &Model) -> Vec<&PeerSnapshot> {
     match model.window::<PeerWindow>() {
-        Some(window) => model.peers.get(&window.id),
-        None if !model.popups.is_empty() => None,
-        None => matches!(model.screen, Screen::Peers | Screen::Map)
-            .then(|| model.peers.current())
-            .flatten(),
+        Some(window) => model.peers.get(&window.id).into_iter().collect(),
+        None if !model.popups.is_empty() => Vec::new(),
+        None if matches!(model.screen, Screen::Peers | Screen::Map) => model.peers.chosen(),
+        None => Vec::new(),
     }
 }
 
@@ -39,78 +36,87 @@ pub fn name(peer: &PeerSnapshot) -> String {
     }
 }
 
-/// Asks before banning a peer; lifts an existing ban at once.
-pub fn ban(model: &mut Model) -> Vec<Effect> {
-    let Some(peer) = shown(model) else {
-        return Vec::new();
-    };
-    let (id, name) = (peer.id, name(peer));
-    if peer.ban(model.now).is_some() {
-        return vec![Effect::Peer {
-            id,
-            name,
-            action: PeerAction::Rule(Ruling::Unban),
-        }];
+/// Names peers for a question: one by its name, several with their number.
+fn names(peers: &[&PeerSnapshot]) -> String {
+    const MOST: usize = 6;
+    let named: Vec<String> = peers.iter().take(MOST).map(|peer| name(peer)).collect();
+    let named = named.join(", ");
+    match peers.len() {
+        1 => named,
+        count if count <= MOST => format!("{count} peers, {named}"),
+        count => format!("{count} peers, {named} and {} more", count - MOST),
     }
+}
+
+fn effects(peers: &[&PeerSnapshot], action: PeerAction) -> Vec<Effect> {
+    let effect = |peer: &&PeerSnapshot| Effect::Peer {
+        id: peer.id,
+        name: name(peer),
+        action,
+    };
+    peers.iter().map(effect).collect()
+}
+
+/// Asks before banning peers; lifts existing bans at once, if all are banned.
+pub fn ban(model: &mut Model) -> Vec<Effect> {
+    let (banned, others): (Vec<_>, Vec<_>) = shown(model)
+        .into_iter()
+        .partition(|peer| peer.ban(model.now).is_some());
+    if others.is_empty() {
+        return effects(&banned, PeerAction::Rule(Ruling::Unban));
+    }
+    let it = if others.len() == 1 { "it" } else { "them" };
     let text = format!(
-        "Ban {name}? This node disconnects and ignores it until you unban it. Other nodes are not \
-         affected."
+        "Ban {}? This node disconnects and ignores {it} until you unban {it}. Other nodes are not \
+         affected.",
+        names(&others)
     );
-    ask(
-        model,
-        "Ban",
-        text,
-        id,
-        name,
-        PeerAction::Rule(Ruling::Ban { seconds: None }),
-    );
+    let run = effects(&others, PeerAction::Rule(Ruling::Ban { seconds: None }));
+    ask(model, "Ban", text, run);
     Vec::new()
 }
 
-/// Protects a peer, or stops protecting it.
+/// Protects peers, or stops protecting them if all are protected.
 pub fn protect(model: &mut Model) -> Vec<Effect> {
-    let Some(peer) = shown(model) else {
-        return Vec::new();
-    };
-    let protected = peer.sheet.as_ref().is_some_and(|sheet| sheet.protected);
-    let ruling = if protected {
-        Ruling::Unprotect
+    let (protected, others): (Vec<_>, Vec<_>) = shown(model)
+        .into_iter()
+        .partition(|peer| peer.sheet.as_ref().is_some_and(|sheet| sheet.protected));
+    if others.is_empty() {
+        effects(&protected, PeerAction::Rule(Ruling::Unprotect))
     } else {
-        Ruling::Protect
-    };
-    vec![Effect::Peer {
-        id: peer.id,
-        name: name(peer),
-        action: PeerAction::Rule(ruling),
-    }]
+        effects(&others, PeerAction::Rule(Ruling::Protect))
+    }
 }
 
 pub fn disconnect(model: &mut Model) {
-    let Some(peer) = shown(model) else { return };
-    let (id, name) = (peer.id, name(peer));
-    if peer.connection.is_none() {
-        return model.answer(Level::Info, format!("{name} is not connected"));
+    let peers = shown(model);
+    let Some(first) = peers.first() else { return };
+    let first = name(first);
+    let connected: Vec<_> = peers
+        .into_iter()
+        .filter(|peer| peer.connection.is_some())
+        .collect();
+    if connected.is_empty() {
+        return model.answer(Level::Info, format!("{first} is not connected"));
     }
+    let (it, verb) = match connected.len() {
+        1 => ("It", "it"),
+        _ => ("They", "them"),
+    };
     let text = format!(
-        "Disconnect {name}? It may reconnect; to prevent that, ban it ({}).",
+        "Disconnect {}? {it} may reconnect; to prevent that, ban {verb} ({}).",
+        names(&connected),
         model.key(Action::BanPeer, Screen::Peers)
     );
-    ask(model, "Disconnect", text, id, name, PeerAction::Disconnect);
+    let run = effects(&connected, PeerAction::Disconnect);
+    ask(model, "Disconnect", text, run);
 }
 
-fn ask(
-    model: &mut Model,
-    title: &'static str,
-    text: String,
-    id: PeerId,
-    name: String,
-    action: PeerAction,
-) {
-    let on_yes = OnYes::Run(Effect::Peer { id, name, action });
+fn ask(model: &mut Model, title: &'static str, text: String, run: Vec<Effect>) {
     model.open(ConfirmWindow {
         title,
         text,
-        on_yes,
+        on_yes: OnYes::Run(run),
     });
 }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use crate::{
     bus::Level,
-    domain::name::PackageRef,
+    domain::{name::PackageRef, trust::Trust},
     registry::{OwnPackage, OwnPackages, PublishStep},
     ui::{
         action::{Action, Screen},
@@ -420,12 +420,12 @@ pub fn ask_to_yank(model: &mut Model) {
     } else {
         format!("Un-yank {name}? It can be resolved again.")
     };
-    let on_yes = OnYes::Run(Effect::Yank {
+    let on_yes = OnYes::Run(vec![Effect::Yank {
         package: PackageRef::of(&package.id),
         version: latest.version.clone(),
         yank,
         name,
-    });
+    }]);
     let title = if yank { "Yank" } else { "Un-yank" };
     model.open(ConfirmWindow {
         title,
@@ -444,6 +444,11 @@ pub fn on_message(model: &mut Model, message: EffectResult) -> Vec<Effect> {
                 packages,
             }) => {
                 (model.publish.own, model.publish.key) = (publisher, Some(key));
+                for package in &packages {
+                    if let (Some(handle), Some(own)) = (&package.handle, publisher) {
+                        model.claims.saw(handle, own, Some(Trust::Own));
+                    }
+                }
                 let same = model.publish.known
                     && packages.len() == model.publish.mine.len()
                     && packages

@@ -34,6 +34,14 @@ pub fn start(model: &mut Model) -> Vec<Effect> {
     }]
 }
 
+/// Searches for the same again. The cursor stays on its package.
+pub fn again(model: &mut Model) -> Vec<Effect> {
+    let selected = model.search.hits.selection.selected.clone();
+    let effects = start(model);
+    model.search.hits.selection.selected = selected;
+    effects
+}
+
 /// Handles a changed text.
 pub fn edited(model: &mut Model) -> Vec<Effect> {
     model.search.edited_at = model.now;

@@ -6,10 +6,10 @@ use crate::{
         name::PackageId,
         size::Size,
         text::printable,
-        transfer::{TransferId, TransferState},
+        transfer::{Transfer, TransferId, TransferState},
         version::VersionText,
     },
-    registry::{LookAlike, Order, Release, Wanted, title},
+    registry::{Hit, LookAlike, Order, ReceivedAnnouncement, Release, Wanted, title},
     ui::{
         action::{Action, KeyPlace, Screen},
         effect::{Download, Effect, EffectResult},
@@ -60,7 +60,8 @@ pub fn check_content(model: &mut Model, generation: u64, release: &Release) -> V
 
 /// Downloads the selected release, or the latest release of the opened package.
 pub fn download(model: &mut Model) -> Vec<Effect> {
-    let Some((package, version, title)) = chosen(model) else {
+    let chosen = chosen(model);
+    if chosen.is_empty() {
         if let Some(window) = model.window::<PackageWindow>() {
             let why = match window.state {
                 PackageState::Looking => "still looking for it".to_owned(),
@@ -72,40 +73,89 @@ pub fn download(model: &mut Model) -> Vec<Effect> {
             model.answer(Level::Warning, why);
         }
         return Vec::new();
+    }
+    let text = match chosen.as_slice() {
+        [(_, version, title)] => format!("downloading {title} {version}…"),
+        several => format!("downloading {} packages…", several.len()),
     };
-    model.answer(Level::Info, format!("downloading {title} {version}…"));
-    vec![Effect::Download {
+    model.answer(Level::Info, text);
+    let effect = |(package, version, title)| Effect::Download {
         package,
         version,
         title,
-    }]
+    };
+    chosen.into_iter().map(effect).collect()
 }
 
-/// Returns the release to download, and the name of its package.
-fn chosen(model: &Model) -> Option<(PackageId, VersionText, String)> {
+/// Returns the releases to download, and the names of their packages: the opened one, or else the
+/// marked ones or the selected one.
+fn chosen(model: &Model) -> Vec<(PackageId, VersionText, String)> {
     if !model.popups.is_empty() {
-        let PackageState::Found(package) = &model.window::<PackageWindow>()?.state else {
-            return None;
-        };
-        let version = package.latest.as_ref()?.version.clone();
-        return Some((package.id.clone(), version, package.title()));
+        return opened(model).into_iter().collect();
     }
     match model.screen {
         Screen::Feed => {
-            let one = model.feed.current()?;
-            let title = title(&one.package, one.handle.as_ref(), one.trust);
-            Some((one.package.clone(), one.version.clone(), title))
+            let release = |one: &ReceivedAnnouncement| {
+                let title = title(&one.package, one.handle.as_ref(), one.trust);
+                (one.package.clone(), one.version.clone(), title)
+            };
+            model.feed.chosen().into_iter().map(release).collect()
         }
         Screen::Search => {
-            let hit = model.search.hits.current()?;
-            Some((hit.package.clone(), hit.version.clone(), hit.title()))
+            let release = |hit: &Hit| (hit.package.clone(), hit.version.clone(), hit.title());
+            model
+                .search
+                .hits
+                .chosen()
+                .into_iter()
+                .map(release)
+                .collect()
         }
-        _ => None,
+        _ => Vec::new(),
     }
+}
+
+fn opened(model: &Model) -> Option<(PackageId, VersionText, String)> {
+    let PackageState::Found(package) = &model.window::<PackageWindow>()?.state else {
+        return None;
+    };
+    let version = package.latest.as_ref()?.version.clone();
+    Some((package.id.clone(), version, package.title()))
+}
+
+/// Returns the marked downloads that can be paused, resumed or cancelled; `None` if nothing is
+/// marked, or if a transfer is open.
+fn marked(model: &Model) -> Option<Vec<&Transfer>> {
+    let table = &model.transfers.table;
+    let marks = model.popups.is_empty() && !model.clients.shown && !table.marked.is_empty();
+    marks.then(|| {
+        let mut chosen = table.chosen();
+        chosen.retain(|one| can_be_told(one));
+        chosen
+    })
+}
+
+fn orders(transfers: &[&Transfer], order: Order) -> Vec<Effect> {
+    let effect = |transfer: &&Transfer| Effect::Direct {
+        id: transfer.id,
+        order,
+        what: printable(&transfer.what),
+    };
+    transfers.iter().map(effect).collect()
 }
 
 /// Pauses or resumes a download.
 pub fn pause(model: &mut Model) -> Vec<Effect> {
+    if let Some(marked) = marked(model) {
+        let runs =
+            |one: &&Transfer| matches!(one.state, TransferState::Waiting | TransferState::Running);
+        let (running, paused): (Vec<_>, Vec<_>) = marked.into_iter().partition(runs);
+        return if running.is_empty() {
+            orders(&paused, Order::Resume)
+        } else {
+            orders(&running, Order::Pause)
+        };
+    }
     let Some(transfer) = model.shown_transfer() else {
         return Vec::new();
     };
@@ -134,6 +184,23 @@ pub fn pause(model: &mut Model) -> Vec<Effect> {
 }
 
 pub fn ask_to_cancel(model: &mut Model) {
+    if let Some(marked) = marked(model) {
+        if marked.is_empty() {
+            let why = "no marked transfer can be cancelled".to_owned();
+            return model.answer(Level::Info, why);
+        }
+        let names: Vec<String> = marked.iter().map(|one| printable(&one.what)).collect();
+        let run = orders(&marked, Order::Cancel);
+        return model.open(ConfirmWindow {
+            title: "Cancel the downloads",
+            text: format!(
+                "Cancel {} downloads ({})? Their data is discarded.",
+                names.len(),
+                names.join(", ")
+            ),
+            on_yes: OnYes::Run(run),
+        });
+    }
     let Some(transfer) = model.shown_transfer() else {
         return;
     };
@@ -153,11 +220,11 @@ pub fn ask_to_cancel(model: &mut Model) {
         "Cancel the download of {what}? {came} is discarded. (To keep it, pause instead: {}.)",
         model.key(Action::Pause, Screen::Transfers)
     );
-    let on_yes = OnYes::Run(Effect::Direct {
+    let on_yes = OnYes::Run(vec![Effect::Direct {
         id: transfer.id,
         order: Order::Cancel,
         what,
-    });
+    }]);
     model.open(ConfirmWindow {
         title: "Cancel the download",
         text,

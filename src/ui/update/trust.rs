@@ -61,11 +61,11 @@ pub fn ask(model: &mut Model) {
          handle. From now on, {handle} means this key on this node, whatever it meant before.{back}"
     );
     let name = format!("{handle} now means {short}");
-    let on_yes = OnYes::Run(Effect::Trust {
+    let on_yes = OnYes::Run(vec![Effect::Trust {
         publisher,
         handle: Some(handle),
         what: name,
-    });
+    }]);
     model.open(ConfirmWindow {
         title: "Trust",
         text,
@@ -81,6 +81,7 @@ pub fn changed(
     to: Trust,
 ) -> Vec<Effect> {
     let now = model.now;
+    model.claims.decided(of, handle, to);
     let trust = |publisher: PublisherId, claim: Option<&Handle>, before: Trust| match to {
         Trust::Pinned if claim.is_some() && claim == handle && publisher == of => Trust::Pinned,
         // The handle was pinned to this key until now.

@@ -15,7 +15,7 @@ use crate::{
     ui::{
         table::{
             Table, TableEntry,
-            column::{Column, GAP, columns_in},
+            column::{Column, GAP, columns_in, lettered},
         },
         theme::Theme,
     },
@@ -139,10 +139,11 @@ pub fn draw_columns<E: TableEntry>(
     let mut lines: Vec<Line<'_>> = Vec::new();
     let arrow = if table.is_descending() { "▼" } else { "▲" };
     lines.push(joined(layout.iter().map(|(column, width)| {
-        let title = if table.sort == Some(column.key) && !column.title.is_empty() {
-            format!("{}{arrow}", fit(column.title, width.saturating_sub(1)))
+        let title = lettered(E::COLUMNS, column);
+        let title = if table.sort == Some(column.key) && !title.is_empty() {
+            format!("{}{arrow}", fit(&title, width.saturating_sub(1)))
         } else {
-            column.title.to_owned()
+            title
         };
         aligned(&title, &title, *width, column.right, theme.dim(), &[])
     })));

@@ -43,6 +43,8 @@ fn every_screen_of_the_demo_and_the_terminal_back_as_it_was() {
     terminal.until_text("Publisher");
     terminal.press("q");
     terminal.press("f");
+    // Opening a row held the list on it.
+    terminal.press("g");
     terminal.until_text("following the newest");
 
     terminal.press("4");

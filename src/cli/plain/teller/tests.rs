@@ -234,7 +234,7 @@ fn announcements_and_notices_are_one_harmless_line_each() {
     assert_eq!(
         said[0],
         format!(
-            "12:00:05 announced bob/web ({key}) 1.2.3: A [31mweb server, via {from}, delay 12 ms"
+            "12:00:05 announced ! bob/web ({key}) 1.2.3: A [31mweb server, via {from}, delay 12 ms"
         )
     );
     assert_eq!(
@@ -242,7 +242,7 @@ fn announcements_and_notices_are_one_harmless_line_each() {
         "12:00:05 yanked bob/web 1.2.3: A [31mweb server, by you, pinned"
     );
     assert!(
-        said[2].contains(&format!("announced bob/web ({slow_key}) 1.2.3, via"))
+        said[2].contains(&format!("announced ! bob/web ({slow_key}) 1.2.3, via"))
             && said[2].ends_with("delay 90 s"),
         "{}",
         said[2]
@@ -452,5 +452,22 @@ fn health_is_told_when_it_is_another() {
     assert!(
         said[0].contains("health is good: connected to 1 peer"),
         "{said:?}"
+    );
+}
+
+#[test]
+fn an_outage_and_its_end_are_a_sentence_each() {
+    let mut teller = teller();
+    let lost = Link::Lost {
+        why: "no answer".to_owned(),
+    };
+    assert_eq!(
+        teller.link(&lost, later(1_000)),
+        ["12:00:01 the node does not answer: no answer; reconnecting"]
+    );
+    assert!(teller.link(&lost, later(2_000)).is_empty(), "said once");
+    assert_eq!(
+        teller.link(&Link::Here, later(9_000)),
+        ["12:00:09 the node answers again, after 8 s"]
     );
 }

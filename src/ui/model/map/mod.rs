@@ -15,7 +15,10 @@ use self::{
     traffic::{TrafficLevel, traffic},
     view::View,
 };
-use super::{Model, peers::name_and_key};
+use super::{
+    Model,
+    peers::{STATE, name_and_key},
+};
 use crate::{
     bus::{Batch, PeerSnapshot},
     domain::{name::short_id, time::Timestamp},
@@ -30,7 +33,7 @@ pub const IMPLAUSIBLE: &str = "✗";
 
 /// Columns of the list that replaces the map.
 pub const LIST: [Column; 6] = [
-    Column::new("state", "", 1, 0),
+    Column::new("state", "state", STATE, 0),
     Column::new("peer", "peer", 12, 0).up_to(24),
     Column::new("place", "place", 10, 0).up_to(30),
     Column::new("distance", "distance", 9, 2).right(),

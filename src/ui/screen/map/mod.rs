@@ -454,6 +454,7 @@ fn as_list(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
 fn in_list(model: &Model, peer: &PeerSnapshot, column: &'static str, theme: Theme) -> Cell {
     let here = peer.connection.is_some();
     match column {
+        "peer" if model.owner_of(peer).starts_with('!') => (model.owner_of(peer), theme.bad()),
         "peer" => (name(peer), if here { theme.strong() } else { theme.dim() }),
         "place" => match place(peer) {
             Some(place) => (place, if here { theme.text() } else { theme.dim() }),

@@ -6,23 +6,21 @@ mod summary;
 use ratatui::{
     Frame,
     layout::Rect,
-    style::Style,
     text::{Line, Span},
 };
 use unicode_width::UnicodeWidthStr;
 
 pub use lesson::{LANGUAGE, lesson_height};
 
-use super::{Areas, line, sentences, status};
+use super::{Areas, key_cell, line, sentences, status};
 use crate::{
-    domain::{text::printable, time::Ago, trust::Trust},
+    domain::{text::printable, time::Ago},
     registry::{Hit, Source, claimed},
     ui::{
         layout::SEARCH_LABEL,
         marks::marks,
         model::{
             Model,
-            feed::key,
             messages::SearchMessage,
             search::{category, summary},
         },
@@ -159,8 +157,14 @@ fn cell(model: &Model, hit: &Hit, column: &str, theme: Theme) -> Cell {
             if warned { theme.fair() } else { theme.text() },
         ),
         "category" => (category(hit), theme.text()),
-        "used" => (popularity(hit), theme.text()),
-        "trust" => (key(&hit.package.owner, hit.trust), trust(hit.trust, theme)),
+        "used" if hit.dependents == 0 => (String::new(), theme.text()),
+        "used" => (grouped(hit.dependents), theme.text()),
+        "held" if hit.providers == 0 => (String::new(), theme.text()),
+        "held" => (count(hit.providers, "peer", "peers"), theme.text()),
+        "trust" => {
+            let publisher = (&hit.package.owner, hit.handle.as_ref(), hit.trust);
+            key_cell(model, publisher, theme)
+        }
         "from" => {
             let style = match hit.source {
                 Source::Local | Source::Cache => theme.dim(),
@@ -176,22 +180,5 @@ fn cell(model: &Model, hit: &Hit, column: &str, theme: Theme) -> Cell {
         "ecosystem" => (printable(&hit.ecosystem), theme.dim()),
         "match" => (format!("{:.2}", hit.score), theme.dim()),
         _ => (String::new(), theme.text()),
-    }
-}
-
-/// Returns the number of dependants, or else the number of peers that hold the package.
-fn popularity(hit: &Hit) -> String {
-    match (hit.dependents, hit.providers) {
-        (0, 0) => String::new(),
-        (0, providers) => count(providers, "peer", "peers"),
-        (dependents, _) => grouped(dependents),
-    }
-}
-
-fn trust(trust: Trust, theme: Theme) -> Style {
-    match trust {
-        Trust::Pinned | Trust::Own => theme.good(),
-        Trust::Unknown => theme.text(),
-        Trust::Distrusted => theme.bad(),
     }
 }

@@ -7,6 +7,7 @@ use unicode_width::UnicodeWidthStr;
 use crate::{
     registry::Coverage,
     ui::{
+        action::{Action, Screen},
         model::Model,
         table::AnyTable,
         widget::number::{count, grouped},
@@ -33,7 +34,9 @@ pub fn of(model: &Model, width: usize) -> String {
 
 fn parts(model: &Model, width: usize) -> Vec<String> {
     let search = &model.search;
-    let mut parts = vec![found(model)];
+    let mut parts = Vec::new();
+    parts.extend(newer(model));
+    parts.push(found(model));
     parts.extend(search.local.map(|local| format!("local {}", millis(local))));
     parts.push(peers(search.running, search.coverage));
     parts.extend(search.coverage.share.map(|share| percent(share, width)));
@@ -52,6 +55,18 @@ fn parts(model: &Model, width: usize) -> Vec<String> {
         parts.push(order);
     }
     parts
+}
+
+/// Says that the results are old: how many packages are newer, and the key that shows them.
+fn newer(model: &Model) -> Option<String> {
+    let newer = model.search.newer(model.known_packages());
+    let key = model.key(Action::Refresh, Screen::Search);
+    let most = if model.search.terms.filters.is_empty() {
+        ""
+    } else {
+        "up to "
+    };
+    (newer > 0).then(|| format!("{most}{} newer ↑ ({key})", grouped(newer)))
 }
 
 /// Describes how many packages match, of how many in the local catalogue.
