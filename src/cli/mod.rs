@@ -153,8 +153,9 @@ enum Verb {
     Disconnect(links::Disconnect),
     /// Trust a key: pin a handle to it, trust it for package names, or undo a distrust
     ///
-    /// A publisher's id without --for is trusted for all names: package managers may then install any
-    /// bare name from that key. A handle is only pinned. `distrust` removes the trust.
+    /// A publisher's id without --for is trusted for all names: package managers may then install
+    /// any bare name from that key. A handle is only pinned. With --for, trust for
+    /// these names replaces trust for all; `distrust` removes it.
     Trust(trust::TrustArgs),
     /// Hide a publisher's packages on this node, and stop trusting it for package names
     Distrust(trust::Distrust),
