@@ -23,6 +23,7 @@ use super::{
     swarm::{
         command::{AskError, Command},
         measure::Safety,
+        readings::Readings,
     },
     sync::{HeadSet, Stopped, SyncLink},
 };
@@ -67,6 +68,7 @@ pub struct Net {
     pub(super) idle: Duration,
     pub(super) serving: Arc<ServingTasks>,
     pub(super) families: [Arc<Registry>; 2],
+    pub(super) readings: Readings,
 }
 
 /// The tasks that serve content to peers.
@@ -439,6 +441,7 @@ impl Net {
 
     /// Returns a sample of the current measurements.
     pub async fn health(&self) -> Result<Sample> {
+        self.readings.read_now().await;
         self.send(|reply| Command::Health { reply })
             .await
             .map(|sample| *sample)

@@ -220,7 +220,20 @@ async fn a_cable_that_is_out_is_noticed_and_no_fault_and_receipts_count_nobody_b
         assert_eq!(peer.sheet, None, "no fault");
         let health = lab.node.health().await.unwrap();
         assert_eq!((health.dead, health.peers()), (1, 0));
+        assert!(
+            health.memory.is_some() && health.disk.is_some(),
+            "read just now"
+        );
+        let moved = [health.bytes_in, health.bytes_out];
+        assert!(
+            moved
+                .iter()
+                .all(|a_second| a_second.is_none_or(|bytes| bytes > 0.0)),
+            "{moved:?}"
+        );
     }
+    let heard = b.node.health().await.unwrap().announcement_copies;
+    assert!(heard.0 > 0 && heard.1 > 0, "gossip is counted: {heard:?}");
 
     way.mend();
     for lab in [&a, &b] {

@@ -245,7 +245,7 @@ impl Task {
     pub fn sample(&mut self) -> Sample {
         let now = Instant::now();
         let read = self.measures.readings.latest();
-        self.measures.readings.read_again(&self.wiring.store);
+        self.measures.readings.read_again();
         let counters = self.wiring.tally.snapshot();
         let listening = listen::in_words(self.swarm.listeners())
             .into_iter()

@@ -37,58 +37,71 @@ pub struct Reading {
     pub newest: Option<Timestamp>,
 }
 
-pub struct Readings {
-    latest: Arc<Mutex<Reading>>,
-    is_reading: Arc<AtomicBool>,
-    counters: Arc<Counters>,
-}
+/// The latest reading, and how to make another one.
+#[derive(Clone)]
+pub struct Readings(Arc<Inner>);
 
-struct Counters {
+struct Inner {
+    latest: Mutex<Reading>,
+    is_reading: AtomicBool,
     bandwidth: Arc<Registry>,
     gossip: Registry,
     /// The topic of announcements.
     announce: String,
+    store: Store,
 }
 
 impl Readings {
-    pub fn new(bandwidth: Arc<Registry>, gossip: Registry, announce: String) -> Self {
-        Self {
-            latest: Arc::default(),
-            is_reading: Arc::default(),
-            counters: Arc::new(Counters {
-                bandwidth,
-                gossip,
-                announce,
-            }),
-        }
+    pub fn new(bandwidth: Arc<Registry>, gossip: Registry, announce: String, store: Store) -> Self {
+        Self(Arc::new(Inner {
+            latest: Mutex::default(),
+            is_reading: AtomicBool::new(false),
+            bandwidth,
+            gossip,
+            announce,
+            store,
+        }))
     }
 
     /// Returns what was read last; nothing but zeros before the first time.
     pub fn latest(&self) -> Reading {
-        *self.latest.lock()
+        *self.0.latest.lock()
     }
 
     /// Reads all figures again in another thread, unless that is still being done.
-    pub fn read_again(&self, store: &Store) {
-        if self.is_reading.swap(true, Ordering::AcqRel) {
+    pub fn read_again(&self) {
+        if self.0.is_reading.swap(true, Ordering::AcqRel) {
             return;
         }
-        let (latest, is_reading) = (self.latest.clone(), self.is_reading.clone());
-        let (counters, store) = (self.counters.clone(), store.clone());
+        let inner = self.0.clone();
         tokio::task::spawn_blocking(move || {
-            let (bytes_in, bytes_out) = bytes(&encoded(&counters.bandwidth));
-            let gossip = encoded(&counters.gossip);
-            let reading = Reading {
-                process: process::figures(),
-                disk: process::disk(store.path()),
-                bytes_in,
-                bytes_out,
-                copies: [copies(&gossip, ""), copies(&gossip, &counters.announce)],
-                newest: store.newest_signed_at().unwrap_or_default(),
-            };
-            *latest.lock() = reading;
-            is_reading.store(false, Ordering::Release);
+            inner.read();
+            inner.is_reading.store(false, Ordering::Release);
         });
+    }
+
+    /// Reads all figures again and waits for that.
+    pub async fn read_now(&self) {
+        let inner = self.0.clone();
+        if let Err(error) = tokio::task::spawn_blocking(move || inner.read()).await {
+            tracing::error!(%error, "reading the figures of a sample failed");
+        }
+    }
+}
+
+impl Inner {
+    fn read(&self) {
+        let (bytes_in, bytes_out) = bytes(&encoded(&self.bandwidth));
+        let gossip = encoded(&self.gossip);
+        let reading = Reading {
+            process: process::figures(),
+            disk: process::disk(self.store.path()),
+            bytes_in,
+            bytes_out,
+            copies: [copies(&gossip, ""), copies(&gossip, &self.announce)],
+            newest: self.store.newest_signed_at().unwrap_or_default(),
+        };
+        *self.latest.lock() = reading;
     }
 }
 
@@ -139,29 +152,7 @@ mod tests {
         assert_eq!(copies(text, ""), of(7.0, 5.0));
         assert_eq!(copies(text, "\"b\""), of(0.0, 3.0));
         assert_eq!(copies("", ""), Copies::default());
-    }
-
-    #[test]
-    fn bytes_are_those_that_libp2p_counts() {
-        use libp2p::{
-            Transport,
-            core::{muxing::StreamMuxerBox, transport::MemoryTransport, upgrade::Version},
-            metrics::BandwidthTransport,
-        };
-        let key = libp2p::identity::Keypair::generate_ed25519();
-        let mut registry = Registry::default();
-        let transport = MemoryTransport::new()
-            .upgrade(Version::V1Lazy)
-            .authenticate(libp2p::noise::Config::new(&key).unwrap())
-            .multiplex(libp2p::yamux::Config::default());
-        let _: libp2p::core::transport::Boxed<(libp2p::PeerId, StreamMuxerBox)> =
-            BandwidthTransport::new(transport, &mut registry)
-                .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)))
-                .boxed();
-        assert!(
-            encoded(&registry).contains("libp2p_bandwidth_bytes"),
-            "{}",
-            encoded(&registry)
-        );
+        let text = "libp2p_bandwidth_bytes_total{direction=\"Inbound\"} 5\n";
+        assert_eq!(bytes(text), (5.0, 0.0));
     }
 }

@@ -250,6 +250,7 @@ pub async fn start(
     // only on request.
     let bandwidth = Arc::new(bandwidth);
     let announce = topics.announce.hash().into_string();
+    let readings = Readings::new(bandwidth.clone(), gossip_counts, announce, store.clone());
 
     if swarm.listeners().next().is_none() {
         let text = "no network interface is up, so nobody can reach this node; it listens as soon as one is";
@@ -354,7 +355,7 @@ pub async fn start(
         Penalties::new(ledger, metrics.clone()),
         staging,
         Measures::new(
-            Readings::new(bandwidth.clone(), gossip_counts, announce),
+            readings.clone(),
             (safety_receiver, copies_receiver, gateway_receiver),
             families,
             metrics,
@@ -391,6 +392,7 @@ pub async fn start(
             tasks,
         }),
         families: [Arc::new(protocols_told), bandwidth],
+        readings,
     };
     Ok((net, inbound_receiver, we_lack))
 }
