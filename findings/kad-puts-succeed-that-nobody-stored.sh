@@ -117,7 +117,5 @@ async fn main() {
 RUST
 cd "$dir"
 cargo build --quiet
-if ! cargo run --quiet; then
-  echo "this has changed"
-  exit 1
-fi
+cargo --version
+cargo run --quiet || { echo "this has changed"; exit 1; }

@@ -39,7 +39,4 @@ RUST
 said=$(cargo run --quiet)
 echo "$said"
 expected='1026 of 1026 pieces taken in before the first was given, of 67108864 bytes'
-if [ "$said" != "$expected" ]; then
-  echo "this has changed"
-  exit 1
-fi
+[ "$said" = "$expected" ] || { echo "this has changed"; exit 1; }

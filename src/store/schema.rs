@@ -9,9 +9,9 @@ use rusqlite::Connection;
 
 use crate::{RegistryError, Result};
 
-/// The version of [`SCHEMA`], stored in the database's `user_version`. Versions 12 and 13 are migrated (see
-/// `from_12.rs` and `from_13.rs`). Versions up to 6 have records with other hashes, and version 7 split words
-/// differently and had no pins of releases, so they cannot be upgraded.
+/// The version of [`SCHEMA`], stored in the database's `user_version`. Versions 12 and 13 are
+/// migrated (see `from_12.rs` and `from_13.rs`). Versions up to 6 have records with other hashes,
+/// and version 7 split words differently and had no pins of releases, so they cannot be upgraded.
 const VERSION: i64 = 14;
 /// The earliest version that can be migrated when it is opened.
 const OLDEST: i64 = 12;

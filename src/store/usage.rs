@@ -10,10 +10,11 @@ const ROW: u32 = 32;
 
 /// A table whose rows are charged to a publisher, by expressions over `X`, a row.
 ///
-/// What a new package writes calls no function, not even `length`: a statement that fires a trigger
-/// and calls one has a savepoint of its own (`mayAbort` in SQLite 3.54), and each savepoint writes
-/// the waiting words of the index. So heads and manifests have their bytes in a column (see
-/// [`head_bytes`]), and a release is charged with the same number whatever its version.
+/// The statements that store a new package, and their triggers, call no function, not even
+/// `length`. A statement that fires a trigger and calls one has a savepoint of its own (`mayAbort`
+/// in SQLite 3.54), and each savepoint writes the waiting words of the index. So heads and
+/// manifests have their bytes in a column (see [`head_bytes`]), and a release is charged with the
+/// same number whatever its version.
 struct Charged {
     table: &'static str,
     publisher: &'static str,

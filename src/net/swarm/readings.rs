@@ -1,5 +1,6 @@
 //! Reads the figures of a sample that take a while in another thread, so that the swarm's task does
-//! not wait for them: the system's figures, the store's, and libp2p's counters, which only a text has.
+//! not wait for them: the system's figures, the store's, and libp2p's counters, which can only be
+//! read as text.
 
 use std::sync::{
     Arc,
@@ -105,7 +106,7 @@ impl Inner {
     }
 }
 
-/// Returns the counters as text, which is their only public form; nothing if they cannot be written.
+/// Returns the counters as text, which is their only public form; an empty one on an error.
 fn encoded(registry: &Registry) -> String {
     let mut encoded = String::new();
     match text::encode(&mut encoded, registry) {
